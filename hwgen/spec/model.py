@@ -1,0 +1,103 @@
+"""What network: the shape of a multi-task vision transformer with mixture-of-experts blocks."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+TaskKind = Literal["segmentation", "depth", "classification"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """One task: a gate in every MoE block and a linear head.
+
+    A dense task (segmentation, depth) predicts ``classes`` values for each of ``cell x cell`` sub-cells of every patch;
+    output channel ``(y * cell + x) * classes + c`` of a patch token is class ``c`` of sub-cell ``(y, x)``.
+    A classification task predicts ``classes`` values from the class token (token 0).
+    """
+
+    name: str
+    kind: TaskKind
+    classes: int  # values predicted per sub-cell (1 for depth)
+    cell: int = 1  # sub-cells per patch side
+
+    @property
+    def outputs(self) -> int:
+        """Head outputs per token."""
+        return self.classes * self.cell * self.cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Shape of an M3ViT / ViT; pre-norm, class token in row 0, exact-erf GELU, final LayerNorm before the task head."""
+
+    name: str
+    image_height: int  # pixels
+    image_width: int  # pixels
+    patch: int  # patch side, pixels
+    dim: int  # channels of the residual stream
+    depth: int  # transformer blocks
+    heads: int  # attention heads; head_dim = dim / heads
+    mlp_hidden: int  # hidden units of a dense MLP
+    moe_blocks: tuple[int, ...] = ()  # indices of blocks whose MLP is a mixture of experts
+    experts: int = 0  # experts per MoE block
+    top_k: int = 0  # experts chosen per token
+    expert_hidden: int = 0  # hidden units of one expert
+    gate_renormalise: bool = False  # scores of the chosen experts rescaled to sum to one (M3ViT: no)
+    tasks: tuple[TaskConfig, ...] = ()
+    channels: int = 3  # colour channels of the image
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that no machine could run; the message says what was given."""
+        if self.image_height % self.patch or self.image_width % self.patch:
+            raise ValueError(
+                f"{self.name}: image {self.image_height}x{self.image_width} is not a multiple of patch {self.patch}"
+            )
+        if self.dim % self.heads:
+            raise ValueError(f"{self.name}: dim {self.dim} is not a multiple of heads {self.heads}")
+        if self.moe_blocks and not 1 <= self.top_k <= self.experts:
+            raise ValueError(f"{self.name}: top_k {self.top_k} must be in 1..experts ({self.experts})")
+        if any(not 0 <= block < self.depth for block in self.moe_blocks):
+            raise ValueError(f"{self.name}: moe_blocks {self.moe_blocks} must lie in 0..{self.depth - 1}")
+        if len({task.name for task in self.tasks}) != len(self.tasks):
+            raise ValueError(f"{self.name}: task names must differ, got {[task.name for task in self.tasks]}")
+
+    @property
+    def patch_rows(self) -> int:
+        """Patches per image column."""
+        return self.image_height // self.patch
+
+    @property
+    def patch_columns(self) -> int:
+        """Patches per image row."""
+        return self.image_width // self.patch
+
+    @property
+    def patches(self) -> int:
+        """Patch tokens of one image."""
+        return self.patch_rows * self.patch_columns
+
+    @property
+    def tokens(self) -> int:
+        """Patch tokens plus the class token."""
+        return self.patches + 1
+
+    @property
+    def patch_values(self) -> int:
+        """Pixel values of one patch, in the order (channel, y, x)."""
+        return self.channels * self.patch * self.patch
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one attention head."""
+        return self.dim // self.heads
+
+    def is_moe(self, block: int) -> bool:
+        """Whether block ``block`` has a mixture of experts instead of a dense MLP."""
+        return block in self.moe_blocks
+
+    def task(self, name: str) -> TaskConfig:
+        """The task called ``name``; ValueError names those that exist."""
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        raise ValueError(f"{self.name} has no task {name!r}; it has {[task.name for task in self.tasks]}")

@@ -1,0 +1,44 @@
+"""What numbers: widths, binary points and ranges of every stream. The formulas are in docs/numerics.md."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumericsConfig:
+    """Formats of one arithmetic profile; the same on every machine."""
+
+    profile: str = "octave"  # name of the arithmetic of softmax, GELU and LayerNorm
+    activation_bits: int = 8  # signed, symmetric: -127..127
+    weight_bits: int = 8  # signed, symmetric: -127..127
+    accumulator_bits: int = 32  # sum of products plus bias, never overflows
+    multiplier_bits: int = 16  # unsigned requantisation multiplier
+    shift_bits: int = 6  # requantisation shift 0..47
+    residual_bits: int = 16  # signed residual stream, LayerNorm input, head results
+    score_bits: int = 10  # signed attention score, saturated
+    score_fraction_bits: int = 5  # one score LSB is 1/32 octave
+    exp_fraction_bits: int = 12  # UQ1.12 entries of the exp2 table
+    probability_bits: int = 7  # unsigned 0..127, keeps the array purely signed int8
+    gelu_fraction_bits: int = 11  # GELU input is Q5.11 in 16 bits
+    gelu_step_log2: int = 5  # one table step is 1/32
+    gelu_table_bits: int = 16  # delta is UQ0.16
+    gate_fraction_bits: int = 8  # gate logit is Q7.8 octaves in 16 bits
+    gate_exp_bits: int = 15  # gate exponentials are UQ1.15
+    expert_score_bits: int = 15  # expert score is UQ1.15, 32768 is one
+    reciprocal_bits: int = 15  # reciprocal and rsqrt mantissas are UQ1.15
+    norm_fraction_bits: int = 10  # normalised LayerNorm value is Q6.10 in 17 bits
+    norm_gain_bits: int = 16  # signed per-channel LayerNorm multiplier
+
+    @property
+    def activation_max(self) -> int:
+        """Largest activation or weight code; the smallest is its negative."""
+        return 2 ** (self.activation_bits - 1) - 1
+
+    @property
+    def probability_max(self) -> int:
+        """Largest probability code."""
+        return 2**self.probability_bits - 1
+
+
+NUMERICS = NumericsConfig()
+MAX_SHIFT = 47  # largest requantisation shift that the hardware takes
+MAX_BIAS = 2**30  # |bias| bound that keeps accumulator plus bias inside 32 bits
