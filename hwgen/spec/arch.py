@@ -1,0 +1,111 @@
+"""What machine: parallelism, buffers and ports of one accelerator. Never changes the numbers, only the cycles."""
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+BEAT_BYTES = 16  # one AXI data beat, 128 bits
+PARAM_BYTES = 8  # one channel's parameters: bias/offset 32 bits, multiplier/gain 16 bits, shift 8 bits, 8 spare
+SCORE_SLOTS = 2  # heads whose scores are held at a time
+
+
+class ArchConfig(BaseModel):
+    """Parameters of the machine. Words are ``output_lanes`` elements wide; limits are what programs may use."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    token_lanes: int = Field(ge=1, le=16)  # Pt: token rows per cycle
+    input_lanes: int = Field(ge=8, le=16)  # Pi: inputs summed per cycle
+    output_lanes: int = Field(ge=8, le=64)  # Po: outputs per cycle; a power-of-two multiple of input_lanes
+    max_tokens: int = Field(ge=2, le=1024)  # rows of a sequence, queries and keys
+    max_inputs: int = Field(ge=8, le=4096)  # inputs of one linear layer, keys of one context row
+    max_channels: int = Field(ge=8, le=1024)  # channels of a LayerNorm row
+    max_experts: int = Field(ge=1, le=32)  # experts of one gate
+    residual_bytes: int  # int16 residual stream
+    norm_bytes: int  # int8 LayerNorm output
+    activation_bytes: int  # int8 query, context, hidden and patches
+    key_bytes: int  # int8 keys of all heads
+    value_bytes: int  # int8 values of all heads
+    score_words: int  # score rows: words of output_lanes scores, both slots
+    ring_bytes: int  # weight ring
+    param_entries: int = 64  # output tiles whose parameters are held
+    norm_entries: int = 64  # LayerNorm words whose parameters are held
+    weight_ports: int = 1  # AXI masters that fill the ring side by side: 1, 2 or 4
+    burst_beats: int = Field(default=16, ge=1, le=64)  # longest AXI burst
+    outstanding: int = Field(default=4, ge=1, le=16)  # read bursts in flight per port
+    load_queue: int = Field(default=32, ge=2, le=64)  # LOAD_WEIGHTS instructions waiting
+    result_beats: int = Field(default=256, ge=16)  # result FIFO
+
+    @model_validator(mode="after")
+    def _check(self) -> "ArchConfig":
+        ratio, rest = divmod(self.output_lanes, self.input_lanes)
+        if rest or ratio & (ratio - 1) or self.input_lanes & (self.input_lanes - 1):
+            raise ValueError(
+                f"output_lanes {self.output_lanes} must be a power-of-two multiple of input_lanes {self.input_lanes},"
+                " itself a power of two"
+            )
+        if self.weight_ports not in (1, 2, 4) or self.output_lanes < 2 * self.weight_ports:
+            raise ValueError(f"weight_ports {self.weight_ports} must be 1, 2 or 4 and at most output_lanes / 2")
+        return self
+
+    @property
+    def subwords(self) -> int:
+        """Input chunks (input_lanes values) in one word (output_lanes values)."""
+        return self.output_lanes // self.input_lanes
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates per cycle."""
+        return self.token_lanes * self.input_lanes * self.output_lanes
+
+    @property
+    def tile_bytes(self) -> int:
+        """One word of the weight ring: an input_lanes x output_lanes tile."""
+        return self.input_lanes * self.output_lanes
+
+    @property
+    def ring_words(self) -> int:
+        """Weight tiles that the ring holds."""
+        return self.ring_bytes // self.tile_bytes
+
+    @property
+    def residual_words(self) -> int:
+        """Words of the residual buffer."""
+        return self.residual_bytes // (2 * self.output_lanes)
+
+    @property
+    def norm_words(self) -> int:
+        """Words of the LayerNorm output buffer."""
+        return self.norm_bytes // self.output_lanes
+
+    @property
+    def activation_words(self) -> int:
+        """Words of the activation buffer."""
+        return self.activation_bytes // self.output_lanes
+
+    @property
+    def key_words(self) -> int:
+        """Words of each of the output_lanes key banks (one key per bank, output_lanes dims per word)."""
+        return self.key_bytes // (self.output_lanes * self.output_lanes)
+
+    @property
+    def value_words(self) -> int:
+        """Words of each of the input_lanes value banks (one key per bank, output_lanes dims per word)."""
+        return self.value_bytes // (self.input_lanes * self.output_lanes)
+
+    @property
+    def tile_beats(self) -> int:
+        """AXI beats of one weight tile, all ports together."""
+        return self.tile_bytes // BEAT_BYTES
+
+    @property
+    def param_beats(self) -> int:
+        """AXI beats of one parameter entry (output_lanes channels), all ports together."""
+        return self.output_lanes * PARAM_BYTES // BEAT_BYTES
+
+    def words(self, values: int) -> int:
+        """Words that hold ``values`` elements."""
+        return -(-values // self.output_lanes)
+
+    def chunks(self, values: int) -> int:
+        """Input chunks that hold ``values`` elements."""
+        return -(-values // self.input_lanes)
