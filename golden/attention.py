@@ -52,7 +52,7 @@ def schedule_steps(queries: int, lanes: int, keys: int) -> int:
 
 
 def reordered_schedule(queries: int, lanes: int, keys: int) -> Iterator[Step]:
-    """Constant-bandwidth order: at key k of block b, lane o works on query ``b * lanes + o`` if k >= o, else a block back.
+    """Constant-bandwidth order: at key k of block b, lane o works on query ``b * lanes + o``, or a block back if k < o.
 
     Lane o starts o steps late and wraps around: it visits keys o..keys-1, then 0..o-1. With fewer keys than lanes the
     block is padded to ``lanes`` steps, and in the padding no lane works.

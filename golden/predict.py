@@ -38,7 +38,7 @@ def depth_map(config: ModelConfig, task: TaskConfig, codes: Integers, scale: flo
     """Depth of every pixel [H, W] in real units; ``scale`` is the real value of one code."""
     if task.classes != 1:
         raise ValueError(f"task {task.name}: a depth task has one value per sub-cell, got {task.classes}")
-    return _to_pixels(config, task, _cells(config, task, codes)[..., 0]) * scale
+    return _to_pixels(config, task, _cells(config, task, codes)[..., 0]) * np.float64(scale)
 
 
 def class_index(task: TaskConfig, codes: Integers) -> int:

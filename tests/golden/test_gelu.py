@@ -1,0 +1,43 @@
+"""GELU over every 16-bit input."""
+
+import math
+
+import numpy as np
+
+from golden.gelu import gelu, hidden
+from hwgen.spec.tables import gelu_table
+
+EVERY = np.arange(-32768, 32768)
+REAL = np.array([0.5 * x * (1 + math.erf(x / math.sqrt(2))) for x in EVERY / 2**11])
+
+
+def test_error_of_every_input():
+    error = gelu(gelu_table(), EVERY) / 2**16 - REAL
+    assert np.abs(error).max() <= 1e-4
+    assert error.max() > 2e-5  # errors of both signs: the nodes are balanced
+    assert error.min() < -2e-5
+
+
+def test_restated_with_python_integers():
+    table = gelu_table().tolist()
+    found = gelu(gelu_table(), EVERY).tolist()
+    for z, y in zip(EVERY.tolist(), found, strict=True):
+        k, f = divmod(abs(z), 64)
+        delta = table[k][0] + math.floor(table[k][1] * f / 64 + 0.5) if k < 176 else 0
+        assert y == (z * 32 if z > 0 else 0) - delta, z
+
+
+def test_exact_outside_the_table():
+    z = np.array([-32768, -176 * 64, 176 * 64, 32767, 0])
+    assert gelu(gelu_table(), z).tolist() == [0, 0, 176 * 64 * 32, 32767 * 32, 0]
+    assert gelu(gelu_table(), np.array([176 * 64 - 1])) == (176 * 64 - 1) * 32
+
+
+def test_hidden_rounds_and_saturates():
+    """Codes 0.5, 1.5, 2.5 of the output tell half_up from half_even and floor; large ones saturate."""
+    table = np.zeros((176, 2), dtype=np.int64)  # plain ReLU
+    z = np.array([1, 3, 5, -3, 32767])
+    assert hidden(table, z, 1, 6).tolist() == [1, 2, 3, 0, 127]
+    table[0, 0] = 96  # delta 96 below 1/32: 32 z - 96
+    assert hidden(table, np.array([1, 0, 2]), 1, 6).tolist() == [-1, -1, 0]  # -1.0, -1.5, -0.5
+    assert hidden(table, np.array([0, 1]), 65535, 0).tolist() == [-127, -127]
