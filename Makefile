@@ -1,0 +1,68 @@
+# The commands of the project. Each sets up .venv itself; stamp files make the second run quick.
+#
+#   make demo     build the accelerator for ZCU102 and run one image through its Verilog, both tasks
+#   make test     lint, format, types and tests
+#   make lint     ruff check, ruff format --check, basedpyright
+#   make format   let ruff rewrite the sources
+#   make train    train m3vit-micro and quantise it (15 minutes on two cores)
+#   make clean    remove build/ and .venv/
+#
+# PYTHON=/path/to/python chooses the interpreter of .venv; WORKERS=n the number of test processes.
+
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
+RUN_STAMP := $(VENV)/installed-run
+TEST_STAMP := $(VENV)/installed-test
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint format train clean
+
+help:
+	@sed -n 's/^#   make/make/p' Makefile
+
+demo: $(RUN_STAMP)
+	@$(BIN)/hwgen doctor
+	@$(BIN)/hwgen demo
+
+test: $(TEST_STAMP)
+	@$(BIN)/hwgen doctor
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(TEST_STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright
+
+format: $(TEST_STAMP)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+train: $(TEST_STAMP)
+	$(BIN)/python -m hwgen.frontend.train
+
+clean:
+	rm -rf build $(VENV)
+
+# The first Python of at least 3.11 that can make virtual environments; constraints.txt is tested with 3.11.
+$(BIN)/python:
+	@for name in $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14 python; do \
+		if $$name -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+			echo "creating $(VENV) with $$($$name --version)"; \
+			exec $$name -m venv $(VENV); \
+		fi; \
+	done; \
+	echo "no Python >= 3.11 with the venv module; on Debian or Ubuntu: apt-get install python3 python3-venv" >&2; \
+	exit 2
+
+# What `hwgen` needs to run. No torch: packages load without it.
+$(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable .
+	@touch $@
+
+# The same, the checkers and torch.
+$(TEST_STAMP): pyproject.toml constraints.txt | $(RUN_STAMP)
+	$(PIP) --editable '.[dev,train]'
+	@touch $@
