@@ -1,0 +1,1 @@
+"""Shipped weights and packages: float and quantised m3vit-micro."""

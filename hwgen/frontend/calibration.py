@@ -1,0 +1,117 @@
+"""Calibration: run a float model on images under every task and keep what its tensors look like."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.reference.m3vit_float import Arrays, FloatModel, Tensors
+from hwgen.frontend.scaling import Array, FloatArray
+from hwgen.spec.model import ModelConfig
+
+_SAMPLED = ("norm1", "norm2", "query", "key", "value", "context", "hidden", "expert_hidden")
+_FACTOR_FLOOR = 1e-3  # smallest equalisation factor relative to the largest of the same LayerNorm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What a float model's tensors look like over the calibration images and all tasks."""
+
+    samples: dict[str, Array]  # rows [n, channels] of each int8 tensor, float32
+    residual_max: float  # largest magnitude in the residual stream, of what is added to it, and of expert outputs
+    head_max: dict[str, float]  # largest output magnitude per task
+    score_min: dict[int, FloatArray]  # per block: smallest q.k of each head
+    score_max: dict[int, FloatArray]  # per block: largest q.k of each head
+
+
+class _Collector:
+    def __init__(self, config: ModelConfig) -> None:
+        self.config = config
+        self.samples: defaultdict[str, list[Array]] = defaultdict(list)
+        self.residual_max = 0.0
+        self.head_max: defaultdict[str, float] = defaultdict(float)
+        self.score_min = {block: np.full(config.heads, np.inf) for block in range(config.depth)}
+        self.score_max = {block: np.full(config.heads, -np.inf) for block in range(config.depth)}
+
+    def add(self, tensors: Tensors, task: str) -> None:
+        """Take in every tensor of one image under one task."""
+        residual = tensors["patch_embed"]
+        self._add_to_residual(residual)
+        for block in range(self.config.depth):
+            at = f"blocks.{block}"
+            self._add_scores(block, tensors[f"{at}.query"], tensors[f"{at}.key"])
+            for name in _SAMPLED:
+                if f"{at}.{name}" in tensors:
+                    rows = tensors[f"{at}.{name}"]
+                    self.samples[f"{at}.{name}"].append(rows.reshape(-1, rows.shape[-1]).astype(np.float32))
+            for name in ("attention", "moe" if self.config.is_moe(block) else "mlp"):
+                self._add_to_residual(tensors[f"{at}.{name}"])
+                self._add_to_residual(tensors[f"{at}.{name}"] - residual)
+                residual = tensors[f"{at}.{name}"]
+            if self.config.is_moe(block):
+                self._add_to_residual(tensors[f"{at}.expert_outputs"])
+        self.samples["norm"].append(tensors["norm"].astype(np.float32))
+        self.head_max[task] = max(self.head_max[task], float(np.abs(tensors[f"heads.{task}"]).max()))
+
+    def _add_to_residual(self, tensor: Array) -> None:
+        self.residual_max = max(self.residual_max, float(np.abs(tensor).max()))
+
+    def _add_scores(self, block: int, query: Array, key: Array) -> None:
+        q, k = (x.reshape(-1, self.config.heads, self.config.head_dim).swapaxes(0, 1) for x in (query, key))
+        products = q @ k.swapaxes(1, 2)
+        self.score_min[block] = np.minimum(self.score_min[block], products.min(axis=(1, 2)))
+        self.score_max[block] = np.maximum(self.score_max[block], products.max(axis=(1, 2)))
+
+
+def calibrate(arrays: Arrays, config: ModelConfig, images: Sequence[NDArray[np.uint8]]) -> Calibration:
+    """Observe the model on every image under every task; ValueError without images."""
+    if not images:
+        raise ValueError(f"{config.name}: calibration needs at least one image")
+    model = FloatModel(arrays, config, details=True)
+    collector = _Collector(config)
+    for image in images:
+        for task in config.tasks:
+            collector.add(model.run(image, task.name), task.name)
+    collector.residual_max = max(collector.residual_max, float(np.abs(arrays["position"]).max()))
+    return Calibration(
+        samples={name: np.concatenate(rows) for name, rows in collector.samples.items()},
+        residual_max=collector.residual_max,
+        head_max=dict(collector.head_max),
+        score_min=collector.score_min,
+        score_max=collector.score_max,
+    )
+
+
+def _readers(config: ModelConfig, norm: str) -> list[str]:
+    """Names of the weights whose columns are the channels of this LayerNorm's output."""
+    if norm == "norm":
+        return [f"heads.{task.name}.weight" for task in config.tasks]
+    at, kind = norm.rsplit(".", 1)
+    if kind == "norm1":
+        return [f"{at}.{name}.weight" for name in ("query", "key", "value")]
+    if not config.is_moe(int(at.split(".")[1])):
+        return [f"{at}.fc1.weight"]
+    return [f"{at}.experts.fc1.weight", *(f"{at}.gate.{task.name}.weight" for task in config.tasks)]
+
+
+def equalise(arrays: Arrays, config: ModelConfig, images: Sequence[NDArray[np.uint8]]) -> dict[str, FloatArray]:
+    """The same function with every LayerNorm output channel spanning the same range over these images and all tasks.
+
+    A channel's range divides the LayerNorm's weight and bias and multiplies the columns of every weight that reads it.
+    Factors are relative to the geometric mean of the LayerNorm's channels. Returns float32 arrays.
+    """
+    samples = calibrate(arrays, config, images).samples
+    equal = {name: np.array(array, dtype=np.float64) for name, array in arrays.items()}
+    for name in samples:
+        if not name.endswith(("norm", "norm1", "norm2")):
+            continue
+        spans = np.abs(samples[name]).max(axis=0).astype(np.float64)
+        spans = np.maximum(spans, max(float(spans.max()) * _FACTOR_FLOOR, 1e-30))
+        factors = spans / np.exp(np.log(spans).mean())
+        equal[f"{name}.weight"] /= factors
+        equal[f"{name}.bias"] /= factors
+        for reader in _readers(config, name):
+            equal[reader] *= factors
+    return {name: array.astype(np.float32) for name, array in equal.items()}

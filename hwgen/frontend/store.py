@@ -1,0 +1,87 @@
+"""Where models come from: one call by name, with trained weights where they are shipped and seeded ones elsewhere.
+
+Float models are safetensors files whose metadata entry ``hwgen.float`` says how they were trained and how good they are.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from golden.reference.m3vit_float import Arrays, check_float_arrays
+from hwgen.frontend.calibration import equalise
+from hwgen.frontend.scaling import FloatArray
+from hwgen.frontend.seeded import SEEDED_IMAGES, calibration_images, seeded_float, seeded_package
+from hwgen.spec.model import ModelConfig
+from hwgen.spec.package import PackageError, QuantisedModel, load_package
+from hwgen.spec.presets import model_config
+
+SHIPPED = ("m3vit-micro",)  # presets with trained weights in hwgen/data
+_METADATA = "hwgen.float"
+
+
+def data_path(file_name: str) -> Path:
+    """Path of a file in the shipped data folder."""
+    return Path(str(files("hwgen.data").joinpath(file_name)))
+
+
+def float_path(name: str) -> Path:
+    """The shipped float weights of a preset."""
+    return data_path(f"{name}.float.safetensors")
+
+
+def package_path(name: str) -> Path:
+    """The shipped quantised package of a preset."""
+    return data_path(f"{name}.safetensors")
+
+
+def save_float(path: Path, arrays: Arrays, config: ModelConfig, info: Mapping[str, Any]) -> None:
+    """Write a float model as float32 with what is known about it; ValueError if the arrays do not fit the config."""
+    check_float_arrays(arrays, config)
+    contents = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
+    save_file(contents, path, metadata={_METADATA: json.dumps(dict(info), sort_keys=True)})
+
+
+def read_float(path: Path, config: ModelConfig) -> tuple[dict[str, FloatArray], dict[str, Any]]:
+    """Arrays and metadata of a float model; PackageError names the file and what is wrong."""
+    if not path.is_file():
+        raise PackageError(f"{path}: no such float model")
+    try:
+        with safe_open(path, framework="numpy") as handle:
+            text = (handle.metadata() or {}).get(_METADATA, "{}")
+            arrays = {name: handle.get_tensor(name).astype(np.float32) for name in handle.keys()}  # noqa: SIM118
+    except Exception as error:  # safetensors raises its own undocumented types
+        raise PackageError(f"{path}: not a readable safetensors file ({error})") from error
+    try:
+        check_float_arrays(arrays, config)
+    except ValueError as error:
+        raise PackageError(f"{path}: {error}") from error
+    return arrays, json.loads(text)
+
+
+def float_info(name: str) -> dict[str, Any]:
+    """How a shipped model was trained and its held-out quality (``miou``, ``depth_rmse`` ...)."""
+    return read_float(float_path(name), model_config(name))[1]
+
+
+def load_float(name: str, *, seed: int = 0) -> dict[str, FloatArray]:
+    """Float arrays of a preset, equalised, so that real = code * scale holds for each tensor of `load_model`."""
+    config = model_config(name)
+    if name in SHIPPED:
+        return read_float(float_path(name), config)[0]
+    return equalise(seeded_float(config, seed), config, calibration_images(config, SEEDED_IMAGES))
+
+
+@cache
+def load_model(name: str, *, seed: int = 0) -> QuantisedModel:
+    """The quantised model of a preset: the shipped package, or one with random weights of this seed (some seconds)."""
+    config = model_config(name)
+    if name in SHIPPED:
+        return load_package(package_path(name))
+    return seeded_package(config, seed)
