@@ -51,3 +51,11 @@ REGISTERS: tuple[Register, ...] = (
 )
 
 BY_NAME: dict[str, Register] = {register.name: register for register in REGISTERS}
+
+# Bit positions inside the ap_ctrl_hs registers.
+BITS: dict[str, dict[str, int]] = {
+    "AP_CTRL": {"START": 0, "DONE": 1, "IDLE": 2, "READY": 3},
+    "GIE": {"ENABLE": 0},
+    "IER": {"DONE": 0},
+    "ISR": {"DONE": 0},
+}

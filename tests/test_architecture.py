@@ -1,0 +1,134 @@
+"""The arrows between the parts of the project, read from the import statements, and two habits of its files."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("hwgen", "golden", "sim", "tests")
+LONGEST_FILE = 450  # lines
+
+# Part -> parts of the project that it may import besides itself. A part is the longest matching prefix.
+ARROWS: dict[str, set[str]] = {
+    "hwgen.spec": {"hwgen.resources"},
+    "hwgen.resources": set(),
+    "hwgen.data": set(),
+    "hwgen.frontend": {"hwgen.spec", "golden", "golden.reference", "hwgen.data"},
+    "hwgen.compiler": {"hwgen.spec"},
+    "hwgen.rtl": {"hwgen.spec"},
+    "hwgen.emit": {"hwgen.spec", "hwgen.rtl", "hwgen.compiler", "hwgen.resources", "hwgen.driver"},
+    "hwgen.driver": {"hwgen.spec"},
+    "golden": {"hwgen.spec"},
+    "golden.reference": {"hwgen.spec"},
+    "sim": {"hwgen.spec", "hwgen.compiler", "hwgen.emit", "hwgen.driver", "golden", "hwgen.resources"},
+}
+# External package -> where it may be imported.
+CONFINED: dict[str, tuple[str, ...]] = {
+    "torch": ("hwgen.frontend", "golden.reference", "tests.frontend"),
+    "amaranth": ("hwgen.rtl", "hwgen.emit.verilog", "tests.rtl"),
+    "cocotb": ("sim", "tests.sim"),
+}
+FREE = ("hwgen.cli", "hwgen.pipeline", "hwgen.report")  # the top of the tool: they may use every part
+
+
+def _files() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def _module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _within(module: str, prefix: str) -> bool:
+    return module == prefix or module.startswith(prefix + ".")
+
+
+def _part(module: str) -> str | None:
+    """The part that a module belongs to; the longest prefix wins."""
+    found = [part for part in ARROWS if _within(module, part)]
+    return max(found, key=len) if found else None
+
+
+def _imports(tree: ast.AST, module: str) -> Iterator[str]:
+    """Every imported module, names of ``from`` imports included (they may be modules)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            assert node.level == 0, f"{module}: relative import in line {node.lineno}"
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _trees() -> list[tuple[str, ast.Module]]:
+    return [(_module(path), ast.parse(path.read_text())) for path in _files()]
+
+
+def arrow_faults(module: str, imported: str) -> str | None:
+    """What is wrong with ``module`` importing ``imported``, or None."""
+    top = imported.partition(".")[0]
+    if top in CONFINED and not any(_within(module, place) for place in CONFINED[top]):
+        return f"{module} imports {top}, which belongs in {', '.join(CONFINED[top])}"
+    source, target = _part(module), _part(imported)
+    if _within(module, "tests") or any(module.startswith(name) for name in FREE) or source is None:
+        return None
+    if any(imported.startswith(name) for name in FREE):
+        return f"{module} imports {imported}, which is above it"
+    if target is None or target == source or target in ARROWS[source]:
+        return None
+    return f"{module} imports {imported}: {source} may import {', '.join(sorted(ARROWS[source])) or 'nothing'}"
+
+
+def test_imports_follow_the_arrows():
+    checked, faults = 0, set[str]()
+    for module, tree in _trees():
+        for imported in _imports(tree, module):
+            checked += 1
+            fault = arrow_faults(module, imported)
+            if fault:
+                faults.add(fault)
+    assert checked > 300
+    assert sorted(faults) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [
+        ("golden.softmax", "hwgen.rtl.softmax"),
+        ("hwgen.rtl.softmax", "golden.softmax"),
+        ("hwgen.spec.arch", "hwgen.compiler.program"),
+        ("hwgen.compiler.program", "amaranth.hdl.Module"),
+        ("hwgen.frontend.store", "hwgen.rtl.softmax"),
+        ("golden.network", "torch"),
+        ("golden.network", "golden.reference.scenes.draw_scene"),
+        ("hwgen.emit.c_header", "amaranth.hdl.Module"),
+        ("hwgen.cli", "cocotb.triggers.Timer"),
+        ("sim.session", "hwgen.pipeline.Pipeline"),
+    ],
+)
+def test_a_wrong_arrow_is_found(module: str, imported: str):
+    assert arrow_faults(module, imported) is not None
+
+
+def test_no_star_imports():
+    stars = [
+        f"{module}:{node.lineno}"
+        for module, tree in _trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names)
+    ]
+    assert stars == []
+
+
+def test_every_module_says_what_it_is_for():
+    silent = [module for module, tree in _trees() if tree.body and ast.get_docstring(tree) is None]
+    assert silent == []
+
+
+def test_files_fit_a_sitting():
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in _files()}
+    assert len(lengths) > 30
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FILE} == {}
