@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ _FACTOR_FLOOR = 1e-3  # smallest equalisation factor relative to the largest of 
 class Calibration:
     """What a float model's tensors look like over the calibration images and all tasks."""
 
+    images: int  # images observed, each under every task
     samples: dict[str, Array]  # rows [n, channels] of each int8 tensor, float32
     residual_max: float  # largest magnitude in the residual stream, of what is added to it, and of expert outputs
     head_max: dict[str, float]  # largest output magnitude per task
@@ -76,6 +77,7 @@ def calibrate(arrays: Arrays, config: ModelConfig, images: Sequence[NDArray[np.u
             collector.add(model.run(image, task.name), task.name)
     collector.residual_max = max(collector.residual_max, float(np.abs(arrays["position"]).max()))
     return Calibration(
+        images=len(images),
         samples={name: np.concatenate(rows) for name, rows in collector.samples.items()},
         residual_max=collector.residual_max,
         head_max=dict(collector.head_max),
@@ -96,22 +98,26 @@ def _readers(config: ModelConfig, norm: str) -> list[str]:
     return [f"{at}.experts.fc1.weight", *(f"{at}.gate.{task.name}.weight" for task in config.tasks)]
 
 
-def equalise(arrays: Arrays, config: ModelConfig, images: Sequence[NDArray[np.uint8]]) -> dict[str, FloatArray]:
-    """The same function with every LayerNorm output channel spanning the same range over these images and all tasks.
+def equalise(
+    arrays: Arrays, config: ModelConfig, calibration: Calibration
+) -> tuple[dict[str, FloatArray], Calibration]:
+    """The same function with every LayerNorm output channel spanning the same range in the calibration.
 
-    A channel's range divides the LayerNorm's weight and bias and multiplies the columns of every weight that reads it.
-    Factors are relative to the geometric mean of the LayerNorm's channels. Returns float32 arrays.
+    A channel's range divides the LayerNorm's weight and bias and multiplies the columns of every weight that reads it (all
+    experts and all tasks' gates or heads). Factors are relative to the geometric mean of the LayerNorm's channels.
+    Returns float32 arrays, and what the calibration would have found with them.
     """
-    samples = calibrate(arrays, config, images).samples
     equal = {name: np.array(array, dtype=np.float64) for name, array in arrays.items()}
+    samples = dict(calibration.samples)
     for name in samples:
         if not name.endswith(("norm", "norm1", "norm2")):
             continue
         spans = np.abs(samples[name]).max(axis=0).astype(np.float64)
         spans = np.maximum(spans, max(float(spans.max()) * _FACTOR_FLOOR, 1e-30))
         factors = spans / np.exp(np.log(spans).mean())
+        samples[name] = (samples[name] / factors).astype(np.float32)
         equal[f"{name}.weight"] /= factors
         equal[f"{name}.bias"] /= factors
         for reader in _readers(config, name):
             equal[reader] *= factors
-    return {name: array.astype(np.float32) for name, array in equal.items()}
+    return {name: array.astype(np.float32) for name, array in equal.items()}, replace(calibration, samples=samples)

@@ -8,7 +8,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from golden.reference.m3vit_float import NORM_EPSILON, PIXEL_SCALE
 from hwgen.spec.model import ModelConfig
@@ -35,7 +35,7 @@ class ExpertLinear(nn.Module):
     def forward(self, queues: list[Tensor]) -> list[Tensor]:
         """The rows of every expert's queue, [n_e, in] each, through that expert's layer: [n_e, out] each."""
         layers = zip(queues, self.weight.unbind(), self.bias.unbind(), strict=True)
-        return [F.linear(rows, weight, bias) for rows, weight, bias in layers]
+        return [functional.linear(rows, weight, bias) for rows, weight, bias in layers]
 
 
 class Experts(nn.Module):
@@ -56,7 +56,7 @@ class Experts(nn.Module):
         order = torch.argsort(chosen.flatten(), stable=True)  # (token, slot) pairs, expert by expert
         lengths = torch.bincount(chosen.flatten(), minlength=self.count).tolist()
         queues = list(rows.index_select(0, order // top_k).split(lengths))
-        outputs = torch.cat(self.fc2([F.gelu(hidden) for hidden in self.fc1(queues)]))
+        outputs = torch.cat(self.fc2([functional.gelu(hidden) for hidden in self.fc1(queues)]))
         by_token = outputs.index_select(0, torch.argsort(order)).view(-1, top_k, rows.shape[1])
         return (by_token * scores[:, :, None]).sum(dim=1)
 
@@ -86,7 +86,7 @@ class Block(nn.Module):
 
     def _attention(self, rows: Tensor) -> Tensor:
         query, key, value = (self._heads(layer(rows)) for layer in (self.query, self.key, self.value))
-        context = F.scaled_dot_product_attention(query, key, value)
+        context = functional.scaled_dot_product_attention(query, key, value)
         return self.proj(context.transpose(1, 2).flatten(2))
 
     def _balance_loss(self, probabilities: Tensor, picks: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class Block(nn.Module):
             logits = logits + self.gate_noise * torch.randn_like(logits)
         probabilities = logits.softmax(dim=-1)
         chosen = probabilities.detach().topk(self.config.top_k, dim=-1).indices
-        picks = F.one_hot(chosen, self.config.experts)  # [n, top_k, experts]
+        picks = functional.one_hot(chosen, self.config.experts)  # [n, top_k, experts]
         scores = (probabilities[:, None, :] * picks).sum(dim=-1)
         if self.training:
             self.balance = self._balance_loss(probabilities, picks)
@@ -116,7 +116,7 @@ class Block(nn.Module):
         rows = self.norm2(residual)
         if self.is_moe:
             return residual + self._mixture(rows, task)
-        return residual + self.fc2(F.gelu(self.fc1(rows)))
+        return residual + self.fc2(functional.gelu(self.fc1(rows)))
 
 
 class PatchEmbed(nn.Module):
@@ -135,7 +135,7 @@ class PatchEmbed(nn.Module):
         side = self.patch
         grid = values.view(batch, height // side, side, width // side, side, channels)
         rows = grid.permute(0, 1, 3, 5, 2, 4).reshape(batch, -1, channels * side * side)
-        return F.linear(rows, self.weight, self.bias)
+        return functional.linear(rows, self.weight, self.bias)
 
 
 class M3ViT(nn.Module):
@@ -169,6 +169,10 @@ class M3ViT(nn.Module):
         """Standard deviation of the noise that training adds to gate logits."""
         for block in self._moe_blocks():
             block.gate_noise = deviation
+
+    def set_output_bias(self, task: str, value: float) -> None:
+        """Start a head at a constant output, for targets far from zero."""
+        nn.init.constant_(self.heads[task].bias, value)
 
     def balance_loss(self) -> Tensor:
         """Mean load-balancing loss of the MoE blocks in the last training-mode forward pass."""

@@ -7,14 +7,13 @@ the integer ones by a single factor each.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from golden.reference.m3vit_float import PIXEL_SCALE, Arrays, check_float_arrays
-from hwgen.frontend.calibration import Calibration, calibrate
+from hwgen.frontend.calibration import Calibration
 from hwgen.frontend.scaling import Array, FloatArray, clipping_scale, multiplier, quantised_linear
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import MAX_BIAS, NUMERICS
@@ -152,16 +151,16 @@ class _Quantiser:
 def quantise(
     arrays: Arrays,
     config: ModelConfig,
-    images: Sequence[NDArray[np.uint8]],
+    calibration: Calibration,
     *,
     provenance: Mapping[str, Any] | None = None,
 ) -> QuantisedModel:
-    """Quantise a float model, calibrated on images uint8 [height, width, channels] under every task.
+    """Quantise a float model with what `calibrate` found when it ran this very model.
 
     ValueError names an array that is missing, misshapen, or holds NaN or infinite values.
     """
     check_float_arrays(arrays, config)
-    quantiser = _Quantiser(arrays, config, calibrate(arrays, config, images))
+    quantiser = _Quantiser(arrays, config, calibration)
     quantiser.patch_embed()
     for block in range(config.depth):
         quantiser.attention(block)
@@ -173,5 +172,9 @@ def quantise(
         config=config,
         arrays=quantiser.arrays,
         scales=quantiser.scales,
-        provenance={"calibration": CALIBRATION_RULE, "images": len(images), **(provenance or {})},
+        provenance={
+            "calibration_rule": CALIBRATION_RULE,
+            "calibration_images": calibration.images,
+            **(provenance or {}),
+        },
     )

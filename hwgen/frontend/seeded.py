@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from golden.reference.m3vit_float import float_arrays
 from golden.reference.scenes import CALIBRATION_FIRST_SEED, draw_scene
-from hwgen.frontend.calibration import equalise
+from hwgen.frontend.calibration import Calibration, calibrate, equalise
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.scaling import FloatArray
 from hwgen.spec.model import ModelConfig
@@ -59,9 +59,14 @@ def calibration_images(config: ModelConfig, count: int) -> list[NDArray[np.uint8
     return [draw_scene(seed, height=config.image_height, width=config.image_width).image for seed in seeds]
 
 
+def seeded_calibrated(config: ModelConfig, seed: int = 0) -> tuple[dict[str, FloatArray], Calibration]:
+    """Equalised seeded float arrays and their calibration."""
+    arrays = seeded_float(config, seed)
+    return equalise(arrays, config, calibrate(arrays, config, calibration_images(config, SEEDED_IMAGES)))
+
+
 def seeded_package(config: ModelConfig, seed: int = 0) -> QuantisedModel:
     """A quantised network of this shape with seeded random weights."""
-    images = calibration_images(config, SEEDED_IMAGES)
-    arrays = equalise(seeded_float(config, seed), config, images)
+    arrays, calibration = seeded_calibrated(config, seed)
     source = {"weights": "seeded random", "seed": seed, "calibration_first_seed": CALIBRATION_FIRST_SEED}
-    return quantise(arrays, config, images, provenance=source)
+    return quantise(arrays, config, calibration, provenance=source)

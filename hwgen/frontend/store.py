@@ -15,9 +15,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from golden.reference.m3vit_float import Arrays, check_float_arrays
-from hwgen.frontend.calibration import equalise
 from hwgen.frontend.scaling import FloatArray
-from hwgen.frontend.seeded import SEEDED_IMAGES, calibration_images, seeded_float, seeded_package
+from hwgen.frontend.seeded import seeded_calibrated, seeded_package
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.package import PackageError, QuantisedModel, load_package
 from hwgen.spec.presets import model_config
@@ -75,7 +74,7 @@ def load_float(name: str, *, seed: int = 0) -> dict[str, FloatArray]:
     config = model_config(name)
     if name in SHIPPED:
         return read_float(float_path(name), config)[0]
-    return equalise(seeded_float(config, seed), config, calibration_images(config, SEEDED_IMAGES))
+    return seeded_calibrated(config, seed)[0]
 
 
 @cache

@@ -1,26 +1,38 @@
-"""Train m3vit-micro on seeded scenes: ``python -m hwgen.frontend.train``.
+"""Train m3vit-micro on seeded scenes and ship it: ``python -m hwgen.frontend.train``.
 
-The same seed, torch version and thread count give the same weights. Each step shows one half of a batch to the segmentation
-task and the other half to the depth task; the weights that are kept are an exponential moving average over the steps.
+Each step shows one half of a batch to the segmentation task and the other half to the depth task. The weights that are kept are
+a moving average over the steps. They are equalised, quantised and written with their held-out quality to ``hwgen/data``.
+The same seed gives the same weights on the same machine, torch version and thread count. Scenes are cached under ``build/``.
 """
 
 import argparse
 import copy
+import hashlib
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
-from golden.reference.scenes import HELD_OUT_FIRST_SEED, TRAIN_FIRST_SEED, draw_scenes
+from golden.reference.scenes import CALIBRATION_FIRST_SEED, HELD_OUT_FIRST_SEED, TRAIN_FIRST_SEED, draw_scenes
+from hwgen.frontend.calibration import calibrate, equalise
+from hwgen.frontend.evaluate import float_quality
 from hwgen.frontend.m3vit import M3ViT
+from hwgen.frontend.quantise import quantise
+from hwgen.frontend.scaling import FloatArray
+from hwgen.frontend.seeded import calibration_images
+from hwgen.frontend.store import float_path, package_path, save_float
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.presets import model_config
+
+HELD_OUT_SCENES = 400
+CALIBRATION_IMAGES = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,136 +41,149 @@ class TrainConfig:
 
     model: str = "m3vit-micro"  # preset
     seed: int = 0  # of the initial weights and of the order of the scenes
-    scenes: int = 40_000  # distinct training scenes; each is also seen mirrored
-    steps: int = 9_000  # optimiser steps
+    scenes: int = 20_000  # distinct training scenes; each is also seen mirrored
+    steps: int = 3_000  # optimiser steps
     batch: int = 64  # scenes per step, half for each task
-    learning_rate: float = 3e-3  # peak, after the warm-up
+    learning_rate: float = 3e-3  # peak, after the warm-up; falls to zero as a cosine
     warmup_steps: int = 400
     weight_decay: float = 0.02
-    gate_noise: float = 0.3  # standard deviation on gate logits; falls to zero over the run
+    gate_noise: float = 0.3  # standard deviation on gate logits at the start; falls to zero linearly
     balance_weight: float = 0.02  # of the load-balancing loss
-    depth_weight: float = 0.5  # of the depth loss against cross-entropy
+    depth_weight: float = 0.5  # of the depth loss (smooth L1 in metres) against cross-entropy
     average: float = 0.998  # decay of the moving average of the weights
     threads: int = 2
 
 
-def to_pixels(output: Tensor, config: ModelConfig, task: TaskConfig) -> Tensor:
-    """Head outputs [batch, patches, outputs] to [batch, height, width, classes]; one value per sub-cell."""
-    rows, columns = config.patch_rows, config.patch_columns
-    grid = output.view(-1, rows, columns, task.cell, task.cell, task.classes)
-    return grid.permute(0, 1, 3, 2, 4, 5).reshape(-1, rows * task.cell, columns * task.cell, task.classes)
-
-
 @dataclass(frozen=True)
-class SceneSet:
+class Batch:
     """Scenes as tensors: images uint8 [n, h, w, 3], labels uint8 [n, h, w], depths float32 [n, h, w]."""
 
     images: Tensor
     labels: Tensor
     depths: Tensor
 
+    def pick(self, index: Tensor, *, mirrored: bool) -> "Batch":
+        """The scenes at these indices, left and right exchanged when ``mirrored``."""
+        parts = [tensor[index] for tensor in (self.images, self.labels, self.depths)]
+        return Batch(*(part.flip(2) if mirrored else part for part in parts))
 
-def scene_set(first_seed: int, count: int, cache: Path) -> SceneSet:
-    """Draw scenes, or read them from the cache folder."""
-    path = cache / f"scenes-{first_seed}-{count}.npz"
+
+def training_scenes(config: ModelConfig, count: int, cache: Path) -> Batch:
+    """Draw the training scenes of this network's image size, or read them from the cache folder."""
+    path = cache / f"train-{config.image_height}x{config.image_width}-{count}.npz"
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        scenes = draw_scenes(range(first_seed, first_seed + count))
-        np.savez(
-            path,
-            images=np.stack([scene.image for scene in scenes]),
-            labels=np.stack([scene.segmentation for scene in scenes]),
-            depths=np.stack([scene.depth for scene in scenes]).astype(np.float16),
-        )
-    data = np.load(path)
-    return SceneSet(
-        torch.from_numpy(data["images"]),
-        torch.from_numpy(data["labels"]),
-        torch.from_numpy(data["depths"].astype(np.float32)),
-    )
+        seeds = range(TRAIN_FIRST_SEED, TRAIN_FIRST_SEED + count)
+        scenes = draw_scenes(seeds, height=config.image_height, width=config.image_width)
+        images, labels = (np.stack([getattr(scene, name) for scene in scenes]) for name in ("image", "segmentation"))
+        np.savez(path, images=images, labels=labels, depths=np.stack([scene.depth for scene in scenes]))
+    with np.load(path) as data:
+        return Batch(*(torch.from_numpy(data[name]) for name in ("images", "labels", "depths")))
 
 
-def pooled_iou(predicted: NDArray[np.integer], truth: NDArray[np.integer], classes: int) -> float:
-    scores = []
-    for c in range(classes):
-        union = np.count_nonzero((predicted == c) | (truth == c))
-        scores.append(np.count_nonzero((predicted == c) & (truth == c)) / max(union, 1))
-    return float(np.mean(scores))
+def to_pixels(output: Tensor, config: ModelConfig, task: TaskConfig) -> Tensor:
+    """Head outputs [batch, patches, outputs] of a task with one sub-cell per pixel: [batch, height, width, classes]."""
+    grid = output.view(-1, config.patch_rows, config.patch_columns, task.cell, task.cell, task.classes)
+    return grid.permute(0, 1, 3, 2, 4, 5).reshape(-1, config.image_height, config.image_width, task.classes)
+
+
+def losses(model: M3ViT, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Cross-entropy of the first half of the batch, depth loss of the second half, load-balancing loss of both."""
+    config, half = model.config, batch.images.shape[0] // 2
+    logits = to_pixels(model(batch.images[:half], "seg"), config, config.task("seg"))
+    entropy = functional.cross_entropy(logits.flatten(0, 2), batch.labels[:half].flatten().long())
+    balance = model.balance_loss()
+    depths = to_pixels(model(batch.images[half:], "depth"), config, config.task("depth"))[..., 0]
+    distance = functional.smooth_l1_loss(depths, batch.depths[half:], beta=0.5)
+    return entropy, distance, balance + model.balance_loss()
+
+
+def _schedule(train: TrainConfig) -> Iterator[tuple[int, float, float]]:
+    """Step, learning rate and gate noise."""
+    for step in range(train.steps):
+        done = step / train.steps
+        warm = min((step + 1) / train.warmup_steps, 1.0)
+        yield step, train.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * done)), train.gate_noise * (1.0 - done)
 
 
 @torch.no_grad()
-def evaluate(model: M3ViT, scenes: SceneSet) -> tuple[float, float, float]:
-    model.eval()
-    seg, dep = model.config.task("seg"), model.config.task("depth")
-    labels, depths = [], []
-    for part in scenes.images.split(256):
-        labels.append(to_pixels(model(part, "seg"), model.config, seg).argmax(-1))
-        depths.append(to_pixels(model(part, "depth"), model.config, dep)[..., 0])
-    model.train()
-    depth = torch.cat(depths)
-    rmse = (depth - scenes.depths).square().mean().sqrt().item()
-    base = (scenes.depths - scenes.depths.mean()).square().mean().sqrt().item()
-    return pooled_iou(torch.cat(labels).numpy(), scenes.labels.numpy(), seg.classes), rmse, base
+def _blend(average: M3ViT, model: M3ViT, decay: float) -> None:
+    """Move the averaged weights towards the current ones."""
+    for kept, current in zip(average.parameters(), model.parameters(), strict=True):
+        kept.lerp_(current, 1.0 - decay)
+
+
+def train(config: TrainConfig, scenes: Batch) -> M3ViT:
+    """Train from scratch; returns the averaged model and prints the losses as they fall."""
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    rng = np.random.default_rng(config.seed)
+    model = M3ViT(model_config(config.model))
+    model.set_output_bias("depth", float(scenes.depths.mean()))
+    average = copy.deepcopy(model)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
+    )
+    for step, rate, noise in _schedule(config):
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        model.set_gate_noise(noise)
+        index = torch.from_numpy(rng.integers(0, config.scenes, config.batch))
+        entropy, distance, balance = losses(model, scenes.pick(index, mirrored=step % 2 == 1))
+        optimiser.zero_grad(set_to_none=True)
+        (entropy + config.depth_weight * distance + config.balance_weight * balance).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        _blend(average, model, min(config.average, (step + 1) / (step + 10)))
+        if (step + 1) % 250 == 0:
+            print(f"step {step + 1}: entropy {entropy:.4f} depth {distance:.4f} balance {balance:.3f}", flush=True)
+    return average
+
+
+def float_model(model: M3ViT) -> dict[str, FloatArray]:
+    """Equalised float arrays of a trained torch model."""
+    raw = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+    observed = calibrate(raw, model.config, calibration_images(model.config, CALIBRATION_IMAGES))
+    return equalise(raw, model.config, observed)[0]
+
+
+def publish(arrays: dict[str, FloatArray], config: ModelConfig, info: dict[str, Any], folder: Path) -> None:
+    """Write the float model with its held-out quality, and the quantised package made from that very file."""
+    first = HELD_OUT_FIRST_SEED
+    held_out = draw_scenes(range(first, first + HELD_OUT_SCENES), height=config.image_height, width=config.image_width)
+    scored = asdict(float_quality(arrays, config, held_out))
+    float_file = folder / float_path(config.name).name
+    save_float(float_file, arrays, config, {**info, **scored, "held_out_scenes": HELD_OUT_SCENES, "first_seed": first})
+    observed = calibrate(arrays, config, calibration_images(config, CALIBRATION_IMAGES))
+    source = {
+        "weights": float_file.name,
+        "weights_sha256": hashlib.sha256(float_file.read_bytes()).hexdigest(),
+        "calibration_first_seed": CALIBRATION_FIRST_SEED,
+    }
+    quantise(arrays, config, observed, provenance=source).save(folder / package_path(config.name).name)
+    print(f"wrote {float_file}: {scored}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=TrainConfig.steps)
-    parser.add_argument("--lr", type=float, default=TrainConfig.learning_rate)
-    parser.add_argument("--batch", type=int, default=TrainConfig.batch)
     parser.add_argument("--scenes", type=int, default=TrainConfig.scenes)
-    parser.add_argument("--out", type=Path, default=Path("/tmp/fe/ck.pt"))
-    a = parser.parse_args()
-    tc = TrainConfig(steps=a.steps, learning_rate=a.lr, batch=a.batch, scenes=a.scenes)
-    torch.set_num_threads(tc.threads)
-    torch.manual_seed(tc.seed)
-    rng = np.random.default_rng(tc.seed)
-    t0 = time.time()
-    data = scene_set(TRAIN_FIRST_SEED, tc.scenes, Path("build/scenes"))
-    held = scene_set(HELD_OUT_FIRST_SEED, 300, Path("build/scenes"))
-    print("data", time.time() - t0, flush=True)
-    model = M3ViT(model_config(tc.model))
-    with torch.no_grad():
-        model.heads["depth"].bias.fill_(3.9)
-    print(sum(p.numel() for p in model.parameters()))
-    avg = copy.deepcopy(model)
-    opt = torch.optim.AdamW(
-        model.parameters(), lr=tc.learning_rate, weight_decay=tc.weight_decay, betas=(0.9, 0.99), fused=True
-    )
-    seg, dep = model.config.task("seg"), model.config.task("depth")
-    half = tc.batch // 2
-    run = [0.0] * 3
-    for step in range(tc.steps):
-        frac = step / tc.steps
-        lr = tc.learning_rate * min((step + 1) / tc.warmup_steps, 1.0) * (0.5 + 0.5 * math.cos(math.pi * frac))
-        for g in opt.param_groups:
-            g["lr"] = lr
-        model.set_gate_noise(tc.gate_noise * (1 - frac))
-        pick = torch.from_numpy(rng.integers(0, tc.scenes, tc.batch))
-        images, labels, depths = data.images[pick], data.labels[pick], data.depths[pick]
-        if step % 2:
-            images, labels, depths = images.flip(2), labels.flip(2), depths.flip(2)
-        out = to_pixels(model(images[:half], "seg"), model.config, seg)
-        ce = F.cross_entropy(out.flatten(0, 2), labels[:half].flatten().long())
-        bal = model.balance_loss()
-        pd = to_pixels(model(images[half:], "depth"), model.config, dep)[..., 0]
-        ld = F.smooth_l1_loss(pd, depths[half:], beta=0.5)
-        bal = bal + model.balance_loss()
-        loss = ce + tc.depth_weight * ld + tc.balance_weight * bal
-        opt.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        opt.step()
-        decay = min(tc.average, (step + 1) / (step + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(avg.parameters()), list(model.parameters()), 1 - decay)
-        run = [r + v.item() for r, v in zip(run, (ce, ld, bal))]
-        if (step + 1) % 200 == 0:
-            print(step + 1, f"{time.time() - t0:.0f}s", [round(r / 200, 4) for r in run], flush=True)
-            run = [0.0] * 3
-        if (step + 1) % 1000 == 0 or step + 1 == tc.steps:
-            print("  held out", evaluate(avg, held), flush=True)
-            torch.save(avg.state_dict(), a.out)
+    parser.add_argument("--seed", type=int, default=TrainConfig.seed)
+    parser.add_argument("--output", type=Path, default=float_path(TrainConfig.model).parent)
+    parser.add_argument("--cache", type=Path, default=Path("build/scenes"))
+    options = parser.parse_args()
+    settings = TrainConfig(steps=options.steps, scenes=options.scenes, seed=options.seed)
+    config = model_config(settings.model)
+    started, processor_started = time.monotonic(), time.process_time()
+    model = train(settings, training_scenes(config, settings.scenes, options.cache))
+    info = {
+        "training": asdict(settings),
+        "torch": torch.__version__,
+        "training_seconds": round(time.monotonic() - started),
+        "training_processor_seconds": round(time.process_time() - processor_started),
+    }
+    publish(float_model(model), config, {"config": asdict(config), **info}, options.output)
 
 
 if __name__ == "__main__":
