@@ -1,0 +1,1 @@
+"""Board files (YAML), one per board; ``hwgen.spec.board`` reads them."""

@@ -1,0 +1,99 @@
+"""Named machines, and machines from YAML files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.strict_yaml import ConfigError, nearest, read_mapping, validated
+
+KIB = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """The largest network shape that the activation buffers must hold."""
+
+    tokens: int
+    channels: int  # of the residual stream; also query, key and value with their head padding
+    hidden: int  # widest row of the activation buffer: hidden units or patch values
+    experts: int
+
+
+def sized_arch(name: str, lanes: tuple[int, int, int], capacity: Capacity, **others: Any) -> ArchConfig:
+    """An arch of ``lanes`` (token, input, output) whose buffers just hold ``capacity``; ``others`` are its fields."""
+    token_lanes, input_lanes, output_lanes = lanes
+    row_words = -(-capacity.channels // output_lanes)
+    hidden_words = -(-capacity.hidden // output_lanes)
+    key_tiles, value_tiles = -(-capacity.tokens // output_lanes), -(-capacity.tokens // input_lanes)
+    sizes: dict[str, Any] = {
+        "residual_bytes": capacity.tokens * row_words * 2 * output_lanes,
+        "norm_bytes": capacity.tokens * row_words * output_lanes,
+        "activation_bytes": capacity.tokens * max(hidden_words, 2 * row_words) * output_lanes,
+        "key_bytes": key_tiles * row_words * output_lanes * output_lanes,
+        "value_bytes": value_tiles * row_words * input_lanes * output_lanes,
+        "score_words": 2 * capacity.tokens * key_tiles,
+        "max_tokens": capacity.tokens,
+        "max_inputs": max(capacity.hidden, capacity.tokens),
+        "max_channels": capacity.channels,
+        "max_experts": capacity.experts,
+    }
+    return ArchConfig(
+        name=name,
+        token_lanes=token_lanes,
+        input_lanes=input_lanes,
+        output_lanes=output_lanes,
+        **{**sizes, **others},
+    )
+
+
+_MICRO = Capacity(tokens=65, channels=64, hidden=256, experts=8)  # m3vit-micro, exactly
+_ROOMY = Capacity(tokens=80, channels=96, hidden=384, experts=16)
+
+_PRESETS = (
+    # 2048 MACs; 1.5 MiB of ring let a dense block hide the DDR time of the next block's experts
+    sized_arch(
+        "zcu102",
+        (4, 16, 32),
+        Capacity(tokens=256, channels=192, hidden=768, experts=16),
+        max_inputs=1024,
+        max_channels=256,
+        ring_bytes=1536 * KIB,
+        param_entries=512,
+        norm_entries=128,
+        weight_ports=4,
+        outstanding=8,
+    ),
+    sized_arch("sim", (2, 8, 16), _MICRO, ring_bytes=32 * KIB),
+    # one token row at a time, a ring of exactly the largest layer, a short load queue
+    sized_arch("sim-1x8x8", (1, 8, 8), _MICRO, ring_bytes=20 * KIB, load_queue=4, burst_beats=8, outstanding=2),
+    sized_arch("sim-4x8x16", (4, 8, 16), _ROOMY, ring_bytes=64 * KIB, weight_ports=2),
+    sized_arch("sim-3x8x16", (3, 8, 16), _ROOMY, ring_bytes=24 * KIB, load_queue=8),  # an odd number of rows
+    sized_arch("sim-2x16x16", (2, 16, 16), _MICRO, ring_bytes=48 * KIB, weight_ports=4, outstanding=2),
+    sized_arch("sim-4x16x32", (4, 16, 32), _ROOMY, ring_bytes=96 * KIB, weight_ports=4),
+    # words wider than a head of m3vit-micro: heads are padded
+    sized_arch("sim-1x8x64", (1, 8, 64), Capacity(tokens=65, channels=128, hidden=256, experts=8), ring_bytes=64 * KIB),
+)
+
+ARCHS: dict[str, ArchConfig] = {arch.name: arch for arch in _PRESETS}
+
+
+def load_arch(path: Path) -> ArchConfig:
+    """The arch in a YAML file: every field, or ``base: PRESET`` and the fields that differ."""
+    data = read_mapping(path)
+    base = data.pop("base", None)
+    if base is not None:
+        data = arch_preset(str(base)).model_dump() | {"name": path.stem} | data
+    return validated(ArchConfig, data, str(path))
+
+
+def arch_preset(name: str) -> ArchConfig:
+    """The preset called ``name``; ConfigError names the nearest one."""
+    if name not in ARCHS:
+        raise ConfigError(f"unknown arch {name!r}{nearest(name, ARCHS)}")
+    return ARCHS[name]
+
+
+def find_arch(name: str) -> ArchConfig:
+    """A preset by name, or a file when ``name`` ends in ``.yaml`` or ``.yml``."""
+    return load_arch(Path(name)) if name.endswith((".yaml", ".yml")) else arch_preset(name)

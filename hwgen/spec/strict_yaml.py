@@ -1,0 +1,81 @@
+"""YAML files with a fixed set of keys: what is wrong, where, the limit, and the nearest valid key."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+class ConfigError(ValueError):
+    """A board or arch file that cannot be used; the message names the file and every key that is wrong."""
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Safe loader that refuses a key given twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Mapping of ``node``; ConfigError names a repeated key and its line."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise ConfigError(f"line {key.start_mark.line + 1}: key {key.value!r} is given twice; keep one")
+            seen.add(key.value)
+        return cast("dict[Any, Any]", super().construct_mapping(node, deep=deep))  # pyright: ignore[reportUnknownMemberType]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for the closest known name, and the list of all."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{hint} (known: {', '.join(names)})"
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The mapping in the YAML file ``path``; ConfigError when there is none."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    try:
+        data: object = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, ConfigError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{path}: expected keys and values, found {type(data).__name__}")
+    return {str(key): value for key, value in cast("Mapping[object, Any]", data).items()}
+
+
+def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """Field names of the record at ``path`` inside ``model``."""
+    for step in path:
+        field = model.model_fields.get(str(step))
+        annotation = field.annotation if field else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
+
+
+def _complaint(model: type[BaseModel], error: Any) -> str:
+    """One line for one pydantic error: key, value, limit and fix."""
+    where: tuple[int | str, ...] = error["loc"]
+    key = ".".join(str(step) for step in where)
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {key!r}{nearest(str(where[-1]), _keys_at(model, where[:-1]))}"
+    if error["type"] == "missing":
+        return f"key {key!r} is missing; add it"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{key} = {error['input']!r}: {message}" if where else message
+
+
+def validated(model: type[Record], data: Mapping[str, Any], source: str) -> Record:
+    """``data`` as a ``model``; ConfigError lists every key that is wrong."""
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        lines = [_complaint(model, item) for item in error.errors()]
+        raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from error
