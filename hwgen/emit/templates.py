@@ -4,13 +4,13 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from hwgen.resources import resource_folder
+from hwgen.spec.data_folder import data_folder
 
 
 def render(template: str, **names: Any) -> str:
     """The text of a template with its names bound; jinja2.UndefinedError when one is missing."""
     environment = Environment(
-        loader=FileSystemLoader(resource_folder("rtl_templates")),
+        loader=FileSystemLoader(data_folder("rtl_templates")),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
