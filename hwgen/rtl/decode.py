@@ -1,0 +1,26 @@
+"""Instruction words seen from hardware: fields by name, and the rule by which progress counters release a wait."""
+
+from amaranth.hdl import Mux, Value, ValueCastable
+
+from hwgen.spec.isa import FORMATS, Opcode
+
+
+def fields(opcode: Opcode, word: Value) -> dict[str, Value]:
+    """Field name -> slice of a 256-bit instruction ``word``; signed fields are signed."""
+    table: dict[str, Value] = {}
+    for name, (low, item) in FORMATS[opcode].offsets().items():
+        part = word[low : low + item.width]
+        table[name] = part.as_signed() if item.signed else part
+    return table
+
+
+def opcode_is(word: Value, opcode: Opcode) -> Value:
+    """Whether the instruction ``word`` has this opcode."""
+    return word[:8] == int(opcode)
+
+
+def reached(counters: ValueCastable, counter: Value, base: Value, rows: Value) -> Value:
+    """Whether ``rows`` rows counted from ``base`` are finished: signed 16-bit difference, counter 0 never blocks."""
+    value = Value.cast(counters[counter])  # type: ignore[index]  # an ArrayLayout view
+    difference = (value - base - rows)[:16]
+    return Mux(counter == 0, 1, ~difference[15])
