@@ -25,8 +25,8 @@ class MacColumn(wiring.Component):
 
     Two token rows share a multiplier: the packed operand ``(a1 << 19) + a0`` times ``b`` is ``(a1*b << 19) + a0*b``.
     With codes in -127..127, |sum of 16 products| <= 16 * 127^2 = 258064 < 2^18, so the sum of up to 16 packed products
-    holds both sums: the low field is the signed low 19 bits, the high field is the rest plus one if the low is negative.
-    The split happens once, behind the tree. An odd last token row has a multiplier of its own.
+    holds both sums: the low field is the signed low 19 bits, the high field is the rest, plus one if the low one is
+    negative. The split happens once, behind the tree. An odd last token row has a multiplier of its own.
 
     Parameters: ``token_lanes`` rows, ``input_lanes`` products a cycle (at most 16).
 
