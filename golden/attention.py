@@ -54,13 +54,13 @@ def schedule_steps(queries: int, lanes: int, keys: int) -> int:
 def reordered_schedule(queries: int, lanes: int, keys: int) -> Iterator[Step]:
     """Constant-bandwidth order: at key k of block b, lane o works on query ``b * lanes + o``, or a block back if k < o.
 
-    Lane o starts o steps late and wraps around: it visits keys o..keys-1, then 0..o-1. With fewer keys than lanes the
-    block is padded to ``lanes`` steps, and in the padding no lane works.
+    Lane o starts o steps late and wraps around: it visits keys o..keys-1, then 0..o-1. With fewer keys than lanes a
+    block begins with ``lanes - keys`` steps in which no lane works; queries still finish in ascending order.
     """
     period = max(keys, lanes)
     for step in range(schedule_steps(queries, lanes, keys)):
         block, slot = divmod(step, period)
-        key = slot if slot < keys else None
+        key = slot - (period - keys) if slot >= period - keys else None
         working = [(lane, (block if slot >= lane else block - 1) * lanes + lane) for lane in range(lanes)]
         working = [(lane, query) for lane, query in working if 0 <= query < queries]
         visits = () if key is None else tuple(Visit(lane, query, key) for lane, query in working)

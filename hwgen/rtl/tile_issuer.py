@@ -161,7 +161,11 @@ class TileIssuer(wiring.Component):
         full = Mux(self._is_scores & (op.out_tiles < lanes), lanes, op.out_tiles)
         m.d.comb += steps.eq(Mux(self._is_scores & (self._left == 0), self._previous - 1, full))
         self._no_key = Signal()  # a step of the schedule without a key tile
-        m.d.comb += self._no_key.eq(self._is_scores & (self._inner >= op.out_tiles))
+        self._idle_steps = Signal(range(lanes + 1))  # steps of a block that wait for lanes to take their queries
+        m.d.comb += [
+            self._idle_steps.eq(Mux(self._is_scores & (op.out_tiles < lanes), lanes - op.out_tiles, 0)),
+            self._no_key.eq(self._inner < self._idle_steps),
+        ]
         self._head = Signal()  # first cycle of a tile or step
         self._tail = Signal()  # its last cycle
         self._inner_end = Signal()
@@ -280,7 +284,7 @@ class TileIssuer(wiring.Component):
         ]
         with m.If(self._go):
             with m.If(self._is_scores):
-                with m.If(self._tail):
+                with m.If(self._tail & ~self._no_key):
                     m.d.sync += row.eq(Mux(self._inner_end, 0, row + op.b_stride))
             with m.Else():
                 m.d.sync += row.eq(Mux(self._tail, 0, row + op.b_stride))
@@ -321,16 +325,14 @@ class TileIssuer(wiring.Component):
         op, out = self._op, self.tag.lanes[lane]
         info = self.info[self.slots[lane]][lane]
         older = self._is_scores & (self._inner < lane)
-        tiles = op.out_tiles
-        first: Value = Mux(lane < tiles, self._inner == lane, self._inner == 0)
-        last_of_lane: Value = self._inner + 1 == tiles
-        if lane > 0:
-            last_of_lane = Mux(lane <= tiles, self._inner == lane - 1, last_of_lane)
+        late: Value = lane > self._idle_steps  # this lane wraps around: it ends in the next block
+        first: Value = self._inner == Mux(late, lane, self._idle_steps)
+        last_of_lane: Value = Mux(late, self._inner + 1 == lane, self._inner_end)
         m.d.comb += [
             out.valid.eq(Mux(older, lane < self._previous, lane < self._count)),
             out.row.eq(info.token),
             out.score.eq(info.score),
-            out.key_tile.eq(self._inner),
+            out.key_tile.eq(self._inner - self._idle_steps),
             out.first_key.eq(first),
             out.last_key.eq(last_of_lane),
         ]
