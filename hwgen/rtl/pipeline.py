@@ -14,6 +14,15 @@ def delay(m: Module, value: Value, cycles: int, name: str = "delayed") -> Value:
     return value
 
 
+def delay_valid(m: Module, valid: Value, cycles: int) -> Value:
+    """Like ``delay`` for a bit that a reset must clear."""
+    for step in range(cycles):
+        register = Signal(name=f"valid_{step + 1}")
+        m.d.sync += register.eq(valid)
+        valid = register
+    return valid
+
+
 def tree_stages(count: int, levels: int) -> int:
     """Registers from the inputs to the output of ``tree`` over ``count`` values."""
     depth = (count - 1).bit_length()
@@ -31,7 +40,9 @@ def tree(
         for _ in range(levels):
             pairs = [combine(a, b) for a, b in zip(values[::2], values[1::2], strict=False)]
             values = pairs + values[2 * len(pairs) :]
-        registers = [Signal(value.shape(), name=f"{name}_{stage}_{i}", reset_less=True) for i, value in enumerate(values)]
+        registers = [
+            Signal(value.shape(), name=f"{name}_{stage}_{i}", reset_less=True) for i, value in enumerate(values)
+        ]
         m.d.sync += [register.eq(value) for register, value in zip(registers, values, strict=True)]
         values = list(registers)
     return values[0]
@@ -47,7 +58,7 @@ def larger(a: Value, b: Value) -> Value:
     return Mux(a > b, a, b)
 
 
-def half_up(value: Value, shift: Value) -> Value:
+def half_up(value: Value, shift: Value | int) -> Value:
     """``value / 2^shift`` rounded to nearest, halves upwards, as one expression; ``value`` itself for shift 0."""
     doubled = (value << 1) >> shift
     return (doubled + 1) >> 1

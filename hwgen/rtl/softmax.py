@@ -1,0 +1,129 @@
+"""Softmax statistics: largest octave and exact sum of exponentials of every query row, in one pass and any order."""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.rtl.interfaces import ROW_BITS, progress_pulse, table_bus, write_port
+from hwgen.rtl.interpolation import DirectTable, table_info
+from hwgen.rtl.pipeline import add, delay, delay_valid, larger, tree, tree_stages, width_for
+from hwgen.rtl.row_factor import ROW_FACTOR_BITS, RowFactorUnit, total_bits
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.numerics import NUMERICS
+
+SCORE_BITS = NUMERICS.score_bits
+FRACTION_BITS = NUMERICS.score_fraction_bits
+EXPONENTIAL_BITS = NUMERICS.exp_fraction_bits + 1
+_TAG_BIAS = 17  # an octave -16..15 becomes 1..32; 0 is "no key"
+_LEVELS = 2  # adder levels per register
+
+
+def score_row(arch: ArchConfig) -> wiring.Signature:
+    """One word of scores: a query row against one tile of keys."""
+    return wiring.Signature(
+        {
+            "valid": Out(1),
+            "lane": Out(width_for(arch.token_lanes)),
+            "row": Out(ROW_BITS),  # query
+            "slot": Out(1),  # row-factor slot
+            "first_key": Out(1),  # first word of its query
+            "last_key": Out(1),  # last word of its query
+            "mult2": Out(16),  # Mc
+            "shift2": Out(6),  # Sc
+            "scores": Out(data.ArrayLayout(signed(SCORE_BITS), arch.output_lanes)),
+            "mask": Out(arch.output_lanes),  # bit i: score i belongs to a key that exists
+        }
+    )
+
+
+class SoftmaxStatistics(wiring.Component):
+    """Accumulates maximum octave and exact sum per token lane and stores the row factor of each complete query.
+
+    Equals ``golden.softmax.softmax_statistics`` and ``row_factor``; the sum is exact, so the order of words is free.
+
+    Parameters
+    ----------
+    arch: the machine.
+
+    Members
+    -------
+    i: In(score_row(arch)), at most one word a cycle, any lanes, no back-pressure.
+    table: In(table_bus).
+    write: Out(write_port(27)), row factor at ``slot * max_tokens + row``.
+    progress: Out(progress_pulse), SCORE, one per row, in the cycle after the write: the row factor is readable.
+
+    Timing: ``latency`` cycles from the word with ``last_key`` to ``write.enable``, ``latency + 1`` to ``progress``.
+    """
+
+    def __init__(self, arch: ArchConfig) -> None:
+        self._arch = arch
+        self._factor = RowFactorUnit(arch)
+        self._tree = tree_stages(arch.output_lanes, _LEVELS)
+        self.latency = 2 + self._tree + 1 + self._factor.latency
+        super().__init__(
+            {
+                "i": In(score_row(arch)),
+                "table": In(table_bus()),
+                "write": Out(write_port(ROW_FACTOR_BITS)),
+                "progress": Out(progress_pulse()),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Exponentials, trees, accumulators, row factor."""
+        m = Module()
+        m.submodules.factor = factor = self._factor
+        m.submodules.exp2 = exp2 = DirectTable(table_info("exp2"), EXPONENTIAL_BITS, self._arch.output_lanes, 0)
+        wiring.connect(m, wiring.flipped(self.table), factor.table, exp2.table)
+        wiring.connect(m, factor.write, wiring.flipped(self.write))
+        wiring.connect(m, factor.progress, wiring.flipped(self.progress))
+        total, tag = self._sum(m, exp2)
+        self._accumulate(m, total, tag)
+        return m
+
+    def _sum(self, m: Module, exp2: DirectTable) -> tuple[Signal, Signal]:
+        """Sum of the word's exponentials at their octaves, and its largest octave as a tag; after 2 + tree cycles."""
+        shifted, tags = [], []
+        for lane in range(self._arch.output_lanes):
+            score, exists = self.i.scores[lane], self.i.mask[lane]
+            mantissa = Signal(EXPONENTIAL_BITS, name=f"mantissa_{lane}", reset_less=True)
+            octave = Signal(5, name=f"octave_{lane}", reset_less=True)
+            tag = Signal(6, name=f"tag_{lane}", reset_less=True)
+            term = Signal(EXPONENTIAL_BITS + 31, name=f"term_{lane}", reset_less=True)
+            m.d.comb += exp2.index[lane].eq(score.as_unsigned()[:FRACTION_BITS])
+            m.d.sync += [
+                mantissa.eq(Mux(exists, exp2.value[lane], 0)),
+                octave.eq((score >> FRACTION_BITS) + 16),
+                tag.eq(Mux(exists, (score >> FRACTION_BITS) + _TAG_BIAS, 0)),
+                term.eq(mantissa << octave),
+            ]
+            shifted.append(term)
+            tags.append(tag)
+        total = tree(m, shifted, add, _LEVELS, "total")
+        top = tree(m, tags, larger, _LEVELS, "top")
+        return total, delay(m, top, 1, "top_kept")
+
+    def _accumulate(self, m: Module, total: Signal, tag: Signal) -> None:
+        """Add the word to its lane in one cycle; hand over a complete row."""
+        steps = 2 + self._tree
+        lanes, row = self._arch.token_lanes, self._factor.i
+        sums = Array(Signal(total_bits(self._arch), name=f"sum_{lane}") for lane in range(lanes))
+        tops = Array(Signal(6, name=f"top_{lane}") for lane in range(lanes))
+        kept = Cat(self.i.row, self.i.slot, self.i.mult2, self.i.shift2)
+        lane = delay(m, self.i.lane, steps, "lane")
+        first = delay(m, self.i.first_key, steps, "first")
+        last = delay(m, self.i.last_key, steps, "last")
+        valid = delay_valid(m, self.i.valid, steps)
+        new_sum, new_top, best = Signal(total_bits(self._arch)), Signal(6), Signal(6, reset_less=True)
+        old_top = Mux(first, 0, tops[lane])
+        m.d.comb += [
+            new_sum.eq(Mux(first, 0, sums[lane]) + total),
+            new_top.eq(Mux(tag > old_top, tag, old_top)),
+        ]
+        with m.If(valid):
+            m.d.sync += [sums[lane].eq(new_sum), tops[lane].eq(new_top)]
+        m.d.sync += [row.valid.eq(valid & last), row.total.eq(new_sum), best.eq(new_top)]
+        m.d.comb += [
+            row.top.eq(best - _TAG_BIAS),
+            Cat(row.row, row.slot, row.mult, row.shift).eq(delay(m, kept, steps + 1, "kept")),
+        ]
