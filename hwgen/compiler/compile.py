@@ -1,0 +1,135 @@
+"""Quantised model and arch to programs and one memory image."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwgen.compiler.allocate import allocate
+from hwgen.compiler.errors import CompileError
+from hwgen.compiler.listing import ListingEntry
+from hwgen.compiler.lower import Lowering, Scalars
+from hwgen.compiler.memory_image import Entry, ImagePlan, ImageWriter, plan_data, plan_program
+from hwgen.compiler.schedule import with_loads
+from hwgen.compiler.shapes import Shapes
+from hwgen.compiler.step import Step
+from hwgen.compiler.streams import Stream
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.isa import FORMATS, encode, to_bytes
+from hwgen.spec.layout import U8, result_bytes
+from hwgen.spec.model import ModelConfig
+from hwgen.spec.package import QuantisedModel
+
+MAX_INSTRUCTIONS = 2**16  # an instruction index has 16 bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """The instructions of one task and where they lie."""
+
+    task: str
+    words: tuple[int, ...]
+    offset: int  # bytes from MODEL; the PROGRAM pointer is MODEL + offset
+    listing: tuple[ListingEntry, ...]
+    result_rows: int
+    result_outputs: int
+    result_bytes: int
+
+    @property
+    def macs(self) -> int:
+        """Multiplications that the network needs."""
+        return sum(entry.macs for entry in self.listing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """Programs of every task and the memory image that they share."""
+
+    config: ModelConfig
+    arch: ArchConfig
+    image: U8
+    manifest: tuple[Entry, ...]
+    programs: Mapping[str, Program]
+
+    def entry(self, name: str) -> Entry:
+        """The manifest entry called ``name``."""
+        for entry in self.manifest:
+            if entry.name == name:
+                return entry
+        raise KeyError(f"no {name!r} in the image; it has {', '.join(entry.name for entry in self.manifest)}")
+
+    def sha256(self) -> str:
+        """Digest of the image."""
+        return hashlib.sha256(self.image.tobytes()).hexdigest()
+
+
+def lower_task(shapes: Shapes, task: str, scalars: Scalars, plan: ImagePlan | None = None) -> list[Step]:
+    """The instructions of one task without loads; offsets are zero as long as there is no ``plan``."""
+    offsets = (plan or plan_data(shapes, ())).offsets
+    lowering = Lowering(shapes, allocate(shapes), shapes.config.task(task), scalars, offsets)
+    return lowering.program()
+
+
+def consumed_streams(steps: Sequence[Step]) -> list[Stream]:
+    """Weight streams in the order of consumption."""
+    return [stream for step in steps for stream in step.streams]
+
+
+def _encode(step: Step) -> int:
+    try:
+        return encode(step.opcode, **step.fields)
+    except ValueError as error:
+        raise CompileError(f"{step.name}: {error}") from error
+
+
+def _program(shapes: Shapes, task: str, steps: Sequence[Step], offset: int) -> Program:
+    if len(steps) > MAX_INSTRUCTIONS:
+        raise CompileError(f"task {task}: {len(steps):,} instructions, a program has at most {MAX_INSTRUCTIONS:,}")
+    listing = tuple(
+        ListingEntry(
+            index=index,
+            opcode=step.opcode,
+            unit=FORMATS[step.opcode].unit,
+            name=step.name,
+            fields=step.fields,
+            macs=step.macs,
+            produced=step.produced,
+        )
+        for index, step in enumerate(steps)
+    )
+    spec = shapes.config.task(task)
+    rows = shapes.head_rows(spec)[1]
+    return Program(
+        task=task,
+        words=tuple(_encode(step) for step in steps),
+        offset=offset,
+        listing=listing,
+        result_rows=rows,
+        result_outputs=spec.outputs,
+        result_bytes=result_bytes(rows, spec.outputs, shapes.arch),
+    )
+
+
+def compile_model(package: QuantisedModel, arch: ArchConfig) -> Compiled:
+    """Programs of every task and one memory image; CompileError says what does not fit, with figures."""
+    shapes = Shapes(config=package.config, arch=arch)
+    tasks = [task.name for task in package.config.tasks]
+
+    def scalars(name: str) -> list[int]:
+        return [int(value) for value in package.arrays[name]]
+
+    drafts = {task: lower_task(shapes, task, scalars) for task in tasks}
+    streams = [stream for steps in drafts.values() for stream in consumed_streams(steps)]
+    plan = plan_data(shapes, streams)
+    scheduled = {task: with_loads(lower_task(shapes, task, scalars, plan), plan.offsets, arch) for task in tasks}
+    for task, steps in scheduled.items():
+        plan_program(plan, task, len(steps))
+    offsets = plan.offsets
+    programs = {task: _program(shapes, task, steps, offsets[f"program.{task}"]) for task, steps in scheduled.items()}
+    writer = ImageWriter(plan)
+    writer.put_data(package, shapes, streams)
+    for task, program in programs.items():
+        words = np.frombuffer(to_bytes(list(program.words)), dtype=np.uint8)
+        writer.put(f"program.{task}", words)
+    return Compiled(config=package.config, arch=arch, image=writer.image, manifest=writer.manifest(), programs=programs)

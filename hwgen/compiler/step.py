@@ -1,0 +1,19 @@
+"""An instruction before it is encoded."""
+
+from dataclasses import dataclass
+
+from hwgen.compiler.listing import Produced
+from hwgen.compiler.streams import Stream
+from hwgen.spec.isa import Opcode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Fields by name, the weight streams that the instruction consumes, and what it is good for."""
+
+    opcode: Opcode
+    name: str
+    fields: dict[str, int]
+    streams: tuple[Stream, ...] = ()
+    macs: int = 0
+    produced: tuple[Produced, ...] = ()

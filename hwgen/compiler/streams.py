@@ -1,0 +1,147 @@
+"""LOAD_WEIGHTS streams: which layers one load brings, how long it is, and its bytes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwgen.compiler.shapes import Shapes
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.layout import U8, Array, param_entries, port_slices, weight_tiles
+from hwgen.spec.model import TaskConfig
+from hwgen.spec.package import QuantisedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A linear layer of the package, padded for the machine."""
+
+    source: str  # prefix of its arrays
+    expert: int | None  # which of a stack of experts
+    out_tiles: int
+    in_chunks: int
+    pad_outputs: bool = False  # heads of the outputs padded to whole words
+    pad_inputs: bool = False  # heads of the inputs padded to whole words
+
+    @property
+    def tiles(self) -> int:
+        """Weight tiles."""
+        return self.out_tiles * self.in_chunks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """What one LOAD_WEIGHTS brings."""
+
+    name: str
+    norm: str | None = None  # prefix of a LayerNorm's arrays
+    norm_entries: int = 0
+    layers: tuple[Layer, ...] = ()
+
+    @property
+    def param_entries(self) -> int:
+        """Parameter entries, all layers."""
+        return sum(layer.out_tiles for layer in self.layers)
+
+    @property
+    def weight_words(self) -> int:
+        """Weight tiles, all layers."""
+        return sum(layer.tiles for layer in self.layers)
+
+    def port_bytes(self, arch: ArchConfig) -> int:
+        """Bytes of one port's slice."""
+        entries = (self.norm_entries + self.param_entries) * arch.output_lanes * 8
+        return (entries + self.weight_words * arch.tile_bytes) // arch.weight_ports
+
+    def fields(self) -> dict[str, int]:
+        """Lengths as LOAD_WEIGHTS states them."""
+        return {
+            "norm_entries": self.norm_entries,
+            "param_entries": self.param_entries,
+            "weight_words": self.weight_words,
+        }
+
+
+def norm_stream(shapes: Shapes, name: str) -> Stream:
+    """Parameters of LayerNorm ``name``."""
+    return Stream(name=name, norm=name, norm_entries=shapes.dim_words)
+
+
+def _layer(shapes: Shapes, source: str, outputs: int, inputs: int, expert: int | None = None) -> Layer:
+    arch = shapes.arch
+    return Layer(source=source, expert=expert, out_tiles=arch.words(outputs), in_chunks=arch.chunks(inputs))
+
+
+def linear_stream(shapes: Shapes, name: str, outputs: int, inputs: int) -> Stream:
+    """One plain linear layer."""
+    return Stream(name=name, layers=(_layer(shapes, name, outputs, inputs),))
+
+
+def heads_stream(shapes: Shapes, name: str) -> Stream:
+    """Query, key or value: outputs padded head by head."""
+    chunks = shapes.arch.chunks(shapes.config.dim)
+    layer = Layer(source=name, expert=None, out_tiles=shapes.attention_words, in_chunks=chunks, pad_outputs=True)
+    return Stream(name=name, layers=(layer,))
+
+
+def proj_stream(shapes: Shapes, name: str) -> Stream:
+    """Attention output projection: inputs padded head by head."""
+    chunks = shapes.attention_words * shapes.arch.subwords
+    layer = Layer(source=name, expert=None, out_tiles=shapes.dim_words, in_chunks=chunks, pad_inputs=True)
+    return Stream(name=name, layers=(layer,))
+
+
+def expert_streams(shapes: Shapes, name: str) -> tuple[Stream, ...]:
+    """One stream per expert: both layers."""
+    dim, hidden = shapes.config.dim, shapes.config.expert_hidden
+    return tuple(
+        Stream(
+            name=f"{name}.{expert}",
+            layers=(
+                _layer(shapes, f"{name}.fc1", hidden, dim, expert),
+                _layer(shapes, f"{name}.fc2", dim, hidden, expert),
+            ),
+        )
+        for expert in range(shapes.config.experts)
+    )
+
+
+def head_stream(shapes: Shapes, task: TaskConfig) -> Stream:
+    """The head of ``task``."""
+    return linear_stream(shapes, f"heads.{task.name}", task.outputs, shapes.config.dim)
+
+
+def pad_heads(array: Array, axis: int, shapes: Shapes) -> Array:
+    """``array`` with every head along ``axis`` padded with zeros to whole words."""
+    heads, dim = shapes.config.heads, shapes.config.head_dim
+    width = shapes.head_words * shapes.arch.output_lanes
+    moved = np.moveaxis(array, axis, -1)
+    out = np.zeros((*moved.shape[:-1], heads, width), dtype=array.dtype)
+    out[..., :dim] = moved.reshape(*moved.shape[:-1], heads, dim)
+    return np.moveaxis(out.reshape(*moved.shape[:-1], heads * width), -1, axis)
+
+
+def _layer_arrays(package: QuantisedModel, layer: Layer, shapes: Shapes) -> tuple[Array, Array, Array, Array]:
+    """Weight, bias, multiplier and shift with heads padded."""
+    parts = [package.arrays[f"{layer.source}.{part}"] for part in ("weight", "bias", "mult", "shift")]
+    if layer.expert is not None:
+        parts = [part[layer.expert] for part in parts]
+    if layer.pad_outputs:
+        parts = [pad_heads(part, 0, shapes) for part in parts]
+    if layer.pad_inputs:
+        parts[0] = pad_heads(parts[0], 1, shapes)
+    return parts[0], parts[1], parts[2], parts[3]
+
+
+def _norm_entries(package: QuantisedModel, name: str, arch: ArchConfig) -> U8:
+    gain, offset = package.arrays[f"{name}.gain"], package.arrays[f"{name}.offset"]
+    return param_entries(offset, gain, np.zeros_like(gain), arch)
+
+
+def stream_bytes(package: QuantisedModel, stream: Stream, shapes: Shapes) -> U8:
+    """The stream as it lies in memory: [ports, bytes of a slice]."""
+    arch = shapes.arch
+    sections = [_norm_entries(package, stream.norm, arch)] if stream.norm else []
+    arrays = [_layer_arrays(package, layer, shapes) for layer in stream.layers]
+    sections += [param_entries(bias, mult, shift, arch) for _, bias, mult, shift in arrays]
+    sections += [weight_tiles(weight, arch) for weight, *_ in arrays]
+    return np.concatenate([port_slices(section, arch) for section in sections], axis=1)
