@@ -322,7 +322,7 @@ class TileIssuer(wiring.Component):
             self._lane_tag(m, lane)
 
     def _lane_tag(self, m: Module, lane: int) -> None:
-        op, out = self._op, self.tag.lanes[lane]
+        out = self.tag.lanes[lane]
         info = self.info[self.slots[lane]][lane]
         older = self._is_scores & (self._inner < lane)
         late: Value = lane > self._idle_steps  # this lane wraps around: it ends in the next block

@@ -1,5 +1,6 @@
 """Tile issuer: the reordered schedule against golden, loop order, pacing, ring marks."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -159,7 +160,7 @@ def test_tile_cycles(lanes: int, chunks: int) -> None:
     ends = [tag["cycle"] for tag in bench.tags]
     steps = [5] * 3 if lanes <= 5 else [lanes] * 3
     assert len(ends) == 2 * 3 + 2 + sum(steps) + lanes - 1
-    assert all(b - a == interval for a, b in zip(ends, ends[1:], strict=False))
+    assert all(b - a == interval for a, b in itertools.pairwise(ends))
 
 
 def test_linear_loop_order_and_ring() -> None:
