@@ -1,6 +1,6 @@
 """Trace: one place in the hierarchy where a simulation finds every finished word and every started instruction."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,8 +24,9 @@ class Trace(wiring.Component):
     """Gathers what the comparison with the golden machine needs; drives nothing, so synthesis removes it.
 
     Members (all In): post, rows of the post-processor; norm, rows of LayerNorm; gate, queue entries;
-    start_compute, start_norm, start_load, start_io, first cycle of an instruction.
-    Timing: combinational, no registers but one that keeps the instance from being empty.
+    start_compute, start_norm, start_load, start_io, first cycle of an instruction. The same channels and fields as in
+    hwgen/spec/trace.py; simulations read the wires by name (``trace.post__valid``).
+    Timing: combinational, no registers.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -40,8 +41,8 @@ class Trace(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """A register that no one reads."""
+        """A wire that no one reads but that needs every bit: without it, ports and module would vanish."""
         m = Module()
-        active = Signal()
-        m.d.sync += active.eq(self.post.valid | self.norm.valid | self.gate.valid | self.start_compute.valid)
+        sink = Signal()
+        m.d.comb += sink.eq(Cat(value for _, _, value in self.signature.flatten(self)).xor())
         return m

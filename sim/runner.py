@@ -1,0 +1,217 @@
+"""Builds Verilog into simulators, once per content, and runs cocotb modules in them.
+
+cocotb's own Verilator runner makes every signal public, which slows large designs several times; this one leaves that
+to the sources. A build lives in a folder named by the hash of all that goes into it: sources, flags, tool versions.
+It is made beside its place and moved there when complete, under a lock, so that neither an interrupted build nor a
+second process can leave a broken one.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TextIO
+
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import Verilator
+
+from sim.toolchain import VerilatorTool, find_verilator
+
+BUILD_JOBS = min(2, os.cpu_count() or 1)
+SPLIT_STATEMENTS = 20000  # size of a generated C++ file; large designs compile in parts
+KEPT_BUILDS = 12  # newest builds that stay in a folder
+TAIL_LINES = 40  # of a log, in an error message
+
+
+class BuildError(RuntimeError):
+    """The simulator could not be built; the message ends with the log."""
+
+
+class SimulationError(RuntimeError):
+    """The simulation did not end well; the message ends with the log."""
+
+
+class QuietVerilator(Verilator):
+    """cocotb's runner with our Verilator, without ``--public-flat-rw``, and with a limit on wall-clock time."""
+
+    def __init__(self, tool: VerilatorTool, seconds: float) -> None:
+        super().__init__()
+        self._tool, self._seconds = tool, seconds
+
+    def _simulator_in_path_build_only(self) -> None:
+        self.executable = str(self._tool.executable)
+
+    def _set_env_build(self) -> None:
+        super()._set_env_build()
+        tool = self._tool.environment()
+        tool["PATH"] += os.pathsep + self.env["PATH"]
+        self.env.update(tool)
+
+    def _build_command(self) -> list[list[str]]:
+        verilate, make = super()._build_command()
+        make[make.index("-j") + 1] = str(BUILD_JOBS)
+        return [[word for word in verilate if word != "--public-flat-rw"], make]
+
+    def _execute_cmds(
+        self, cmds: Sequence[list[str]], cwd: "os.PathLike[str] | str", stdout: TextIO | None = None
+    ) -> None:
+        deadline = time.monotonic() + self._seconds
+        for command in cmds:
+            process = subprocess.Popen(
+                command, cwd=cwd, env=self.env, stdout=stdout, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            try:
+                code = process.wait(max(deadline - time.monotonic(), 1.0))
+            except BaseException as error:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise RuntimeError(f"not finished after {self._seconds:.0f} s") from error
+                raise
+            if code:
+                raise subprocess.CalledProcessError(code, command)
+
+
+@dataclass(frozen=True)
+class Build:
+    """A simulator that is ready to run."""
+
+    folder: Path
+    top: str
+    waves: bool
+    seconds: float  # what building it took
+    cached: bool  # it was there already
+
+
+def _tail(path: Path) -> str:
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else ["(no log)"]
+    return "\n".join(lines[-TAIL_LINES:])
+
+
+def _key(tool: VerilatorTool, sources: Sequence[Path], top: str, flags: Sequence[str], waves: bool) -> str:
+    """Digest of all that a build depends on."""
+    digest = hashlib.sha256()
+    fixed = (tool.version, str(tool.executable), version("cocotb"), sys.prefix, sys.version, top, str(waves), *flags)
+    makeflags = tool.environment()["MAKEFLAGS"]
+    for part in (*fixed, makeflags, *(item for path in sources for item in (path.name, path.read_text()))):
+        digest.update(len(part.encode()).to_bytes(8, "little") + part.encode())
+    return digest.hexdigest()[:20]
+
+
+@contextmanager
+def _locked(path: Path):
+    """Hold an exclusive lock on ``path``; the operating system lets go when the process ends, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _prune(root: Path, keep: Path) -> None:
+    """Remove all but the newest builds; one that is in use stays on disk until its simulator ends."""
+    done = sorted(root.glob("*/build.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in done[KEPT_BUILDS:]:
+        if path.parent != keep:
+            shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def _verilate(
+    runner: QuietVerilator, sources: Sequence[Path], top: str, flags: Sequence[str], folder: Path, waves: bool
+) -> None:
+    """Build in ``folder``; BuildError with the end of the log."""
+    log = folder.with_suffix(".log")
+    try:
+        runner.build(
+            sources=[path for path in sources if path.suffix in (".v", ".sv", ".vlt")],
+            build_args=[*flags, *(str(path) for path in sources if path.suffix == ".cpp")],
+            hdl_toplevel=top,
+            build_dir=folder,
+            waves=waves,
+            log_file=log,
+        )
+    except (RuntimeError, subprocess.CalledProcessError, SystemExit) as error:
+        raise BuildError(f"building {top} failed: {error}\n{_tail(log)}") from error
+    shutil.copy(log, folder / "build.log")
+    log.unlink()
+    for path in folder.iterdir():
+        if path.suffix in (".o", ".a", ".cpp", ".h", ".gch", ".d"):
+            path.unlink()
+
+
+def build(
+    sources: Sequence[Path],
+    top: str,
+    *,
+    root: Path,
+    parameters: Mapping[str, int] | None = None,
+    flags: Sequence[str] = (),
+    waves: bool = False,
+    seconds: float = 1800,
+) -> Build:
+    """A simulator of module ``top``; made in a folder of ``root``, unless it is there already."""
+    tool = find_verilator()
+    every = ["--timing", "--output-split", str(SPLIT_STATEMENTS), "-Wno-fatal", "-Wno-lint", "-Wno-style", *flags]
+    every += [f"-G{name}={value}" for name, value in (parameters or {}).items()]
+    root = root.resolve()
+    folder = root / f"{top}-{_key(tool, sources, top, every, waves)}"
+    record = folder / "build.json"
+    with _locked(root / f".{folder.name}.lock"):
+        if record.is_file():
+            record.touch()
+            return Build(folder, top, waves, json.loads(record.read_text())["seconds"], cached=True)
+        part = root / f".{folder.name}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        begin = time.monotonic()
+        _verilate(QuietVerilator(tool, seconds), [path.resolve() for path in sources], top, every, part, waves)
+        spent = time.monotonic() - begin
+        (part / "build.json").write_text(json.dumps({"top": top, "flags": every, "seconds": spent}))
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+        _prune(root, folder)
+    return Build(folder, top, waves, spent, cached=False)
+
+
+def run(
+    built: Build,
+    module: str,
+    folder: Path,
+    *,
+    plusargs: Mapping[str, int | str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    seconds: float = 600,
+) -> Path:
+    """Run the cocotb module ``module`` in ``folder``; the log's path. SimulationError when any of its tests fails."""
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    log, results = folder / "simulation.log", folder / "results.xml"
+    runner = QuietVerilator(find_verilator(), seconds)
+    words = [f"+{name}" if value == "" else f"+{name}={value}" for name, value in (plusargs or {}).items()]
+    try:
+        runner.test(
+            test_module=module,
+            hdl_toplevel=built.top,
+            hdl_toplevel_lang="verilog",
+            build_dir=built.folder,
+            test_dir=folder,
+            results_xml=str(results),
+            plusargs=words,
+            extra_env=dict(environment or {}),
+            waves=built.waves,
+            log_file=log,
+        )
+        tests, failed = get_results(results)
+    except (RuntimeError, OSError, subprocess.CalledProcessError, SystemExit) as error:
+        raise SimulationError(f"simulation of {built.top} failed: {error}\n{_tail(log)}") from error
+    if failed or not tests:
+        raise SimulationError(f"{failed} of {tests} tests of {module} failed\n{_tail(log)}")
+    return log
