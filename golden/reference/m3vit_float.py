@@ -95,9 +95,9 @@ def layer_norm(x: FloatArray, weight: FloatArray, bias: FloatArray) -> FloatArra
 
 
 def patch_rows(image: NDArray[np.uint8], config: ModelConfig) -> FloatArray:
-    """Pixels [height, width, channels] as the network sees them: [patches, patch_values], values ordered (channel, y, x).
+    """Pixels [height, width, channels] as the network sees them: [patches, patch_values].
 
-    Pixel code 0 counts as 1, as in the hardware.
+    The values of a patch are ordered (channel, y, x). Pixel code 0 counts as 1, as in the hardware.
     """
     expected = (config.image_height, config.image_width, config.channels)
     if image.shape != expected or image.dtype != np.uint8:
@@ -115,8 +115,8 @@ class FloatModel:
     ----------
     arrays: the arrays named by `float_arrays`; ValueError names one that does not fit.
     config: shape of the network.
-    details: also return what calibration needs inside a MoE block: ``blocks.b.expert_hidden`` [tokens, top_k, hidden] and
-        ``blocks.b.expert_outputs`` [tokens, top_k, dim], experts ascending as in ``blocks.b.experts``.
+    details: also return what calibration needs inside a MoE block, experts ascending as in ``blocks.b.experts``:
+        ``blocks.b.expert_hidden`` [tokens, top_k, hidden] and ``blocks.b.expert_outputs`` [tokens, top_k, dim].
     """
 
     def __init__(self, arrays: Arrays, config: ModelConfig, *, details: bool = False) -> None:

@@ -1,18 +1,19 @@
 """Seeded scenes: solid shapes standing on a floor, with labels and depth for every pixel.
 
-The training, calibration and held-out sets of ``m3vit-micro`` are these scenes with disjoint seeds. A scene has a far wall, a
-floor that comes towards the viewer, and three to six shapes of four classes. A shape stands on the floor where the floor has the
-shape's depth, is smaller and hazier the farther it is, and hides what lies behind it. Hue is only a hint of the class
-(hues of neighbouring classes overlap); outline and shading tell the rest. NumPy only.
+The training, calibration and held-out sets of ``m3vit-micro`` are these scenes with disjoint seeds. A scene has a far
+wall, a floor that comes towards the viewer, and three to six shapes of four classes. A shape stands on the floor where
+the floor has the shape's depth, is smaller and hazier the farther it is, and hides what lies behind it. Hue is only a
+hint of the class (hues of neighbouring classes overlap); outline and shading tell the rest. NumPy only.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 
 CLASS_NAMES = ("background", "ball", "box", "cone", "cross")
 NEAR_METRES = 1.5  # depth of the floor at the lower image edge
@@ -32,7 +33,7 @@ class Scene:
 
     image: NDArray[np.uint8]  # [height, width, 3]
     segmentation: NDArray[np.uint8]  # [height, width], index into CLASS_NAMES
-    depth: FloatArray  # [height, width], metres
+    depth: NDArray[np.float32]  # [height, width], metres
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +119,9 @@ def _background(rng: np.random.Generator, horizon: float, height: int, width: in
     angle, pitch, phase = rng.uniform(0.0, np.pi), rng.uniform(0.5, 1.3) * 64.0 / height, rng.uniform(0.0, 6.28)
     waves = 0.10 * np.sin(pitch * (np.cos(angle) * columns + np.sin(angle) * rows) + phase)
     tiles = 0.08 * np.sign(np.sin(columns * (12.0 / width) * rng.uniform(1.0, 3.0)) * np.sin(14.0 * rows / height))
-    is_floor = rows > horizon
-    texture = np.where(is_floor, 1.0 + tiles, 1.0 + waves).astype(np.float32)
-    return np.where(is_floor[..., None], floor, wall) * texture[..., None]
+    is_floor: NDArray[np.bool_] = rows > horizon
+    texture = np.asarray(np.where(is_floor, 1.0 + tiles, 1.0 + waves), dtype=np.float32)
+    return np.asarray(np.where(is_floor[..., None], floor, wall), dtype=np.float32) * texture[..., None]
 
 
 def _paint(shape: _Shape, colours: FloatArray, labels: NDArray[np.uint8], depth: FloatArray) -> None:

@@ -103,8 +103,8 @@ def equalise(
 ) -> tuple[dict[str, FloatArray], Calibration]:
     """The same function with every LayerNorm output channel spanning the same range in the calibration.
 
-    A channel's range divides the LayerNorm's weight and bias and multiplies the columns of every weight that reads it (all
-    experts and all tasks' gates or heads). Factors are relative to the geometric mean of the LayerNorm's channels.
+    A channel's range divides the LayerNorm's weight and bias and multiplies the columns of every weight that reads it
+    (all experts and all tasks' gates or heads). Factors are relative to the geometric mean of the LayerNorm's channels.
     Returns float32 arrays, and what the calibration would have found with them.
     """
     equal = {name: np.array(array, dtype=np.float64) for name, array in arrays.items()}

@@ -4,6 +4,9 @@ Parameter names equal the names of `golden.reference.m3vit_float.float_arrays`, 
 Everything is pre-norm with epsilon 1e-6 and the exact (erf) GELU.
 """
 
+# pyright: basic
+# (torch is only partly typed)
+
 import math
 
 import torch
@@ -172,7 +175,9 @@ class M3ViT(nn.Module):
 
     def set_output_bias(self, task: str, value: float) -> None:
         """Start a head at a constant output, for targets far from zero."""
-        nn.init.constant_(self.heads[task].bias, value)
+        head = self.heads[task]
+        assert isinstance(head, nn.Linear)
+        nn.init.constant_(head.bias, value)
 
     def balance_loss(self) -> Tensor:
         """Mean load-balancing loss of the MoE blocks in the last training-mode forward pass."""

@@ -1,9 +1,9 @@
 """Float model to `QuantisedModel`, after docs/numerics.md; NumPy only.
 
-Weights are rounded to nearest with one scale per output channel. An int8 activation gets the clipping range with the least
-square error over the calibration images and all tasks. The residual has one scale for the whole network with headroom, since its int16
-codes are plentiful. Equalise the float model first (`hwgen.frontend.calibration.equalise`): its tensors are then comparable with
-the integer ones by a single factor each.
+Weights are rounded to nearest with one scale per output channel. An int8 activation gets the clipping range with the
+least square error over the calibration images and all tasks. The residual has one scale for the whole network, with
+headroom since its int16 codes are plentiful. Equalise the float model first (`hwgen.frontend.calibration.equalise`):
+its tensors are then comparable with the integer ones by a single factor each.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy as np
 
 from golden.reference.m3vit_float import PIXEL_SCALE, Arrays, check_float_arrays
 from hwgen.frontend.calibration import Calibration
-from hwgen.frontend.scaling import Array, FloatArray, clipping_scale, multiplier, quantised_linear
+from hwgen.frontend.scaling import Array, FloatArray, clipping_scale, multiplier, quantised_linear, rounded
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import MAX_BIAS, NUMERICS
 from hwgen.spec.package import QuantisedModel
@@ -77,8 +77,8 @@ class _Quantiser:
         self.put(
             name,
             {
-                "gain": np.clip(np.round(gain * 2.0**shift), -_INT16_MAX, _INT16_MAX).astype(np.int16),
-                "offset": np.clip(np.round(offset * 2.0**shift), -MAX_BIAS, MAX_BIAS).astype(np.int32),
+                "gain": rounded(gain * 2.0**shift, _INT16_MAX).astype(np.int16),
+                "offset": rounded(offset * 2.0**shift, MAX_BIAS).astype(np.int32),
                 "shift": np.array([shift], dtype=np.uint8),
             },
         )
@@ -89,7 +89,7 @@ class _Quantiser:
         self.linear("patch_embed", PIXEL_SCALE, self.residual)
         table = self.source["position"].copy()
         table[0] += self.source["class_token"]
-        self.arrays["position"] = np.clip(np.round(table / self.residual), -_INT16_MAX - 1, _INT16_MAX).astype(np.int16)
+        self.arrays["position"] = rounded(table / self.residual, _INT16_MAX).astype(np.int16)
         self.scales["patch_embed"] = self.residual
 
     def scores(self, block: int, query_scale: float, key_scale: float) -> None:
@@ -103,9 +103,9 @@ class _Quantiser:
         self.scale_pair(f"{at}.scores", np.full(self.config.heads, ratio))
         top = self.calibration.score_max[block] * per_product
         bottom = self.calibration.score_min[block] * per_product
-        up = np.clip(-_SCORE_LIMIT - bottom, 0.0, np.maximum(_SCORE_LIMIT - top, 0.0))
+        up = np.minimum(np.maximum(-_SCORE_LIMIT - bottom, 0.0), np.maximum(_SCORE_LIMIT - top, 0.0))
         centre = up - np.maximum(top - _SCORE_LIMIT, 0.0)
-        self.arrays[f"{at}.scores.bias"] = np.clip(np.round(centre / ratio), -MAX_BIAS, MAX_BIAS).astype(np.int32)
+        self.arrays[f"{at}.scores.bias"] = rounded(centre / ratio, MAX_BIAS).astype(np.int32)
         self.scales[f"{at}.scores"] = 1.0 / _SCORES_PER_NAT
 
     def attention(self, block: int) -> None:

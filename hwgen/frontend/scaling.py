@@ -1,5 +1,6 @@
 """Scales to integers: requantisation multipliers, weight rounding and clipping ranges."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,14 @@ FloatArray = NDArray[np.floating[Any]]
 Array = NDArray[Any]
 
 _SMALLEST_RATIO = 2.0 ** (NUMERICS.multiplier_bits - 1 - MAX_SHIFT)  # smallest with a full-precision multiplier
-_CLIP_CANDIDATES = np.linspace(0.5, 1.0, 26)  # fractions of the largest magnitude
+_CLIP_FRACTIONS = tuple(k / 50 for k in range(25, 51))  # candidates, of the largest magnitude
 _CLIP_SAMPLES = 50_000  # values that a clipping search looks at
 
 
 def multiplier(ratio: FloatArray | float, *, max_shift: int = MAX_SHIFT) -> tuple[Array, Array]:
     """Integers (M, S) with ``M * 2**-S`` nearest to each ratio, M in [2^15, 2^16) where S allows.
 
-    Returns arrays of the shape of ``ratio``: uint16 and uint8. ValueError when a ratio is 2^16 or more, or not positive.
+    Returns uint16 and uint8 arrays of the shape of ``ratio``. ValueError when a ratio is not positive or too large.
     """
     values = np.asarray(ratio, dtype=np.float64)
     if not (values > 0.0).all() or not np.isfinite(values).all():
@@ -33,6 +34,11 @@ def multiplier(ratio: FloatArray | float, *, max_shift: int = MAX_SHIFT) -> tupl
     return mult.astype(np.uint16), shift.astype(np.uint8)
 
 
+def rounded(values: FloatArray, limit: int) -> FloatArray:
+    """Nearest integers, clipped to -limit..limit; still float."""
+    return np.minimum(np.maximum(np.round(values), -limit), limit)
+
+
 def quantised_linear(
     weight: FloatArray, bias: FloatArray | None, *, in_scale: float, out_scale: float
 ) -> dict[str, Array]:
@@ -41,28 +47,31 @@ def quantised_linear(
     One symmetric weight scale per output channel, rounded to nearest. A channel whose bias would not fit at accumulator
     scale, or whose multiplier would lose precision, gets a coarser scale.
     """
-    bias = np.zeros(weight.shape[:-1]) if bias is None else bias
+    bias = np.zeros(weight.shape[:-1], dtype=np.float64) if bias is None else bias
     widest = np.abs(weight).max(axis=-1) / NUMERICS.activation_max
     bias_bound = np.abs(bias) / (in_scale * MAX_BIAS)
     scale = np.maximum(np.maximum(widest, bias_bound), _SMALLEST_RATIO * out_scale / in_scale)
     mult, shift = multiplier(scale * in_scale / out_scale)
     return {
         "weight": np.round(weight / scale[..., None]).astype(np.int8),
-        "bias": np.clip(np.round(bias / (scale * in_scale)), -MAX_BIAS, MAX_BIAS).astype(np.int32),
+        "bias": rounded(bias / (scale * in_scale), MAX_BIAS).astype(np.int32),
         "mult": mult,
         "shift": shift,
     }
 
 
 def clipping_scale(values: Array) -> float:
-    """Scale of an int8 tensor: the clipping range, of 26 candidates, with the least square error on these values."""
+    """Scale of an int8 tensor [.., channels]: the clipping range, of 26 candidates, with the least square error."""
     flat = np.abs(values.ravel()).astype(np.float64)
     largest = float(flat.max(initial=0.0))
     if largest == 0.0:
         return 1.0
-    sample = np.append(flat[:: max(flat.size // _CLIP_SAMPLES, 1)], largest)
+    stride = max(flat.size // _CLIP_SAMPLES, 1)
+    while math.gcd(stride, values.shape[-1]) != 1:  # or the sample would miss channels
+        stride += 1
+    sample = np.append(flat[::stride], largest)
     best, best_error = largest / NUMERICS.activation_max, np.inf
-    for fraction in _CLIP_CANDIDATES:
+    for fraction in _CLIP_FRACTIONS:
         scale = fraction * largest / NUMERICS.activation_max
         codes = np.minimum(np.round(sample / scale), NUMERICS.activation_max)
         error = float(np.square(codes * scale - sample).sum())

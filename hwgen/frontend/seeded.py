@@ -1,7 +1,7 @@
 """Seeded random float weights for any network shape, with healthy activations and spread routing.
 
-For shapes without trained weights: hardware does not care what the numbers mean, only that they look like a network's - scores
-that prefer some keys, gates that use every expert, a residual that grows slowly. NumPy only.
+For shapes without trained weights: hardware does not care what the numbers mean, only that they look like a network's:
+scores that prefer some keys, gates that use every expert, a residual that grows slowly. NumPy only.
 """
 
 import math
@@ -17,7 +17,8 @@ from hwgen.frontend.scaling import FloatArray
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.package import QuantisedModel
 
-SEEDED_IMAGES = 2  # calibration images of a seeded package; each is run under every task
+_CALIBRATION_TOKENS = 256  # rows that a seeded package is calibrated on, under every task
+_MOST_IMAGES = 16
 _STREAM = 0x5EED
 _GATE_GAIN = 2.0  # standard deviation of gate logits when their input has unit variance
 _ATTENTION_GAIN = 1.4  # of query and key, so that scores have a standard deviation of about two
@@ -52,17 +53,22 @@ def seeded_float(config: ModelConfig, seed: int = 0) -> dict[str, FloatArray]:
 
 
 def calibration_images(config: ModelConfig, count: int) -> list[NDArray[np.uint8]]:
-    """Scenes of the size of the network's image, from the calibration seeds; ValueError unless they have three channels."""
+    """Scenes of the size of the network's image, from the calibration seeds; ValueError unless it has 3 channels."""
     if config.channels != 3:
         raise ValueError(f"{config.name}: scenes have 3 channels, the network takes {config.channels}")
     seeds = range(CALIBRATION_FIRST_SEED, CALIBRATION_FIRST_SEED + count)
     return [draw_scene(seed, height=config.image_height, width=config.image_width).image for seed in seeds]
 
 
+def seeded_images(config: ModelConfig) -> int:
+    """Number of calibration images of a seeded package: few large ones or more small ones."""
+    return max(1, min(_MOST_IMAGES, _CALIBRATION_TOKENS // config.tokens))
+
+
 def seeded_calibrated(config: ModelConfig, seed: int = 0) -> tuple[dict[str, FloatArray], Calibration]:
     """Equalised seeded float arrays and their calibration."""
     arrays = seeded_float(config, seed)
-    return equalise(arrays, config, calibrate(arrays, config, calibration_images(config, SEEDED_IMAGES)))
+    return equalise(arrays, config, calibrate(arrays, config, calibration_images(config, seeded_images(config))))
 
 
 def seeded_package(config: ModelConfig, seed: int = 0) -> QuantisedModel:

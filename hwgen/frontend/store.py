@@ -1,6 +1,6 @@
 """Where models come from: one call by name, with trained weights where they are shipped and seeded ones elsewhere.
 
-Float models are safetensors files whose metadata entry ``hwgen.float`` says how they were trained and how good they are.
+Float models are safetensors files; their metadata entry ``hwgen.float`` says how they were trained and their quality.
 """
 
 import json
@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
 from golden.reference.m3vit_float import Arrays, check_float_arrays
 from hwgen.frontend.scaling import FloatArray
@@ -52,16 +52,17 @@ def read_float(path: Path, config: ModelConfig) -> tuple[dict[str, FloatArray], 
     if not path.is_file():
         raise PackageError(f"{path}: no such float model")
     try:
-        with safe_open(path, framework="numpy") as handle:
-            text = (handle.metadata() or {}).get(_METADATA, "{}")
-            arrays = {name: handle.get_tensor(name).astype(np.float32) for name in handle.keys()}  # noqa: SIM118
+        with cast("Any", safe_open(path, framework="numpy")) as handle:
+            metadata: dict[str, str] = handle.metadata() or {}
+            names: list[str] = list(handle.keys())
+            arrays: dict[str, FloatArray] = {name: handle.get_tensor(name).astype(np.float32) for name in names}
     except Exception as error:  # safetensors raises its own undocumented types
         raise PackageError(f"{path}: not a readable safetensors file ({error})") from error
     try:
         check_float_arrays(arrays, config)
     except ValueError as error:
         raise PackageError(f"{path}: {error}") from error
-    return arrays, json.loads(text)
+    return arrays, json.loads(metadata.get(_METADATA, "{}"))
 
 
 def float_info(name: str) -> dict[str, Any]:

@@ -1,9 +1,13 @@
 """Train m3vit-micro on seeded scenes and ship it: ``python -m hwgen.frontend.train``.
 
-Each step shows one half of a batch to the segmentation task and the other half to the depth task. The weights that are kept are
-a moving average over the steps. They are equalised, quantised and written with their held-out quality to ``hwgen/data``.
-The same seed gives the same weights on the same machine, torch version and thread count. Scenes are cached under ``build/``.
+Each step shows one half of a batch to the segmentation task and the other half to the depth task. The weights that are
+kept are a moving average over the steps. They are equalised, quantised and written with their held-out quality to
+``hwgen/data``. The same seed gives the same weights on the same machine, torch version and thread count. Scenes are
+cached under ``build/``.
 """
+
+# pyright: basic
+# (torch is only partly typed)
 
 import argparse
 import copy

@@ -1,0 +1,71 @@
+"""The torch model against the NumPy forward pass."""
+
+import numpy as np
+import pytest
+
+from golden.reference.m3vit_float import FloatModel, float_arrays
+from golden.reference.scenes import HELD_OUT_FIRST_SEED, draw_scene
+from hwgen.frontend.seeded import seeded_float
+from hwgen.frontend.store import load_float
+from hwgen.spec.model import ModelConfig
+from hwgen.spec.presets import M3VIT_MICRO, model_config
+from tests.frontend.shapes import SMALL, noise_image
+
+torch = pytest.importorskip("torch", reason="the float model in torch needs torch")
+M3ViT = pytest.importorskip("hwgen.frontend.m3vit", reason="needs torch").M3ViT
+
+
+def _torch_outputs(config: ModelConfig, arrays: dict, images: list, task: str) -> np.ndarray:
+    model = M3ViT(config).eval()
+    model.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()})
+    with torch.no_grad():
+        return model(torch.from_numpy(np.stack(images)), task).numpy()
+
+
+@pytest.mark.parametrize("name", ["m3vit-micro", "m3vit-tiny", "deit-tiny"])
+def test_parameters_are_the_float_arrays(name: str) -> None:
+    config = model_config(name)
+    with torch.device("meta"):
+        state = M3ViT(config).state_dict()
+    assert {key: tuple(tensor.shape) for key, tensor in state.items()} == float_arrays(config)
+
+
+@pytest.mark.parametrize("task", ["seg", "depth"])
+def test_trained_model_equals_numpy(task: str) -> None:
+    arrays = load_float("m3vit-micro")
+    images = [draw_scene(HELD_OUT_FIRST_SEED + index).image for index in range(3)]
+    expected = np.stack([FloatModel(arrays, M3VIT_MICRO).run(image, task)[f"heads.{task}"] for image in images])
+    found = _torch_outputs(M3VIT_MICRO, arrays, images, task)
+    assert expected.std() > 1.0
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("task", ["seg", "class"])
+def test_other_shapes_equal_numpy(task: str) -> None:
+    arrays = seeded_float(SMALL, seed=5)
+    images = [noise_image(SMALL, seed) for seed in range(4)]
+    expected = np.stack([FloatModel(arrays, SMALL).run(image, task)[f"heads.{task}"] for image in images])
+    found = _torch_outputs(SMALL, arrays, images, task)
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_gates_and_heads_learn_from_their_own_task_only() -> None:
+    torch.manual_seed(0)
+    model = M3ViT(SMALL)
+    model.set_gate_noise(0.1)
+    model(torch.from_numpy(noise_image(SMALL)[None]), "seg").square().mean().backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    assert gradients["blocks.0.gate.seg.weight"].abs().max() > 0
+    assert gradients["blocks.0.gate.class.weight"] is None
+    assert gradients["heads.class.weight"] is None
+    assert gradients["blocks.0.experts.fc1.weight"].abs().max() > 0
+
+
+def test_balance_loss_is_one_for_even_gates() -> None:
+    model = M3ViT(SMALL)
+    for name, parameter in model.named_parameters():
+        if ".gate." in name:
+            torch.nn.init.zeros_(parameter)
+    model(torch.from_numpy(noise_image(SMALL)[None]), "seg")
+    assert model.balance_loss().item() == pytest.approx(1.0)
