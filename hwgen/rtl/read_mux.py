@@ -1,0 +1,73 @@
+"""Read multiplexer: several AXI4 readers share one port."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from hwgen.rtl.axi import axi4_read, drive_constants
+from hwgen.spec.arch import ArchConfig
+
+
+class ReadMux(wiring.Component):
+    """Grants bursts round robin; responses come in order, so a queue of grants says whose data it is.
+
+    Members
+    -------
+    clients[i]: In(axi4_read), e.g. the bus of a ReadEngine. bus: Out(axi4_read).
+    A client that does not take its data holds up the others: clients must not wait for one another.
+
+    Timing: ``request_latency`` = 1 cycle from a client's arvalid to the bus; one burst every ``burst_interval`` = 2
+    cycles; data adds none.
+    """
+
+    request_latency = 1
+    burst_interval = 2
+
+    def __init__(self, arch: ArchConfig, clients: int) -> None:
+        if clients < 2:
+            raise ValueError(f"a multiplexer needs at least 2 clients, got {clients}")
+        super().__init__({"clients": In(axi4_read()).array(clients), "bus": Out(axi4_read())})
+        self._clients = clients
+        self._depth = clients * arch.outstanding
+
+    def elaborate(self, platform: object) -> Module:
+        """A register for the granted request, and the queue of grants."""
+        m = Module()
+        m.submodules.grants = grants = SyncFIFO(width=(self._clients - 1).bit_length(), depth=self._depth)
+        self._requests(m, grants)
+        self._data(m, grants)
+        return m
+
+    def _requests(self, m: Module, grants: SyncFIFO) -> None:
+        bus = self.bus
+        drive_constants(m, bus, "r")
+        latest, chosen = Signal(grants.width), Signal(grants.width)
+        take = Signal()
+        m.d.comb += [take.eq(~bus.arvalid & grants.w_rdy), grants.w_data.eq(chosen)]
+        with m.Switch(latest):
+            for after in range(self._clients):
+                with m.Case(after):
+                    for step in reversed(range(1, self._clients + 1)):
+                        index = (after + step) % self._clients
+                        with m.If(self.clients[index].arvalid):
+                            m.d.comb += chosen.eq(index)
+        with m.If(bus.arready):
+            m.d.sync += bus.arvalid.eq(0)
+        for index, client in enumerate(self.clients):
+            with m.If(take & client.arvalid & (chosen == index)):
+                m.d.comb += [client.arready.eq(1), grants.w_en.eq(1)]
+                m.d.sync += [
+                    bus.arvalid.eq(1),
+                    bus.araddr.eq(client.araddr),
+                    bus.arlen.eq(client.arlen),
+                    latest.eq(index),
+                ]
+
+    def _data(self, m: Module, grants: SyncFIFO) -> None:
+        bus = self.bus
+        m.d.comb += grants.r_en.eq(bus.rvalid & bus.rready & bus.rlast)
+        for index, client in enumerate(self.clients):
+            m.d.comb += [client.rdata.eq(bus.rdata), client.rresp.eq(bus.rresp), client.rlast.eq(bus.rlast)]
+            with m.If(grants.r_rdy & (grants.r_data == index)):
+                m.d.comb += [client.rvalid.eq(bus.rvalid), bus.rready.eq(client.rready)]
