@@ -6,11 +6,9 @@ A word remembers the unit that wrote it and the progress count at which a reader
 machine finds a missing wait in a program although it runs one instruction after the other.
 """
 
-from collections import deque
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from golden.rounding import Integers
 from hwgen.spec.isa import Counter, Unit
@@ -74,31 +72,3 @@ class Buffer:
         self.data[place] = values.reshape(len(region.rows), region.words, self.lanes)
         self.unit[place], self.counter[place] = int(unit), int(counter)
         self.count[place] = np.broadcast_to(np.asarray(counts), (len(region.rows),))[:, None]
-
-
-class Ring:
-    """Words in the order in which the loader brings them; a consumer takes the oldest."""
-
-    def __init__(self, name: str) -> None:
-        """An empty ring."""
-        self.name = name
-        self._parts: deque[NDArray[np.uint8]] = deque()
-        self.words = 0  # loaded and not yet taken
-
-    def put(self, words: NDArray[np.uint8]) -> None:
-        """Append words, bytes [words, word_bytes]."""
-        if len(words):
-            self._parts.append(words)
-            self.words += len(words)
-
-    def take(self, count: int) -> NDArray[np.uint8]:
-        """Remove the oldest ``count`` words; the caller has checked that they are there."""
-        taken: list[NDArray[np.uint8]] = []
-        self.words -= count
-        while count:
-            part = self._parts.popleft()
-            taken.append(part[:count])
-            if len(part) > count:
-                self._parts.appendleft(part[count:])
-            count -= len(taken[-1])
-        return np.concatenate(taken) if taken else np.zeros((0, 1), dtype=np.uint8)

@@ -7,12 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.buffers import Buffer, Region, Ring
+from golden.buffers import Buffer, Region
 from golden.gate import gate
 from golden.gelu import hidden
 from golden.linear import accumulate, add_residual, add_scored
 from golden.progress import Guard, IllegalProgramError, Progress
 from golden.queues import ExpertQueue, expert_queues
+from golden.rings import Loader, Ring, Words
 from golden.rounding import Integers, requant, sat8, sat10, sat16
 from golden.softmax import SoftmaxStatistics, probabilities, row_factor, softmax_statistics
 from hwgen.spec.arch import SCORE_SLOTS, ArchConfig
@@ -52,7 +53,10 @@ class MachineState:
         self.value = Buffer("value", arch.value_words, lanes, banks=arch.input_lanes)
         self.score = Buffer("score", arch.score_words, lanes)
         self.row_factor = Buffer("row_factor", SCORE_SLOTS * arch.max_tokens, 3)  # octave, multiplier, shift
-        self.weights, self.params, self.norms = Ring("weight"), Ring("parameter"), Ring("norm-parameter")
+        self.weights = Ring("weight", arch.ring_words)
+        self.params = Ring("parameter", arch.param_entries)
+        self.norms = Ring("norm-parameter", arch.norm_entries)
+        self.loader = Loader()
 
     def table(self, guard: Guard, name: str) -> Int64Array:
         """A loaded table."""
@@ -60,17 +64,38 @@ class MachineState:
             raise IllegalProgramError(guard.pc, f"{guard.opcode.name} uses table {name}, which is not loaded")
         return self.tables[name]
 
-    def take(self, guard: Guard, ring: Ring, count: int, depth: int) -> NDArray[np.uint8]:
-        """The oldest words of a ring that holds ``depth``; ``count`` are needed at once."""
-        if count > depth:
-            raise IllegalProgramError(
-                guard.pc, f"{guard.opcode.name} needs {count} words of the {ring.name} ring, which has {depth}"
-            )
-        if count > ring.words:
-            raise IllegalProgramError(
-                guard.pc, f"{guard.opcode.name} needs {count} words of the {ring.name} ring, {ring.words} are loaded"
-            )
-        return ring.take(count)
+    def take(self, guard: Guard, needs: list[tuple[Ring, int]], *, together: bool) -> list[Words]:
+        """The oldest words of some rings. ``together``: all of them must be there at once, because they are used again
+        and again; otherwise each is freed as soon as it has been used.
+        """
+        taken: list[Words] = []
+        for ring, count in needs:
+            parts = [] if together else self._stream(ring, count)
+            got = sum(len(part) for part in parts)
+            self.loader.fill()
+            if ring.words < count - got:
+                state = "with loads waiting for space" if self.loader.waiting else "after all loads before it"
+                raise IllegalProgramError(
+                    guard.pc,
+                    f"{guard.opcode.name} needs {count} words of the {ring.name} ring,"
+                    f" which holds {ring.words + got} of {ring.depth} {state}",
+                )
+            taken.append(np.concatenate(parts) if parts else np.zeros((0, 1), dtype=np.uint8))
+        if together:
+            taken = [ring.take(count) for ring, count in needs]
+        return taken
+
+    def _stream(self, ring: Ring, count: int) -> list[Words]:
+        """Up to ``count`` words, taken as they arrive."""
+        parts: list[Words] = []
+        while count:
+            self.loader.fill()
+            step = min(ring.words, count)
+            if not step:
+                break
+            parts.append(ring.take(step))
+            count -= step
+        return parts
 
     def keep(self, guard: Guard, name: str, rows: Int64Array, tensor: Int64Array) -> None:
         """Note what an instruction produced."""
@@ -107,15 +132,11 @@ class _Layer(NamedTuple):
         return requant(accumulate(rows[:, : self.weight.shape[1]], self.weight), *self.params)
 
 
-def _layers(state: MachineState, guard: Guard, shapes: list[tuple[int, int]]) -> list[_Layer]:
-    """Consecutive layers (out_tiles, in_chunks) from the rings: parameters of all of them, then the tiles of each."""
-    arch = state.arch
-    params = [parse_params(state.take(guard, state.params, out_tiles, arch.param_entries)) for out_tiles, _ in shapes]
-    tiles = [state.take(guard, state.weights, out * chunks, arch.ring_words) for out, chunks in shapes]
-    return [
-        _Layer(parse_weights(tile, *shape, arch), param)
-        for tile, shape, param in zip(tiles, shapes, params, strict=True)
-    ]
+def _take_layer(state: MachineState, guard: Guard, out_tiles: int, in_chunks: int, rows: int) -> _Layer:
+    """The next layer of the rings; with more than one tile of rows, its words are read again for each."""
+    needs = [(state.params, out_tiles), (state.weights, out_tiles * in_chunks)]
+    entries, tiles = state.take(guard, needs, together=rows > state.arch.token_lanes)
+    return _Layer(parse_weights(tiles, out_tiles, in_chunks, state.arch), parse_params(entries))
 
 
 def _chunk_words(chunks: int, arch: ArchConfig) -> int:
@@ -136,7 +157,7 @@ def linear(state: MachineState, guard: Guard, f: Fields) -> None:
     source = state.norm if f["source"] == Source.NORM else state.activation
     region = Region(rows, f["src_base"], f["src_stride"], _chunk_words(f["in_chunks"], state.arch))
     x = guard.read(source, region, by_row=True)
-    (layer,) = _layers(state, guard, [(f["out_tiles"], f["in_chunks"])])
+    layer = _take_layer(state, guard, f["out_tiles"], f["in_chunks"], f["rows"])
     finish = _FINISH.get(f["destination"])
     if finish is None:
         raise IllegalProgramError(guard.pc, f"LINEAR to destination {f['destination']}")
@@ -245,10 +266,10 @@ def experts(state: MachineState, guard: Guard, f: Fields) -> None:
     """EXPERTS: both layers of every expert over its token queue; an empty queue only frees the weights."""
     if f["experts"] != len(state.queues):
         raise IllegalProgramError(guard.pc, f"{f['experts']} experts, the last gate had {len(state.queues)}")
-    shapes = [(f["hidden_tiles"], f["in_chunks"]), (f["out_tiles"], f["hidden_chunks"])]
     done = int(state.progress.count[Counter.RESIDUAL]) + 1  # all rows are counted at once
     for queue in state.queues:
-        first, second = _layers(state, guard, shapes)
+        first = _take_layer(state, guard, f["hidden_tiles"], f["in_chunks"], queue.tokens.size)
+        second = _take_layer(state, guard, f["out_tiles"], f["hidden_chunks"], queue.tokens.size)
         if queue.tokens.size:
             _expert(state, guard, f, queue, (first, second), done)
     state.progress.advance(Counter.RESIDUAL, f["rows"])

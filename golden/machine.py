@@ -14,6 +14,7 @@ from golden.compute import COMPUTE, Fields, MachineState, TraceEntry, parse_para
 from golden.layernorm import layernorm
 from golden.patches import patch_rows
 from golden.progress import Guard, IllegalProgramError, MachineError
+from golden.rings import Ring, Words
 from hwgen.spec.arch import BEAT_BYTES, PARAM_BYTES, ArchConfig
 from hwgen.spec.isa import FORMATS, INSTRUCTION_BYTES, Counter, ErrorCode, Opcode, Unit, decode
 from hwgen.spec.tables import TABLES, Int64Array
@@ -55,6 +56,8 @@ class GoldenMachine:
             except ValueError as error:
                 raise MachineError(ErrorCode.ILLEGAL_OPCODE, pc, str(error)) from error
             if opcode == Opcode.END:
+                if self.state.loader.waiting:
+                    raise IllegalProgramError(pc, f"END with {self.state.loader.waiting} loads that wait for space")
                 return
             self._execute(pc, opcode, fields)
         raise IllegalProgramError(MAX_INSTRUCTIONS - 1, "no END")
@@ -83,7 +86,7 @@ class GoldenMachine:
         """Norm entries, parameter entries, weight tiles; port p brings the p-th slice of every word."""
         ports, at = self.arch.weight_ports, self.model + f["offset"]
         entry = self.arch.output_lanes * PARAM_BYTES
-        state = self.state
+        state, parts = self.state, list[tuple[Ring, Words]]()
         for ring, count, size in (
             (state.norms, f["norm_entries"], entry),
             (state.params, f["param_entries"], entry),
@@ -96,8 +99,13 @@ class GoldenMachine:
                 )
                 for port in range(ports)
             ]
-            ring.put(np.concatenate(slices, axis=1))
+            parts.append((ring, np.concatenate(slices, axis=1)))
             at += part
+        state.loader.start(parts)
+        if state.loader.waiting > self.arch.load_queue:
+            raise IllegalProgramError(
+                guard.pc, f"{state.loader.waiting} loads wait for space, the queue holds {self.arch.load_queue}"
+            )
 
     def _load_table(self, guard: Guard, f: Fields) -> None:
         data = self._fetch(guard.pc, self.model + f["offset"], 4 * f["words"])
@@ -150,7 +158,7 @@ class GoldenMachine:
         if not 1 <= f["channels"] <= min(f["words"] * self.arch.output_lanes, self.arch.max_channels):
             raise IllegalProgramError(guard.pc, f"LAYERNORM of {f['channels']} channels in {f['words']} words")
         x = guard.read(state.residual, Region(rows, f["src_base"], f["src_stride"], f["words"]), by_row=True)
-        params = parse_params(state.take(guard, state.norms, f["words"], self.arch.norm_entries))
+        params = parse_params(state.take(guard, [(state.norms, f["words"])], together=True)[0])
         gain = params.mult.astype(np.int16).astype(np.int64)
         channels = f["channels"]
         values = np.zeros_like(x)

@@ -33,6 +33,14 @@ def test_exact_outside_the_table():
     assert gelu(gelu_table(), np.array([176 * 64 - 1])) == (176 * 64 - 1) * 32
 
 
+def test_nothing_beyond_the_last_entry():
+    """A delta that did not vanish would end at 5.5: entry 175 is the last one used."""
+    table = np.full((176, 2), 900, dtype=np.int64)
+    z = np.array([176 * 64 - 1, 176 * 64, -176 * 64 + 1, -176 * 64, -177 * 64])
+    delta = np.maximum(z, 0) * 32 - gelu(table, z)
+    assert delta.tolist() == [900 + 886, 0, 900 + 886, 0, 0]  # 900 * 63 / 64 = 885.9
+
+
 def test_hidden_rounds_and_saturates():
     """Codes 0.5, 1.5, 2.5 of the output tell half_up from half_even and floor; large ones saturate."""
     table = np.zeros((176, 2), dtype=np.int64)  # plain ReLU

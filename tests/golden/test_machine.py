@@ -142,8 +142,14 @@ ILLEGAL = {
     "scores not waited for": (spoil(Opcode.CONTEXT, 1, wait_a=0), "reads score row 0 without waiting for SCORE 8"),
     "context of the first head only": (spoil(Opcode.LINEAR, where=PROJ, wait_a_base=0), "reads activation row 0 wit"),
     "a buffer that nobody wrote": (spoil(Opcode.LINEAR, where=PROJ, src_base=200), "reads activation row 0, never"),
-    "more weights than loaded": (spoil(Opcode.LOAD_WEIGHTS, 0, weight_words=1), "weight ring, 1 are loaded"),
-    "a layer larger than the ring": (spoil(Opcode.LINEAR, where=TO_KEY, out_tiles=1000), "parameter ring, which has"),
+    "more weights than loaded": (
+        spoil(Opcode.LOAD_WEIGHTS, 0, weight_words=1),
+        "weight ring, which holds 1 of 128 after all loads",
+    ),
+    "a layer larger than the ring": (
+        spoil(Opcode.LINEAR, where=TO_KEY, out_tiles=1000),
+        "needs 1000 words of the parameter ring",
+    ),
     "more results than there are": (spoil(Opcode.STORE, beats=4000), "STORE of 64000 bytes"),
     "experts unlike the gate": (spoil(Opcode.EXPERTS, experts=3), "3 experts, the last gate had 4"),
     "too many chosen": (spoil(Opcode.LINEAR, where={"destination": 8}, top_k=5), "top_k 5 of 4 experts"),
