@@ -8,13 +8,13 @@ from hwgen.spec.registers import ADDRESS_BITS, BITS, REGISTERS
 TOP = "hwgen_accelerator"  # name of the Verilog top module
 
 
-def emit(arch: ArchConfig, arch_id: int) -> str:
-    """Text of ``hwgen.h``; ``arch_id`` is what the ARCH_ID register of this machine reads."""
+def emit(arch: ArchConfig) -> str:
+    """Text of ``hwgen.h``."""
     return render(
         "hwgen.h.j2",
         top=TOP,
         arch=arch.name,
-        arch_id=f"0x{arch_id:08X}",
+        arch_id=f"0x{arch.arch_id:08X}",
         register_bytes=f"0x{1 << ADDRESS_BITS:X}",
         registers=[
             {

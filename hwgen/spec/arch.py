@@ -1,5 +1,8 @@
 """What machine: parallelism, buffers and ports of one accelerator. Never changes the numbers, only the cycles."""
 
+import hashlib
+import json
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 BEAT_BYTES = 16  # one AXI data beat, 128 bits
@@ -46,6 +49,12 @@ class ArchConfig(BaseModel):
         if self.weight_ports not in (1, 2, 4) or self.output_lanes < 2 * self.weight_ports:
             raise ValueError(f"weight_ports {self.weight_ports} must be 1, 2 or 4 and at most output_lanes / 2")
         return self
+
+    @property
+    def arch_id(self) -> int:
+        """What register ARCH_ID reads: the first 32 bits of the sha256 of all fields, as JSON with sorted keys."""
+        text = json.dumps(self.model_dump(), sort_keys=True)
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
     @property
     def subwords(self) -> int:

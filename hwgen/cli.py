@@ -1,0 +1,107 @@
+"""The command line: a thin skin over the Python API. Exit code 0 good, 1 mismatch, 2 bad input or missing tool."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from hwgen.cli_tables import board_table, doctor_table, model_table
+from hwgen.compiler.errors import CompileError
+from hwgen.request import InputError, writable_file
+from hwgen.spec.package import PackageError
+from hwgen.spec.strict_yaml import ConfigError
+from hwgen.steps import write_text
+from sim.toolchain import ToolMissing, doctor
+
+MISMATCH, BAD_INPUT = 1, 2
+PLAIN_WIDTH = 120  # columns when the output is not a terminal
+OUT = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+ERR = Console(stderr=True)
+
+app = typer.Typer(
+    name="hwgen",
+    help="Generate, compile for, and simulate a vision-transformer accelerator.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
+BoardName = Annotated[str, typer.Option("--board", metavar="NAME", help="Board; see hwgen boards.")]
+ArchName = Annotated[
+    str | None, typer.Option("--arch", metavar="PRESET|FILE.yaml", help="Machine; the board's own when not given.")
+]
+Folder = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Build folder; below build/ when not given.")
+]
+
+
+def model_option(default: str) -> Any:
+    """The option that names a network."""
+    return typer.Option(default, "--model", metavar="NAME", help="Network; see hwgen models.")
+
+
+def write_json(path: Path | None, result: dict[str, Any]) -> None:
+    """Write a result where ``--json`` says, if it does."""
+    if path is not None:
+        write_text(path, json.dumps(result, indent=1) + "\n")
+
+
+@app.command("doctor")
+def doctor_command(json_file: JsonFile = None) -> None:
+    """Look for every tool and say how to install what is missing."""
+    writable_file(json_file, "--json")
+    findings = doctor()
+    missing = [item for item in findings if not item.found and not item.optional]
+    OUT.print(doctor_table(findings))
+    write_json(json_file, {"tools": [item.as_dict() for item in findings], "missing": [item.tool for item in missing]})
+    for item in missing:
+        ERR.print(
+            f"missing: {item.tool} ({item.purpose}); install it with: {item.install}", markup=False, soft_wrap=True
+        )
+    if missing:
+        raise typer.Exit(BAD_INPUT)
+
+
+@app.command("models")
+def models_command(json_file: JsonFile = None) -> None:
+    """List the networks that need no file."""
+    writable_file(json_file, "--json")
+    table, rows = model_table()
+    OUT.print(table)
+    write_json(json_file, {"models": rows})
+
+
+@app.command("boards")
+def boards_command(json_file: JsonFile = None) -> None:
+    """List the boards."""
+    writable_file(json_file, "--json")
+    table, rows = board_table()
+    OUT.print(table)
+    write_json(json_file, {"boards": rows})
+
+
+def guarded(command: Callable[[], Any]) -> int:
+    """Run a command; what the user can put right becomes one message and exit code 2."""
+    try:
+        command()
+    except (InputError, ConfigError, PackageError, CompileError, ToolMissing) as error:
+        ERR.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        return BAD_INPUT
+    except OSError as error:
+        ERR.print(f"error: {error.filename or ''}: {error.strerror or error}", markup=False, soft_wrap=True)
+        return BAD_INPUT
+    return 0
+
+
+def main() -> None:
+    """Entry point of the ``hwgen`` program."""
+    sys.exit(guarded(app))
+
+
+if __name__ == "__main__":
+    main()

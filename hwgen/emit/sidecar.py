@@ -1,0 +1,77 @@
+"""What other tools must know of an emitted machine, as data: nobody mirrors a list by hand."""
+
+from dataclasses import asdict
+from typing import Any
+
+from hwgen.emit.c_header import TOP
+from hwgen.emit.ports import Port, interfaces
+from hwgen.spec.arch import BEAT_BYTES, SCORE_SLOTS, ArchConfig
+from hwgen.spec.isa import FORMATS, INSTRUCTION_BYTES
+from hwgen.spec.registers import BITS, REGISTERS
+from hwgen.spec.tables import TABLES
+from hwgen.spec.trace import CHANNELS
+
+FORMAT = 1  # version of this file's layout
+
+
+def _regions(arch: ArchConfig) -> dict[str, dict[str, int]]:
+    """Memories of the machine: words, and bits of one word (all banks side by side)."""
+    word = 8 * arch.output_lanes
+    return {
+        "residual": {"words": arch.residual_words, "word_bits": 2 * word},
+        "norm": {"words": arch.norm_words, "word_bits": word},
+        "activation": {"words": arch.activation_words, "word_bits": word},
+        "key": {"words": arch.key_words, "word_bits": word * arch.output_lanes},
+        "value": {"words": arch.value_words, "word_bits": word * arch.input_lanes},
+        "score": {"words": arch.score_words, "word_bits": 10 * arch.output_lanes},
+        "row_factor": {"words": SCORE_SLOTS * arch.max_tokens, "word_bits": 27},
+        "weight_ring": {"words": arch.ring_words, "word_bits": 8 * arch.tile_bytes},
+        "param_ring": {"words": arch.param_entries, "word_bits": 64 * arch.output_lanes},
+        "norm_ring": {"words": arch.norm_entries, "word_bits": 64 * arch.output_lanes},
+    }
+
+
+def _trace() -> dict[str, Any]:
+    """Debug paths: wires below the top, and the fields of each channel."""
+    return {
+        channel.name: {
+            "valid": f"{TOP}.trace.{channel.name}__valid",
+            "fields": {
+                item.name: {"path": f"{TOP}.trace.{channel.name}__{item.name}", "bits": item.bits}
+                for item in channel.fields
+            },
+            "data": f"{TOP}.trace.{channel.name}__data" if channel.lane_bits else None,
+            "lane_bits": channel.lane_bits,
+        }
+        for channel in CHANNELS
+    }
+
+
+def describe(arch: ArchConfig, ports: list[Port], timing: dict[str, Any]) -> dict[str, Any]:
+    """The side-car of a machine; ``timing`` is what its units say of their latencies."""
+    return {
+        "format": FORMAT,
+        "top": TOP,
+        "arch": arch.model_dump() | {"arch_id": arch.arch_id, "macs": arch.macs},
+        "ports": [asdict(port) for port in ports],
+        "interfaces": list(interfaces(ports)),
+        "beat_bytes": BEAT_BYTES,
+        "registers": [asdict(register) for register in REGISTERS],
+        "register_bits": BITS,
+        "instruction_bytes": INSTRUCTION_BYTES,
+        "instructions": {
+            item.opcode.name: {
+                "code": int(item.opcode),
+                "unit": item.unit.name,
+                "fields": {
+                    name: {"low": low, "width": spec.width, "signed": spec.signed}
+                    for name, (low, spec) in item.offsets().items()
+                },
+            }
+            for item in FORMATS.values()
+        },
+        "tables": [asdict(table) for table in TABLES],
+        "regions": _regions(arch),
+        "timing": timing,
+        "trace": _trace(),
+    }

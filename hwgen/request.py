@@ -1,0 +1,111 @@
+"""What the user asked for, checked: names become records, and whatever is wrong is said before any work begins."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from golden.reference.scenes import HELD_OUT_FIRST_SEED, draw_scene
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.arch_presets import find_arch
+from hwgen.spec.board import Board
+from hwgen.spec.board import board as board_named
+from hwgen.spec.model import ModelConfig, TaskConfig
+from hwgen.spec.presets import model_config
+
+Found = TypeVar("Found")
+
+
+class InputError(ValueError):
+    """Something that the user gave cannot be used; the message says what, where, the limit and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Board, network and machine of one command."""
+
+    board: Board
+    model: ModelConfig
+    arch: ArchConfig
+
+
+def _found(find: Callable[[str], Found], name: str) -> Found:
+    try:
+        return find(name)
+    except (ValueError, OSError) as error:
+        raise InputError(str(error)) from error
+
+
+def resolve(board: str, model: str, arch: str | None) -> Request:
+    """Records of the names; the board names its own arch when none is given."""
+    on_board = _found(board_named, board)
+    machine = _found(find_arch, arch or on_board.arch)
+    if machine.weight_ports + 1 > on_board.axi.ports:
+        raise InputError(
+            f"arch {machine.name} needs {machine.weight_ports + 1} AXI ports (weight_ports + 1),"
+            f" board {on_board.name} has {on_board.axi.ports}; choose an arch with fewer weight_ports"
+        )
+    return Request(board=on_board, model=_found(model_config, model), arch=machine)
+
+
+def tasks_of(model: ModelConfig, task: str | None) -> tuple[TaskConfig, ...]:
+    """The tasks meant by ``--task``: one by name, ``all`` of them, or the first."""
+    if task == "all":
+        return model.tasks
+    if task is None:
+        return model.tasks[:1]
+    names = [item.name for item in model.tasks]
+    if task not in names:
+        raise InputError(f"--task {task}: {model.name} has the tasks {', '.join(names)}; give one of them or all")
+    return (model.task(task),)
+
+
+def read_image(path: Path, model: ModelConfig) -> NDArray[np.uint8]:
+    """Pixels [height, width, 3] of an image file that has exactly the model's size."""
+    try:
+        with Image.open(path) as file:
+            pixels = np.asarray(file.convert("RGB"))
+    except FileNotFoundError as error:
+        raise InputError(f"--image {path}: no such file") from error
+    except (UnidentifiedImageError, OSError) as error:
+        raise InputError(f"--image {path}: not a readable image ({error}); give a PNG") from error
+    height, width = pixels.shape[:2]
+    if (height, width) != (model.image_height, model.image_width):
+        raise InputError(
+            f"--image {path}: {width} x {height} pixels (width x height), {model.name} takes exactly"
+            f" {model.image_width} x {model.image_height}; scale or crop it first"
+        )
+    return pixels
+
+
+def images_for(model: ModelConfig, image: Path | None, count: int, seed: int) -> list[NDArray[np.uint8]]:
+    """The images of a run: the file that was given, or ``count`` generated scenes that no training has seen."""
+    if image is not None:
+        if count != 1:
+            raise InputError(f"--image gives one image and --images asks for {count}; leave one of them out")
+        return [read_image(image, model)]
+    seeds = range(HELD_OUT_FIRST_SEED + seed, HELD_OUT_FIRST_SEED + seed + count)
+    return [draw_scene(s, height=model.image_height, width=model.image_width).image for s in seeds]
+
+
+def writable_file(path: Path | None, option: str) -> None:
+    """Refuse a file that could not be written at the end, before the work begins."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise InputError(f"{option} {path}: is a folder; give a file name")
+    if not path.parent.is_dir():
+        raise InputError(f"{option} {path}: folder {path.parent} does not exist; make it first")
+
+
+def writable_folder(path: Path, option: str) -> None:
+    """Refuse a build folder that is a file."""
+    for place in (path, *path.parents):
+        if place.exists():
+            if not place.is_dir():
+                raise InputError(f"{option} {path}: {place} is a file; give a folder")
+            return

@@ -1,0 +1,43 @@
+"""The side-car is JSON and tells a reader enough to drive and decode the machine."""
+
+import json
+
+from hwgen.emit.ports import Port
+from hwgen.emit.sidecar import describe
+from hwgen.spec.isa import Opcode, encode
+from hwgen.spec.registers import BY_NAME
+from tests.emit.small import ARCH
+
+PORTS = [Port("ap_clk", "input", 1), Port("s_axi_control_awaddr", "input", 8), Port("m_axi_gmem0_araddr", "output", 64)]
+
+
+def test_it_survives_json():
+    data = describe(ARCH, PORTS, {"read_latency": 2})
+    assert json.loads(json.dumps(data)) == json.loads(json.dumps(describe(ARCH, PORTS, {"read_latency": 2})))
+    assert data["interfaces"] == ["s_axi_control", "m_axi_gmem0"]
+    assert data["timing"] == {"read_latency": 2}
+    assert {item["name"]: item["offset"] for item in data["registers"]} == {r.name: r.offset for r in BY_NAME.values()}
+
+
+def test_its_fields_decode_an_instruction():
+    data = json.loads(json.dumps(describe(ARCH, PORTS, {})))
+    values = {"rows": 65, "in_chunks": 8, "out_tiles": 4, "dst_base": 1234, "gelu_mult": 40000, "wait_b": 7}
+    word = encode(Opcode.LINEAR, **values)
+    fields = data["instructions"]["LINEAR"]["fields"]
+    decoded = {name: word >> item["low"] & (1 << item["width"]) - 1 for name, item in fields.items()}
+    assert {name: value for name, value in decoded.items() if value} == values
+    assert word & 0xFF == data["instructions"]["LINEAR"]["code"]
+
+
+def test_regions_add_up_to_the_buffers():
+    regions = describe(ARCH, PORTS, {})["regions"]
+    sizes = {name: item["words"] * item["word_bits"] // 8 for name, item in regions.items()}
+    for name in ("residual", "norm", "activation", "key", "value"):
+        assert sizes[name] == getattr(ARCH, f"{name}_bytes")
+    assert sizes["weight_ring"] == ARCH.ring_bytes
+
+
+def test_the_arch_id_tells_machines_apart():
+    assert ARCH.arch_id == ARCH.model_copy().arch_id
+    assert ARCH.arch_id != ARCH.model_copy(update={"token_lanes": 1}).arch_id
+    assert 0 <= ARCH.arch_id < 2**32

@@ -1,0 +1,80 @@
+"""Steps run once, again when their input or their files change, and leave nothing half-written."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hwgen.steps import RECORD, Steps, digest, source_digest
+
+
+def _build(folder: Path, key: str, text: str = "a") -> tuple[bool, list[str]]:
+    said: list[str] = []
+    steps = Steps(folder, ["write", "count"], said.append)
+    ran = steps.files("write", key, lambda part: (part / "out.txt").write_text(text) and None)
+    assert steps.run("count", lambda: 3) == 3
+    assert list(steps.seconds) == ["write", "count"]
+    return ran, said
+
+
+def test_a_step_runs_once(tmp_path: Path):
+    assert _build(tmp_path / "b", "k")[0]
+    assert not _build(tmp_path / "b", "k", "not written")[0]
+    assert (tmp_path / "b" / "out.txt").read_text() == "a"
+
+
+def test_a_step_runs_again_when_its_input_changes(tmp_path: Path):
+    assert _build(tmp_path, "k")[0]
+    assert _build(tmp_path, "other", "new")[0]
+    assert (tmp_path / "out.txt").read_text() == "new"
+
+
+@pytest.mark.parametrize("spoil", ["edit", "remove", "record"])
+def test_a_step_runs_again_when_its_files_change(tmp_path: Path, spoil: str):
+    assert _build(tmp_path, "k")[0]
+    path = tmp_path / (RECORD if spoil == "record" else "out.txt")
+    path.unlink() if spoil == "remove" else path.write_text("{ spoilt")
+    assert _build(tmp_path, "k")[0]
+    assert (tmp_path / "out.txt").read_text() == "a"
+
+
+def test_progress_names_number_and_seconds(tmp_path: Path):
+    said = _build(tmp_path, "k")[1]
+    assert said[0] == "[1/2] write ..."
+    assert said[-1].startswith("[2/2] count (0.0 s)")
+
+
+def test_a_failed_step_leaves_nothing(tmp_path: Path):
+    def make(part: Path) -> None:
+        (part / "half.txt").write_text("half")
+        raise RuntimeError("disk on fire")
+
+    steps = Steps(tmp_path, ["write"], lambda _: None)
+    with pytest.raises(RuntimeError, match="disk on fire"):
+        steps.files("write", "k", make)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unannounced_step_is_refused(tmp_path: Path):
+    steps = Steps(tmp_path, ["one"], lambda _: None)
+    with pytest.raises(ValueError, match="step 'two' is out of order: expected 'one'"):
+        steps.run("two", lambda: None)
+    steps.run("one", lambda: None)
+    with pytest.raises(ValueError, match="expected 'no further step'"):
+        steps.run("one", lambda: None)
+
+
+def test_digests_tell_inputs_apart(tmp_path: Path):
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    assert len({digest(1), digest("1"), digest(1, 2), digest([1, 2])}) == 4
+    (tmp_path / "a.py").write_text("1")
+    before = source_digest(tmp_path)
+    (tmp_path / "note.txt").write_text("ignored")
+    assert source_digest(tmp_path) == before
+    (tmp_path / "a.py").write_text("2")
+    assert source_digest(tmp_path) != before
+
+
+def test_the_record_is_json(tmp_path: Path):
+    _build(tmp_path, "k")
+    assert set(json.loads((tmp_path / RECORD).read_text())) == {"write"}
