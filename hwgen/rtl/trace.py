@@ -4,44 +4,30 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.rtl.interfaces import PC_BITS, ROW_BITS, row_trace
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.trace import CHANNELS, TraceChannel
 
 
-def gate_trace() -> wiring.Signature:
-    """One (token, expert, score) as it enters an expert's queue."""
-    return wiring.Signature(
-        {"valid": Out(1), "pc": Out(PC_BITS), "token": Out(ROW_BITS), "expert": Out(6), "score": Out(16)}
-    )
-
-
-def start_trace() -> wiring.Signature:
-    """A unit begins an instruction."""
-    return wiring.Signature({"valid": Out(1), "pc": Out(PC_BITS)})
+def channel_signature(channel: TraceChannel, arch: ArchConfig) -> wiring.Signature:
+    """``valid``, the fields of the channel and, for words, ``data`` of output_lanes values."""
+    members = {"valid": Out(1)} | {item.name: Out(item.bits) for item in channel.fields}
+    if channel.lane_bits:
+        members["data"] = Out(channel.lane_bits * arch.output_lanes)
+    return wiring.Signature(members)
 
 
 class Trace(wiring.Component):
     """Gathers what the comparison with the golden machine needs; drives nothing, so synthesis removes it.
 
-    Members (all In): post, rows of the post-processor; norm, rows of LayerNorm; gate, queue entries;
-    start_compute, start_norm, start_load, start_io, first cycle of an instruction. The same channels and fields as in
-    hwgen/spec/trace.py; simulations read the wires by name (``trace.post__valid``).
-    Timing: combinational, no registers.
+    Members: one In per channel of ``hwgen.spec.trace.CHANNELS``.
+    Timing: wires only; a sum of all bits, which no one reads, keeps their names in the Verilog.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
-        starts = ("start_compute", "start_norm", "start_load", "start_io")
-        super().__init__(
-            {
-                "post": In(row_trace(16 * arch.output_lanes)),
-                "norm": In(row_trace(8 * arch.output_lanes)),
-                "gate": In(gate_trace()),
-                **{name: In(start_trace()) for name in starts},
-            }
-        )
+        super().__init__({channel.name: In(channel_signature(channel, arch)) for channel in CHANNELS})
 
     def elaborate(self, platform: object) -> Module:
-        """A wire that no one reads but that needs every bit: without it, ports and module would vanish."""
+        """A wire that no one reads but that needs every bit: without it, wires and module would vanish."""
         m = Module()
         sink = Signal()
         m.d.comb += sink.eq(Cat(value for _, _, value in self.signature.flatten(self)).xor())
