@@ -12,8 +12,8 @@ from hwgen.rtl.interfaces import COUNTER_BITS, READ_LATENCY, read_port
 def ring_fill(slices: int) -> wiring.Signature:
     """The loader's side of a ring.
 
-    ``space`` words are free; ``reserve`` words (0: none) are claimed in this cycle; ``valid[s]`` brings the next beat of
-    slice s in ``data[s]``, for which there is room by reservation.
+    ``space`` words are free; ``reserve`` words (0: none) are claimed in this cycle; ``valid[s]`` brings the next beat
+    of     slice s in ``data[s]``, for which there is room by reservation.
     """
     return wiring.Signature(
         {
@@ -39,7 +39,7 @@ class Ring(wiring.Component):
     Timing
     ------
     write_latency = 2: cycles from a word's last beat to ``arrived``, when the word can be addressed.
-    release_latency = READ_LATENCY + 1: cycles from ``release`` to ``space``. reserve_latency = 1: from ``reserve`` to ``space``.
+    release_latency = READ_LATENCY + 1: cycles from ``release`` to ``space``; reserve_latency = 1: from ``reserve``.
     """
 
     write_latency = 2
