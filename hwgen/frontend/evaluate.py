@@ -1,18 +1,24 @@
 """How good predictions are: mean intersection over union, and root mean square error of depth.
 
-Works on head outputs in any unit for segmentation, and in metres for depth; NumPy only.
+``python -m hwgen.frontend.evaluate`` compares the shipped float and quantised models on held-out scenes. NumPy only.
 """
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.network import run_network
 from golden.reference.m3vit_float import Arrays, FloatModel
-from golden.reference.scenes import Scene
+from golden.reference.scenes import HELD_OUT_FIRST_SEED, Scene, draw_scenes
+from hwgen.frontend.store import load_float, load_model
 from hwgen.spec.model import ModelConfig, TaskConfig
+from hwgen.spec.package import QuantisedModel
+
+Head = Callable[[NDArray[np.uint8], str], NDArray[Any]]  # image, task -> outputs [patches, outputs] in real units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +63,44 @@ def quality(labels: NDArray[Any], depths: NDArray[Any], scenes: Sequence[Scene],
     )
 
 
+def _scored(head: Head, config: ModelConfig, scenes: Sequence[Scene]) -> Quality:
+    """Quality of a network with the tasks ``seg`` and ``depth``, given its head outputs for an image and a task."""
+    seg, depth = config.task("seg"), config.task("depth")
+    labels = [to_pixels(head(scene.image, "seg"), config, seg).argmax(axis=-1) for scene in scenes]
+    depths = [to_pixels(head(scene.image, "depth"), config, depth)[..., 0] for scene in scenes]
+    return quality(np.stack(labels), np.stack(depths), scenes, seg.classes)
+
+
 def float_quality(arrays: Arrays, config: ModelConfig, scenes: Sequence[Scene]) -> Quality:
     """Quality of a float model with the tasks ``seg`` and ``depth``."""
     model = FloatModel(arrays, config)
-    seg, depth = config.task("seg"), config.task("depth")
-    labels = [to_pixels(model.run(s.image, "seg")["heads.seg"], config, seg).argmax(axis=-1) for s in scenes]
-    depths = [to_pixels(model.run(s.image, "depth")["heads.depth"], config, depth)[..., 0] for s in scenes]
-    return quality(np.stack(labels), np.stack(depths), scenes, seg.classes)
+    return _scored(lambda image, task: model.run(image, task)[f"heads.{task}"], config, scenes)
+
+
+def integer_quality(package: QuantisedModel, scenes: Sequence[Scene]) -> Quality:
+    """Quality of a quantised model with the tasks ``seg`` and ``depth``, run by the golden model."""
+
+    def head(image: NDArray[np.uint8], task: str) -> NDArray[Any]:
+        return run_network(package, image, task)[f"heads.{task}"] * package.scales[f"heads.{task}"]
+
+    return _scored(head, package.config, scenes)
+
+
+def main() -> None:
+    """Print the quality of the shipped float and quantised models."""
+    parser = argparse.ArgumentParser(description="Quality of m3vit-micro on held-out scenes, float and quantised.")
+    parser.add_argument("--scenes", type=int, default=200)
+    count: int = parser.parse_args().scenes
+    scenes = draw_scenes(range(HELD_OUT_FIRST_SEED, HELD_OUT_FIRST_SEED + count))
+    package = load_model("m3vit-micro")
+    real = float_quality(load_float("m3vit-micro"), package.config, scenes)
+    integer = integer_quality(package, scenes)
+    print(f"{count} held-out scenes, predicting the mean depth: RMSE {real.depth_rmse_mean_predictor:.4f} m")
+    print(f"float      mIoU {real.miou:.4f}  depth RMSE {real.depth_rmse:.4f} m")
+    print(f"quantised  mIoU {integer.miou:.4f}  depth RMSE {integer.depth_rmse:.4f} m")
+    loss, growth = 100 * (real.miou - integer.miou), 100 * (integer.depth_rmse / real.depth_rmse - 1)
+    print(f"loss       {loss:.2f} points of mIoU, {growth:.2f} % of RMSE")
+
+
+if __name__ == "__main__":
+    main()

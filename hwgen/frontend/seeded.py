@@ -22,7 +22,9 @@ _MOST_IMAGES = 16
 _STREAM = 0x5EED
 _GATE_GAIN = 2.0  # standard deviation of gate logits when their input has unit variance
 _ATTENTION_GAIN = 1.4  # of query and key, so that scores have a standard deviation of about two
-_BIAS = 0.1  # standard deviation of biases and of the deviation of LayerNorm weights from one
+_BIAS = 0.03  # standard deviation of biases: what all tokens share would send them all to the same experts
+_NORM_SPREAD = 0.1  # standard deviation of LayerNorm weights around one
+_POSITION = 1.0  # standard deviation of the position embedding and the class token
 
 
 def _weight_deviation(name: str, shape: tuple[int, ...], config: ModelConfig) -> float:
@@ -32,7 +34,9 @@ def _weight_deviation(name: str, shape: tuple[int, ...], config: ModelConfig) ->
         return _GATE_GAIN * unit
     if ".query." in name or ".key." in name:
         return _ATTENTION_GAIN * unit
-    if ".proj." in name or ".fc2." in name:
+    if ".proj." in name:
+        return unit / math.sqrt(config.depth)
+    if ".fc2." in name:
         return 2.0 * unit / math.sqrt(config.depth)
     return unit
 
@@ -44,11 +48,11 @@ def seeded_float(config: ModelConfig, seed: int = 0) -> dict[str, FloatArray]:
     for name, shape in float_arrays(config).items():
         noise = rng.standard_normal(shape, dtype=np.float32)
         if "norm" in name and name.endswith(".weight"):
-            arrays[name] = 1.0 + _BIAS * noise
+            arrays[name] = 1.0 + _NORM_SPREAD * noise
         elif name.endswith(".weight"):
             arrays[name] = noise * np.float32(_weight_deviation(name, shape, config))
         else:
-            arrays[name] = noise * np.float32(0.5 if name in ("position", "class_token") else _BIAS)
+            arrays[name] = noise * np.float32(_POSITION if name in ("position", "class_token") else _BIAS)
     return arrays
 
 

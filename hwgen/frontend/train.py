@@ -15,7 +15,7 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from golden.reference.scenes import CALIBRATION_FIRST_SEED, HELD_OUT_FIRST_SEED, TRAIN_FIRST_SEED, draw_scenes
 from hwgen.frontend.calibration import calibrate, equalise
-from hwgen.frontend.evaluate import float_quality
+from hwgen.frontend.evaluate import float_quality, integer_quality
 from hwgen.frontend.m3vit import M3ViT
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.scaling import FloatArray
@@ -152,20 +152,24 @@ def float_model(model: M3ViT) -> dict[str, FloatArray]:
 
 
 def publish(arrays: dict[str, FloatArray], config: ModelConfig, info: dict[str, Any], folder: Path) -> None:
-    """Write the float model with its held-out quality, and the quantised package made from that very file."""
+    """Write the float model and the quantised package made from that very file, each with its held-out quality."""
     first = HELD_OUT_FIRST_SEED
     held_out = draw_scenes(range(first, first + HELD_OUT_SCENES), height=config.image_height, width=config.image_width)
+    scenes = {"held_out_scenes": HELD_OUT_SCENES, "held_out_first_seed": first}
     scored = asdict(float_quality(arrays, config, held_out))
     float_file = folder / float_path(config.name).name
-    save_float(float_file, arrays, config, {**info, **scored, "held_out_scenes": HELD_OUT_SCENES, "first_seed": first})
+    save_float(float_file, arrays, config, {**info, **scored, **scenes})
     observed = calibrate(arrays, config, calibration_images(config, CALIBRATION_IMAGES))
     source = {
         "weights": float_file.name,
         "weights_sha256": hashlib.sha256(float_file.read_bytes()).hexdigest(),
         "calibration_first_seed": CALIBRATION_FIRST_SEED,
     }
-    quantise(arrays, config, observed, provenance=source).save(folder / package_path(config.name).name)
-    print(f"wrote {float_file}: {scored}")
+    package = quantise(arrays, config, observed, provenance={**source, **scenes})
+    quantised = asdict(integer_quality(package, held_out))
+    package = replace(package, provenance={**package.provenance, **quantised})
+    package.save(folder / package_path(config.name).name)
+    print(f"wrote {float_file.parent}\nfloat {scored}\nquantised {quantised}")
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from golden.network import run_network
 from golden.reference.m3vit_float import FloatModel
 from golden.reference.scenes import HELD_OUT_FIRST_SEED, draw_scene, draw_scenes
 from hwgen.frontend.calibration import calibrate, equalise
-from hwgen.frontend.evaluate import float_quality, quality, to_pixels
+from hwgen.frontend.evaluate import float_quality, integer_quality
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.seeded import seeded_calibrated, seeded_float
 from hwgen.frontend.store import load_float, load_model
@@ -100,16 +100,9 @@ def test_bad_weights_are_named() -> None:
 def test_shipped_package_loses_little_quality() -> None:
     arrays, package, config = load_float("m3vit-micro"), load_model("m3vit-micro"), M3VIT_MICRO
     scenes = draw_scenes(range(HELD_OUT_FIRST_SEED, HELD_OUT_FIRST_SEED + LOSS_SCENES))
-    seg, depth = config.task("seg"), config.task("depth")
-    labels, depths = [], []
-    for scene in scenes:
-        codes = run_network(package, scene.image, "seg")["heads.seg"]
-        labels.append(to_pixels(codes, config, seg).argmax(axis=-1))
-        codes = run_network(package, scene.image, "depth")["heads.depth"]
-        depths.append(to_pixels(codes, config, depth)[..., 0] * package.scales["heads.depth"])
-    integer = quality(np.stack(labels), np.stack(depths), scenes, seg.classes)
+    integer = integer_quality(package, scenes)
     real = float_quality(arrays, config, scenes)
-    assert len(labels) == len(depths) == LOSS_SCENES
+    assert len(scenes) == LOSS_SCENES
     assert integer.miou >= real.miou - 0.01
     assert integer.depth_rmse <= 1.03 * real.depth_rmse
     assert integer.miou >= 0.75
