@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwgen.compiler.allocate import allocate
+from hwgen.compiler.allocate import Buffers, allocate
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.listing import ListingEntry
 from hwgen.compiler.lower import Lowering, Scalars
@@ -64,11 +64,25 @@ class Compiled:
         return hashlib.sha256(self.image.tobytes()).hexdigest()
 
 
-def lower_task(shapes: Shapes, task: str, scalars: Scalars, plan: ImagePlan | None = None) -> list[Step]:
-    """The instructions of one task without loads; offsets are zero as long as there is no ``plan``."""
-    offsets = (plan or plan_data(shapes, ())).offsets
-    lowering = Lowering(shapes, allocate(shapes), shapes.config.task(task), scalars, offsets)
-    return lowering.program()
+def _lower(shapes: Shapes, buffers: Buffers, task: str, scalars: Scalars, plan: ImagePlan) -> list[Step]:
+    return Lowering(shapes, buffers, shapes.config.task(task), scalars, plan.offsets).program()
+
+
+def scheduled(shapes: Shapes, tasks: Sequence[str], scalars: Scalars) -> tuple[ImagePlan, dict[str, list[Step]]]:
+    """Where everything lies in the image, and the instructions of every task with their loads.
+
+    The first pass finds out which streams there are; offsets are known to the second.
+    """
+    buffers = allocate(shapes)
+    empty = plan_data(shapes, ())
+    drafts = [_lower(shapes, buffers, task, scalars, empty) for task in tasks]
+    plan = plan_data(shapes, [stream for steps in drafts for stream in consumed_streams(steps)])
+    programs = {
+        task: with_loads(_lower(shapes, buffers, task, scalars, plan), plan.offsets, shapes.arch) for task in tasks
+    }
+    for task, steps in programs.items():
+        plan_program(plan, task, len(steps))
+    return plan, programs
 
 
 def consumed_streams(steps: Sequence[Step]) -> list[Stream]:
@@ -119,16 +133,10 @@ def compile_model(package: QuantisedModel, arch: ArchConfig) -> Compiled:
     def scalars(name: str) -> list[int]:
         return [int(value) for value in package.arrays[name]]
 
-    drafts = {task: lower_task(shapes, task, scalars) for task in tasks}
-    streams = [stream for steps in drafts.values() for stream in consumed_streams(steps)]
-    plan = plan_data(shapes, streams)
-    scheduled = {task: with_loads(lower_task(shapes, task, scalars, plan), plan.offsets, arch) for task in tasks}
-    for task, steps in scheduled.items():
-        plan_program(plan, task, len(steps))
-    offsets = plan.offsets
-    programs = {task: _program(shapes, task, steps, offsets[f"program.{task}"]) for task, steps in scheduled.items()}
+    plan, steps = scheduled(shapes, tasks, scalars)
+    programs = {task: _program(shapes, task, steps[task], plan.offsets[f"program.{task}"]) for task in tasks}
     writer = ImageWriter(plan)
-    writer.put_data(package, shapes, streams)
+    writer.put_data(package, shapes, [stream for task in tasks for stream in consumed_streams(steps[task])])
     for task, program in programs.items():
         words = np.frombuffer(to_bytes(list(program.words)), dtype=np.uint8)
         writer.put(f"program.{task}", words)

@@ -20,7 +20,7 @@ OFFSET_LIMIT = 2**32  # offsets have 32 bits
 
 
 @dataclass(frozen=True, kw_only=True)
-class Region:
+class Place:
     """A stretch of the image before its bytes are known."""
 
     name: str
@@ -55,7 +55,7 @@ class ImagePlan:
 
     def __init__(self) -> None:
         """An empty image."""
-        self.regions: dict[str, Region] = {}
+        self.regions: dict[str, Place] = {}
         self.size = 0
 
     def add(self, name: str, layout: str, shape: tuple[int, ...]) -> None:
@@ -64,7 +64,7 @@ class ImagePlan:
             if self.regions[name].shape != shape:
                 raise CompileError(f"{name} has two shapes: {self.regions[name].shape} and {shape}")
             return
-        region = Region(name=name, layout=layout, shape=shape, offset=-(-self.size // ALIGNMENT) * ALIGNMENT)
+        region = Place(name=name, layout=layout, shape=shape, offset=-(-self.size // ALIGNMENT) * ALIGNMENT)
         self.regions[name] = region
         self.size = region.offset + region.bytes
         if self.size > OFFSET_LIMIT:

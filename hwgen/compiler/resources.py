@@ -1,0 +1,75 @@
+"""Rough FPGA resources of a machine, from its parameters alone: an estimate before any synthesis."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from hwgen.spec.arch import PARAM_BYTES, ArchConfig
+from hwgen.spec.board import Board
+
+BRAM36_SHAPES = ((512, 72), (1024, 36), (2048, 18), (4096, 9))  # depth, width
+LUTRAM_DEPTH = 64  # shallower memories are look-up tables: 64 bits each
+POST_DSP = 5  # per lane: requantisation 2, GELU table 1, GELU scale 1, expert score 1
+NORM_DSP = 5  # per lane: square 1, normalisation 2, gain 1, channel count 1
+SHARED_DSP = 12  # reciprocal, reciprocal square root, gate and row factors
+LUT_PER_PACKED_MAC = 51  # adder tree and split: 820 LUTs per column of 16 inputs x 2 rows
+POST_LUT = 900  # per lane: shifters, saturation, exponentials, sums
+NORM_LUT = 500  # per lane
+PORT_LUT = 2500  # per AXI port
+FIXED_LUT = 12000  # sequencer, registers, loaders, gate
+FF_PER_LUT = 1.3
+GUARD_RAILS = {"lut": 0.7, "ff": 0.5, "bram36": 0.8, "dsp": 0.8}  # shares that usually still close timing
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceEstimate:
+    """Estimated use of a part."""
+
+    lut: int
+    ff: int
+    bram36: int
+    dsp: int
+
+    def against(self, board: Board) -> dict[str, dict[str, float]]:
+        """Per resource: estimate, what the part has, and the guard rail below which a fit usually closes timing."""
+        there = board.resources.model_dump()
+        return {
+            name: {"estimate": used, "available": there[name], "guard_rail": GUARD_RAILS[name]}
+            for name, used in asdict(self).items()
+        }
+
+
+def memories(arch: ArchConfig) -> Iterator[tuple[str, int, int, int]]:
+    """(name, copies, depth, width in bits) of every memory that matters."""
+    lanes, word = arch.output_lanes, 8 * arch.output_lanes
+    yield "ring", 1, arch.ring_words, 8 * arch.tile_bytes
+    yield "params", 1, arch.param_entries, 8 * PARAM_BYTES * lanes
+    yield "norm_params", 1, arch.norm_entries, 8 * PARAM_BYTES * lanes
+    yield "residual", 2, arch.residual_words, 2 * word  # two readers
+    yield "norm", 1, arch.norm_words, word
+    yield "activation", 1, arch.activation_words, word
+    yield "key", arch.output_lanes, arch.key_words, word
+    yield "value", arch.input_lanes, arch.value_words, word
+    yield "score", 1, arch.score_words, 10 * lanes
+    yield "operand", 2 * arch.token_lanes, -(-arch.max_inputs // lanes), word
+    yield "results", 1, arch.result_beats, 128
+
+
+def _bram36(depth: int, width: int) -> int:
+    """Fewest block RAMs that hold the memory."""
+    return min(-(-depth // rows) * -(-width // columns) for rows, columns in BRAM36_SHAPES)
+
+
+def resources(arch: ArchConfig) -> ResourceEstimate:
+    """Estimated resources of ``arch``."""
+    pairs = -(-arch.token_lanes // 2)
+    packed = pairs * arch.input_lanes * arch.output_lanes
+    lut = packed * LUT_PER_PACKED_MAC // 2 + (POST_LUT + NORM_LUT) * arch.output_lanes
+    lut += PORT_LUT * (arch.weight_ports + 1) + FIXED_LUT
+    bram = 0
+    for _, copies, depth, width in memories(arch):
+        if depth <= LUTRAM_DEPTH:
+            lut += copies * width * -(-depth // 64)
+        else:
+            bram += copies * _bram36(depth, width)
+    lanes = (POST_DSP + NORM_DSP) * arch.output_lanes
+    return ResourceEstimate(lut=lut, ff=int(lut * FF_PER_LUT), bram36=bram, dsp=packed + lanes + SHARED_DSP)

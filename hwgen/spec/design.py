@@ -1,0 +1,52 @@
+"""What network, what numbers, what machine, what board: folded into one validated record."""
+
+from dataclasses import dataclass
+
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.board import Board
+from hwgen.spec.model import ModelConfig
+from hwgen.spec.numerics import NUMERICS, NumericsConfig
+
+
+class DesignError(ValueError):
+    """Parts that do not go together; one line per problem, with figures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """One accelerator for one network on one board. Whether buffers hold the network is the compiler's to check."""
+
+    model: ModelConfig
+    arch: ArchConfig
+    board: Board
+    numerics: NumericsConfig = NUMERICS
+
+    def __post_init__(self) -> None:
+        """Refuse what no build could make."""
+        problems = list(self._problems())
+        if problems:
+            raise DesignError("\n".join(problems))
+
+    def _problems(self) -> list[str]:
+        found: list[str] = []
+        ports = self.arch.weight_ports + 1  # one more for program, tables, image and result
+        if ports > self.board.axi.ports:
+            found.append(
+                f"arch {self.arch.name} has {ports} AXI masters (weight_ports {self.arch.weight_ports} and one more),"
+                f" board {self.board.name} offers {self.board.axi.ports}; lower weight_ports"
+            )
+        if self.numerics != NUMERICS:
+            found.append(f"numerics profile {self.numerics.profile!r} differs from {NUMERICS.profile!r}, the only one")
+        if not self.model.tasks:
+            found.append(f"model {self.model.name} has no task")
+        limits = {
+            "tokens": (self.model.tokens, "max_tokens", self.arch.max_tokens),
+            "channels": (self.model.dim, "max_channels", self.arch.max_channels),
+            "experts": (self.model.experts, "max_experts", self.arch.max_experts),
+        }
+        for what, (need, field, limit) in limits.items():
+            if need > limit:
+                found.append(
+                    f"{self.model.name} has {need} {what}, arch {self.arch.name} takes {limit}; set {field} >= {need}"
+                )
+        return found
