@@ -1,0 +1,39 @@
+"""The files of a network on a machine: what the driver loads, the manifest, and a listing of every program to read."""
+
+import json
+from pathlib import Path
+
+from hwgen.compiler.compile import Compiled
+from hwgen.driver.workload import Workload
+
+MANIFEST_FILE = "manifest.json"
+
+
+def write_program(folder: Path, compiled: Compiled, model_sha256: str) -> None:
+    """Workload of the driver, manifest and listings; same input, same bytes."""
+    manifest = {
+        "model": compiled.config.name,
+        "model_sha256": model_sha256,
+        "arch": compiled.arch.name,
+        "arch_id": compiled.arch.arch_id,
+        "bytes": int(compiled.image.size),
+        "sha256": compiled.sha256(),
+        "programs": {
+            task: {
+                "offset": program.offset,
+                "instructions": len(program.words),
+                "macs": program.macs,
+                "result_rows": program.result_rows,
+                "result_outputs": program.result_outputs,
+                "result_bytes": program.result_bytes,
+                "listing": [entry.to_json() for entry in program.listing],
+            }
+            for task, program in compiled.programs.items()
+        },
+        "entries": [entry.to_json() for entry in compiled.manifest],
+    }
+    Workload.from_compiled(compiled).save(folder)
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1) + "\n")
+    for task, program in compiled.programs.items():
+        text = "".join(f"{entry}\n" for entry in program.listing)
+        (folder / f"program.{task}.txt").write_text(text)
