@@ -22,7 +22,7 @@ def table_info(name: str) -> TableInfo:
 
 
 def table_memory(m: Module, info: TableInfo, bus: wiring.PureInterface, width: int, name: str) -> Memory:
-    """A memory of the low ``width`` bits of every entry of ``info``, filled from ``bus``; read ports are the caller's."""
+    """A memory of the low ``width`` bits of every entry of ``info``, filled from ``bus``; callers add read ports."""
     memory = Memory(shape=unsigned(width), depth=info.words, init=[])
     m.submodules[name] = memory
     port = memory.write_port()

@@ -27,8 +27,8 @@ def normalise_stages(width: int, smallest: int) -> int:
 def normalise(m: Module, value: Value, smallest: int) -> tuple[Value, Value]:
     """(mantissa, moved): ``value`` shifted left until its top ``smallest`` bits are not all zero.
 
-    ``moved`` is the shift, a multiple of ``smallest`` (1 or 2). The mantissa is the top MANTISSA_BITS of the result (lower
-    bits dropped, missing ones zero). Zero gives a zero mantissa. Takes ``normalise_stages`` cycles.
+    ``moved`` is the shift, a multiple of ``smallest`` (1 or 2). The mantissa is the top MANTISSA_BITS of the result
+    (lower bits dropped, missing ones zero). Zero gives a zero mantissa. Takes ``normalise_stages`` cycles.
     """
     width = len(value)
     moves = _moves(width, smallest)
@@ -66,14 +66,17 @@ class Reciprocal(wiring.Component):
     Timing: ``latency`` cycles from x to value and exponent; one x a cycle.
     """
 
+    @staticmethod
+    def latency_of(width: int) -> int:
+        """``latency`` before there is an instance."""
+        return normalise_stages(width, 1) + Interpolation.latency
+
     def __init__(self, width: int) -> None:
         if not 4 <= width <= 64:
             raise ValueError(f"Reciprocal takes 4..64 bits, got {width}")
         self._width = width
-        self.latency = normalise_stages(width, 1) + Interpolation.latency
-        super().__init__(
-            {"table": In(table_bus()), "x": In(width), "value": Out(16), "exponent": Out(EXPONENT_BITS)}
-        )
+        self.latency = self.latency_of(width)
+        super().__init__({"table": In(table_bus()), "x": In(width), "value": Out(16), "exponent": Out(EXPONENT_BITS)})
 
     def elaborate(self, platform: object) -> Module:
         """Normalise, look up."""
@@ -108,14 +111,17 @@ class ReciprocalSquareRoot(wiring.Component):
     Timing: ``latency`` cycles from x to value and exponent; one x a cycle.
     """
 
+    @staticmethod
+    def latency_of(width: int) -> int:
+        """``latency`` before there is an instance."""
+        return normalise_stages(width, 2) + Interpolation.latency + 1
+
     def __init__(self, width: int) -> None:
         if width % 2 or not 4 <= width <= 64:
             raise ValueError(f"ReciprocalSquareRoot takes an even width of 4..64 bits, got {width}")
         self._width = width
-        self.latency = normalise_stages(width, 2) + Interpolation.latency + 1
-        super().__init__(
-            {"table": In(table_bus()), "x": In(width), "value": Out(16), "exponent": Out(EXPONENT_BITS)}
-        )
+        self.latency = self.latency_of(width)
+        super().__init__({"table": In(table_bus()), "x": In(width), "value": Out(16), "exponent": Out(EXPONENT_BITS)})
 
     def elaborate(self, platform: object) -> Module:
         """Normalise by even shifts, look up, zero for x = 0."""

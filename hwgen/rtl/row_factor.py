@@ -52,10 +52,14 @@ class RowFactorUnit(wiring.Component):
     Timing: ``latency`` cycles from ``i.valid`` to ``write.enable``.
     """
 
+    @staticmethod
+    def latency_of(arch: ArchConfig) -> int:
+        """``latency`` before there is an instance: reciprocal, product, rounding, saturation."""
+        return Reciprocal.latency_of(total_bits(arch)) + 3
+
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch
-        self._reciprocal = Reciprocal(total_bits(arch))
-        self.latency = self._reciprocal.latency + 3
+        self.latency = self.latency_of(arch)
         super().__init__(
             {
                 "i": In(row_statistics(arch)),
@@ -68,7 +72,7 @@ class RowFactorUnit(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Reciprocal of the sum, its product with Mc, the shift beside it."""
         m = Module()
-        m.submodules.reciprocal = unit = self._reciprocal
+        m.submodules.reciprocal = unit = Reciprocal(total_bits(self._arch))
         wiring.connect(m, wiring.flipped(self.table), unit.table)
         m.d.comb += unit.x.eq(self.i.total)
         self._factor(m, unit)

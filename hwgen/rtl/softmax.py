@@ -57,9 +57,8 @@ class SoftmaxStatistics(wiring.Component):
 
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch
-        self._factor = RowFactorUnit(arch)
         self._tree = tree_stages(arch.output_lanes, _LEVELS)
-        self.latency = 2 + self._tree + 1 + self._factor.latency
+        self.latency = 2 + self._tree + 1 + RowFactorUnit.latency_of(arch)
         super().__init__(
             {
                 "i": In(score_row(arch)),
@@ -72,13 +71,13 @@ class SoftmaxStatistics(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Exponentials, trees, accumulators, row factor."""
         m = Module()
-        m.submodules.factor = factor = self._factor
+        m.submodules.factor = factor = RowFactorUnit(self._arch)
         m.submodules.exp2 = exp2 = DirectTable(table_info("exp2"), EXPONENTIAL_BITS, self._arch.output_lanes, 0)
         wiring.connect(m, wiring.flipped(self.table), factor.table, exp2.table)
         wiring.connect(m, factor.write, wiring.flipped(self.write))
         wiring.connect(m, factor.progress, wiring.flipped(self.progress))
         total, tag = self._sum(m, exp2)
-        self._accumulate(m, total, tag)
+        self._accumulate(m, total, tag, factor.i)
         return m
 
     def _sum(self, m: Module, exp2: DirectTable) -> tuple[Signal, Signal]:
@@ -103,10 +102,10 @@ class SoftmaxStatistics(wiring.Component):
         top = tree(m, tags, larger, _LEVELS, "top")
         return total, delay(m, top, 1, "top_kept")
 
-    def _accumulate(self, m: Module, total: Signal, tag: Signal) -> None:
+    def _accumulate(self, m: Module, total: Signal, tag: Signal, row: wiring.PureInterface) -> None:
         """Add the word to its lane in one cycle; hand over a complete row."""
         steps = 2 + self._tree
-        lanes, row = self._arch.token_lanes, self._factor.i
+        lanes = self._arch.token_lanes
         sums = Array(Signal(total_bits(self._arch), name=f"sum_{lane}") for lane in range(lanes))
         tops = Array(Signal(6, name=f"top_{lane}") for lane in range(lanes))
         kept = Cat(self.i.row, self.i.slot, self.i.mult2, self.i.shift2)
