@@ -51,7 +51,7 @@ def test_row_buffer_against_an_array(reads, granularity):
     answers, wanted = got[READ_LATENCY:], [[whole(w) for w in words] for words in want[:-READ_LATENCY]]
     assert answers == wanted
     assert len(answers) == 398
-    assert len({a for row in answers for a in row}) > 100
+    assert len({a for row in answers for a in row}) > 50
 
 
 def test_banked_buffer_writes_one_bank_and_reads_all():
@@ -80,7 +80,7 @@ def test_banked_buffer_writes_one_bank_and_reads_all():
 
     simulate(dut, bench)
     assert got[READ_LATENCY:] == want[:-READ_LATENCY]
-    assert len({a for row in got for a in row}) > 100
+    assert len({a for row in got for a in row}) > 50
 
 
 def test_sizes_are_checked():

@@ -54,7 +54,7 @@ def test_addresses_end_exactly_at_each_buffer():
             (words - 1, (0, 0), 0, 1),
             (65535, (1, 0), 1, 1),
             (0, (63, 56), 1023, 1023 if destination != Destination.SCORE else 255),
-            (0, (63, 64), 0, 0),
+            (0, (63, 64), 1, 0),  # one row past the row factors
         ):
             tile = random_tile(rng, arch, destination, len(tiles))
             tile.tag.update(dst_base=base, dst_stride=stride, out_tile=word)
