@@ -37,6 +37,7 @@ class MachineState:
     """Everything on the chip."""
 
     arch: ArchConfig
+    dispatch_load: Callable[[], bool]  # starts the next load of the program, if the sequencer would
     progress: Progress = field(default_factory=Progress)
     tables: dict[str, Int64Array] = field(default_factory=dict[str, Int64Array])
     queues: list[ExpertQueue] = field(default_factory=list[ExpertQueue])
@@ -56,7 +57,7 @@ class MachineState:
         self.weights = Ring("weight", arch.ring_words)
         self.params = Ring("parameter", arch.param_entries)
         self.norms = Ring("norm-parameter", arch.norm_entries)
-        self.loader = Loader()
+        self.loader = Loader(self.dispatch_load)
 
     def table(self, guard: Guard, name: str) -> Int64Array:
         """A loaded table."""
@@ -72,7 +73,7 @@ class MachineState:
         for ring, count in needs:
             parts = [] if together else self._stream(ring, count)
             got = sum(len(part) for part in parts)
-            self.loader.fill()
+            self.loader.bring(ring, count - got)
             if ring.words < count - got:
                 state = "with loads waiting for space" if self.loader.waiting else "after all loads before it"
                 raise IllegalProgramError(
@@ -89,7 +90,7 @@ class MachineState:
         """Up to ``count`` words, taken as they arrive."""
         parts: list[Words] = []
         while count:
-            self.loader.fill()
+            self.loader.bring(ring, 1)
             step = min(ring.words, count)
             if not step:
                 break

@@ -29,8 +29,9 @@ class GoldenMachine:
         """``memory`` is written in place; byte i is address i."""
         self.arch = arch
         self.memory = memory if isinstance(memory, np.ndarray) else np.frombuffer(memory, dtype=np.uint8)
-        self.state = MachineState(arch)
-        self.model = self.image = self.result = 0
+        self.state = MachineState(arch, self._dispatch_load)
+        self.program = self.model = self.image = self.result = 0
+        self._dispatched = 0  # instructions that have left the sequencer
         self._handlers: dict[Opcode, Callable[[Guard, Fields], None]] = {
             Opcode.LOAD_WEIGHTS: self._load_weights,
             Opcode.LOAD_TABLE: self._load_table,
@@ -47,20 +48,41 @@ class GoldenMachine:
 
     def run(self, program: int, *, model: int = 0, image: int = 0, result: int = 0) -> None:
         """Execute from address ``program`` to END; the other pointers are those of the registers."""
-        self.state = MachineState(self.arch)
-        self.model, self.image, self.result = model, image, result
+        self.state = MachineState(self.arch, self._dispatch_load)
+        self.program, self.model, self.image, self.result = program, model, image, result
+        self._dispatched = 0
         for pc in range(MAX_INSTRUCTIONS):
-            word = int.from_bytes(self._fetch(pc, program + pc * INSTRUCTION_BYTES, INSTRUCTION_BYTES), "little")
-            try:
-                opcode, fields = decode(word)
-            except ValueError as error:
-                raise MachineError(ErrorCode.ILLEGAL_OPCODE, pc, str(error)) from error
+            opcode, fields = self._decode(pc)
             if opcode == Opcode.END:
                 if self.state.loader.waiting:
                     raise IllegalProgramError(pc, f"END with {self.state.loader.waiting} loads that wait for space")
                 return
-            self._execute(pc, opcode, fields)
+            if pc >= self._dispatched:
+                self._dispatched = pc + 1
+                self._execute(pc, opcode, fields)
         raise IllegalProgramError(MAX_INSTRUCTIONS - 1, "no END")
+
+    def _decode(self, pc: int) -> tuple[Opcode, Fields]:
+        word = self._fetch(pc, self.program + pc * INSTRUCTION_BYTES, INSTRUCTION_BYTES)
+        try:
+            return decode(int.from_bytes(word, "little"))
+        except ValueError as error:
+            raise MachineError(ErrorCode.ILLEGAL_OPCODE, pc, str(error)) from error
+
+    def _dispatch_load(self) -> bool:
+        """Start the next instruction although the current one is not finished, if it is a load and the queue has space.
+
+        The sequencer runs ahead of the units; loads right behind a consumer (many experts) must not wait for its end.
+        """
+        if self.state.loader.waiting >= self.arch.load_queue:
+            return False
+        pc = self._dispatched
+        opcode, fields = self._decode(pc)
+        if opcode != Opcode.LOAD_WEIGHTS:
+            return False
+        self._dispatched = pc + 1
+        self._execute(pc, opcode, fields)
+        return True
 
     def _execute(self, pc: int, opcode: Opcode, fields: Fields) -> None:
         guard = Guard(self.state.progress, pc, opcode, FORMATS[opcode].unit, fields)

@@ -1,6 +1,7 @@
 """The rings that the weight loader fills ahead of their consumers, with the order and the space of the real ones."""
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +39,10 @@ class Ring:
 class Loader:
     """Brings the words of the loads in program order, as far as the rings have space."""
 
-    def __init__(self) -> None:
-        """Nothing to load."""
+    def __init__(self, dispatch: Callable[[], bool]) -> None:
+        """Nothing to load; ``dispatch`` starts one more load of the program, if the sequencer would."""
         self._pending: deque[list[tuple[Ring, Words]]] = deque()
+        self._dispatch = dispatch
 
     @property
     def waiting(self) -> int:
@@ -51,6 +53,12 @@ class Loader:
         """Queue one load: its words for each ring, in the order in which they come."""
         self._pending.append(parts)
         self.fill()
+
+    def bring(self, ring: Ring, count: int) -> None:
+        """Load until ``ring`` holds ``count`` words, if that can be."""
+        self.fill()
+        while ring.words < count and self._dispatch():
+            self.fill()
 
     def fill(self) -> None:
         """Load until everything is there or a ring is full."""

@@ -204,8 +204,8 @@ def test_wrong_inputs_are_refused():
 
 def test_tiny_is_fast():
     package, image = random_package(M3VIT_TINY), random_image(M3VIT_TINY)
-    start = time.perf_counter()
+    start = time.process_time()
     tensors = run_network(package, image, "seg")
-    assert time.perf_counter() - start < 10  # 1 s on an idle core
+    assert time.process_time() - start < 10  # 1.5 s of one core; processor time, so that neighbours do not count
     assert tensors["heads.seg"].shape == (128, 19)
     assert len(np.unique(tensors["heads.seg"])) > 500

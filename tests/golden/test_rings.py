@@ -16,7 +16,7 @@ def words(*values: int) -> np.ndarray:
 
 
 def test_words_come_in_order_and_wait_for_space():
-    first, second, loader = Ring("first", 3), Ring("second", 2), Loader()
+    first, second, loader = Ring("first", 3), Ring("second", 2), Loader(lambda: False)
     loader.start([(first, words(1, 2)), (second, words(10, 11, 12))])
     loader.start([(first, words(3))])
     assert (first.words, second.words, loader.waiting) == (2, 2, 2)  # word 3 has space but comes behind word 12
