@@ -68,7 +68,7 @@ class RowWalker(wiring.Component):
     queue_expert, queue_position: Out; queue_token, queue_score: In, READ_LATENCY later.
     factor: Out(read_port), row factor of a query (for its octave).
     entered, released: In(16), row slots that the issuer has begun / given back in total.
-    query_read: Out(1), a query row of SCORES begins to be read.
+    query_read: Out(1), a query row of SCORES begins to be read. dependent: Out(1), waiting for a progress counter.
     idle: Out(1).
 
     Timing: a row takes 3 cycles (enough for the octave of a context row), a row by queue READ_LATENCY + 5.
@@ -88,6 +88,7 @@ class RowWalker(wiring.Component):
                 "entered": In(COUNTER_BITS),
                 "released": In(COUNTER_BITS),
                 "query_read": Out(1),
+                "dependent": Out(1),
                 "idle": Out(1),
             }
         )
@@ -123,11 +124,14 @@ class RowWalker(wiring.Component):
                         m.d.comb += self.i.ready.eq(1)
                     with m.Elif(reached(self.counters, op.wait_b, op.wait_b_base, 0)):
                         m.next = "WAIT"
+                    with m.Else():
+                        m.d.comb += self.dependent.eq(1)
             with m.State("WAIT"):
                 ready = reached(self.counters, op.wait_a, op.wait_a_base, row + 1)
                 with m.If(free & (pad | ready)):
                     m.d.sync += timer.eq(0)
                     m.next = "LOOKUP"
+                m.d.comb += self.dependent.eq(free & ~pad & ~ready)
             with m.State("LOOKUP"):
                 m.d.sync += timer.eq(timer + 1)
                 with m.If(pad | ~looks_up | (timer == READ_LATENCY + 2)):
@@ -185,7 +189,7 @@ class OperandLoader(wiring.Component):
     i: In stream of ops. norm, activation, score: read ports of the buffers. factor: read port of the row factors.
     queue_*: read side of the expert queues. counters, entered, released: see `RowWalker`.
     w_*: write side of `OperandRam`. info: Out, per slot and lane the token and expert score.
-    loaded: Out(16), row slots loaded in total. query_read: Out(1). fault: Out. idle: Out(1).
+    loaded: Out(16), row slots loaded in total. query_read, dependent: Out(1). fault: Out. idle: Out(1).
 
     Timing: one word a cycle; ``latency`` cycles from a word's address to its write.
     """
@@ -215,6 +219,7 @@ class OperandLoader(wiring.Component):
                 "info": Out(data.ArrayLayout(data.ArrayLayout(info_layout(), lanes), 2)),
                 "loaded": Out(COUNTER_BITS),
                 "query_read": Out(1),
+                "dependent": Out(1),
                 "fault": Out(fault()),
                 "idle": Out(1),
             }
@@ -239,6 +244,7 @@ class OperandLoader(wiring.Component):
             rows.queue_token.eq(self.queue_token),
             rows.queue_score.eq(self.queue_score),
             self.query_read.eq(rows.query_read),
+            self.dependent.eq(rows.dependent),
             queue.w_data.eq(rows.o.payload),
             queue.w_en.eq(rows.o.valid),
             rows.o.ready.eq(queue.w_rdy),
