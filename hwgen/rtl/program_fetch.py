@@ -1,0 +1,107 @@
+"""Program fetch: reads instructions ahead of the dispatcher, up to END."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from hwgen.rtl.axi import DATA_BITS, axi4_read
+from hwgen.rtl.decode import opcode_is
+from hwgen.rtl.interfaces import PC_BITS, issued
+from hwgen.rtl.read_engine import ReadEngine
+from hwgen.spec.arch import BEAT_BYTES, ArchConfig
+from hwgen.spec.isa import INSTRUCTION_BYTES, Opcode
+
+CHUNK = 8  # instructions read at a time: a program lies in memory padded to whole chunks of 256 bytes
+AHEAD = 16  # instructions that wait here
+
+
+class ProgramFetch(wiring.Component):
+    """Reads the program in chunks of ``CHUNK`` instructions, the next one when the last has come without END.
+
+    Members
+    -------
+    start: In(1), pulse after a reset. program: In(64), address of instruction 0, multiple of 32.
+    instructions: Out(stream of issued), END is the last one.
+    bus: Out(axi4_read). halt, busy, error, beat: as in ReadEngine.
+
+    Timing: ``latency`` = 2 cycles from the second beat of an instruction to ``instructions.valid`` when nothing waits.
+    """
+
+    latency = 2
+
+    def __init__(self, arch: ArchConfig) -> None:
+        super().__init__(
+            {
+                "start": In(1),
+                "program": In(64),
+                "instructions": Out(stream.Signature(issued())),
+                "bus": Out(axi4_read()),
+                "halt": In(1),
+                "busy": Out(1),
+                "error": Out(1),
+                "beat": Out(1),
+            }
+        )
+        self._arch = arch
+
+    def elaborate(self, platform: object) -> Module:
+        """An engine, a queue, and the chunk counter between them."""
+        m = Module()
+        m.submodules.engine = engine = ReadEngine(self._arch)
+        m.submodules.queue = queue = SyncFIFOBuffered(width=issued().size, depth=AHEAD)
+        connect(m, engine.bus, flipped(self.bus))
+        m.d.comb += [
+            engine.halt.eq(self.halt),
+            self.busy.eq(engine.busy),
+            self.error.eq(engine.error),
+            self.beat.eq(engine.beat),
+            self.instructions.payload.as_value().eq(queue.r_data),
+            self.instructions.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.instructions.ready),
+        ]
+        self._chunks(m, engine, queue)
+        return m
+
+    def _chunks(self, m: Module, engine: ReadEngine, queue: SyncFIFOBuffered) -> None:
+        """Ask for a chunk when there is room, pair its beats, stop after END."""
+        address = Signal(64)
+        low = Signal(DATA_BITS)
+        beat = Signal(range(CHUNK * INSTRUCTION_BYTES // BEAT_BYTES))
+        ended, last = Signal(), Signal()
+        item = Signal(issued())
+        m.d.comb += [
+            engine.command.payload.address.eq(address),
+            engine.command.payload.beats.eq(CHUNK * INSTRUCTION_BYTES // BEAT_BYTES),
+            item.word.eq(low | engine.beats.payload << DATA_BITS),
+            queue.w_data.eq(item),
+            last.eq(beat.all()),
+        ]
+        pc = Signal(PC_BITS)
+        m.d.comb += item.pc.eq(pc)
+        with m.FSM(name="chunk"):
+            with m.State("IDLE"):
+                with m.If(self.start):
+                    m.d.sync += [address.eq(self.program), pc.eq(0), ended.eq(0)]
+                    m.next = "REQUEST"
+            with m.State("REQUEST"):
+                m.d.comb += engine.command.valid.eq(queue.level <= AHEAD - CHUNK)
+                with m.If(engine.command.valid & engine.command.ready):
+                    m.d.sync += address.eq(address + CHUNK * INSTRUCTION_BYTES)
+                    m.next = "RECEIVE"
+            with m.State("RECEIVE"):
+                m.d.comb += engine.beats.ready.eq(1)
+                with m.If(engine.beats.valid):
+                    m.d.sync += beat.eq(beat + 1)
+                    with m.If(~beat[0]):
+                        m.d.sync += low.eq(engine.beats.payload)
+                    with m.Elif(~ended):
+                        m.d.comb += queue.w_en.eq(1)
+                        m.d.sync += [pc.eq(pc + 1), ended.eq(opcode_is(low, Opcode.END))]
+                    with m.If(last):
+                        m.next = "NEXT"
+            with m.State("NEXT"):
+                with m.If(ended):
+                    m.next = "IDLE"
+                with m.Else():
+                    m.next = "REQUEST"

@@ -1,0 +1,165 @@
+"""Sequencer: start, program, end, and what happens when something goes wrong."""
+
+from amaranth.hdl import Module, ResetInserter, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from hwgen.rtl.axi import axi4_read
+from hwgen.rtl.dispatcher import UNITS, Dispatcher
+from hwgen.rtl.interfaces import PC_BITS, fault, issued
+from hwgen.rtl.program_fetch import ProgramFetch
+from hwgen.rtl.read_engine import ReadEngine
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.isa import ErrorCode
+
+RESET_CYCLES = 4  # how long the core is held in reset
+SETTLE_CYCLES = 4  # and left alone afterwards
+QUIET_CYCLES = 4  # the machine is done when every unit has been idle that long
+HALT_LEAST_CYCLES = 8  # engines get this long to stop issuing
+HALT_MOST_CYCLES = 1 << 16  # after that a silent bus is given up
+
+
+class Sequencer(wiring.Component):
+    """Runs one program per start. It stands outside the core reset, which it drives.
+
+    Parameters
+    ----------
+    faults: fault ports. idles: units that must be idle at the end. engines: AXI engines that must stop before a reset.
+
+    Members
+    -------
+    start: In(1), level: run as soon as possible. accepted: Out(1), pulse: the run begins. done: Out(1), pulse.
+    running: Out(1), from accepted to done. idle: Out(1), not running.
+    program: In(64). watchdog: In(32), cycles, 0 for never.
+    error_code: Out(4), error_pc: Out(16): how the last run ended.
+    core_reset: Out(1), for everything but the sequencer and the registers. halt: Out(1), to every AXI engine.
+    faults[i]: In(fault). idles: In(idles), low from the cycle after a unit takes an instruction until its effects are
+        done. busy: In(engines), of the engines outside.
+    load, io, compute, norm: Out(stream of issued), instructions to the units.
+    bus: Out(axi4_read), program fetch. beat: Out(1), a beat of it.
+
+    Timing
+    ------
+    start_latency: cycles from ``accepted`` to the first request of the program.
+    end_latency: cycles from the last unit being idle to ``done``.
+    """
+
+    start_latency = RESET_CYCLES + SETTLE_CYCLES + 2 + ReadEngine.command_latency
+    end_latency = QUIET_CYCLES + 1
+
+    def __init__(self, arch: ArchConfig, faults: int, idles: int, engines: int) -> None:
+        streams = {unit.name.lower(): Out(stream.Signature(issued())) for unit in UNITS}
+        super().__init__(
+            {
+                "start": In(1),
+                "accepted": Out(1),
+                "done": Out(1),
+                "running": Out(1),
+                "idle": Out(1),
+                "program": In(64),
+                "watchdog": In(32),
+                "error_code": Out(4),
+                "error_pc": Out(PC_BITS),
+                "core_reset": Out(1),
+                "halt": Out(1),
+                "faults": In(fault()).array(faults),
+                "idles": In(idles),
+                "busy": In(engines),
+                **streams,
+                "bus": Out(axi4_read()),
+                "beat": Out(1),
+            }
+        )
+        self._arch = arch
+
+    def elaborate(self, platform: object) -> Module:
+        """Fetch and dispatcher inside the core reset, control outside."""
+        m = Module()
+        fetch, dispatcher = ProgramFetch(self._arch), Dispatcher()
+        m.submodules.fetch = ResetInserter(self.core_reset)(fetch)
+        m.submodules.dispatcher = ResetInserter(self.core_reset)(dispatcher)
+        connect(m, fetch.bus, flipped(self.bus))
+        connect(m, fetch.instructions, dispatcher.instructions)
+        for unit in UNITS:
+            name = unit.name.lower()
+            connect(m, getattr(dispatcher, name), flipped(getattr(self, name)))
+        m.d.comb += [
+            fetch.program.eq(self.program),
+            fetch.halt.eq(self.halt),
+            self.beat.eq(fetch.beat),
+            self.running.eq(~self.idle),
+        ]
+        watching, failed, finished, stopped = Signal(), Signal(), Signal(), Signal()
+        self._first_fault(m, fetch, dispatcher, watching, failed)
+        m.d.comb += stopped.eq(~fetch.busy & ~self.busy.any())
+        self._quiet(m, dispatcher, stopped, finished)
+        self._control(m, fetch.start, watching, failed, finished, stopped)
+        return m
+
+    def _first_fault(
+        self, m: Module, fetch: ProgramFetch, dispatcher: Dispatcher, watching: Signal, failed: Signal
+    ) -> None:
+        """Keeps the first fault of a run; of several at once, the first of the list."""
+        elapsed, expired = Signal(32), Signal()
+        m.d.sync += [elapsed.eq(elapsed + 1), expired.eq((self.watchdog != 0) & (elapsed >= self.watchdog))]
+        reports: list[tuple[Value, Value | int, Value]] = [
+            (fetch.error, ErrorCode.AXI_READ, dispatcher.pc),
+            (dispatcher.fault.valid, dispatcher.fault.code, dispatcher.fault.pc),
+            *((port.valid, port.code, port.pc) for port in self.faults),
+            (expired, ErrorCode.WATCHDOG, dispatcher.pc),
+        ]
+        with m.If(self.accepted):
+            m.d.sync += [elapsed.eq(0), expired.eq(0), failed.eq(0), self.error_code.eq(0), self.error_pc.eq(0)]
+        with m.If(watching & ~failed):
+            for valid, code, pc in reversed(reports):
+                with m.If(valid):
+                    m.d.sync += [failed.eq(1), self.error_code.eq(code), self.error_pc.eq(pc)]
+
+    def _quiet(self, m: Module, dispatcher: Dispatcher, stopped: Signal, finished: Signal) -> None:
+        """END was reached and nothing has moved for a while: no unit, and no engine that a reset would cut off."""
+        quiet = Signal(range(QUIET_CYCLES + 1))
+        with m.If(~(dispatcher.ended & dispatcher.empty & self.idles.all() & stopped)):
+            m.d.sync += quiet.eq(0)
+        with m.Elif(~finished):
+            m.d.sync += quiet.eq(quiet + 1)
+        m.d.comb += finished.eq(quiet == QUIET_CYCLES)
+
+    def _control(
+        self, m: Module, fetch_start: Signal, watching: Signal, failed: Signal, finished: Signal, stopped: Signal
+    ) -> None:
+        """Reset, run, and after a fault: halt the engines, reset again."""
+        count = Signal(range(HALT_MOST_CYCLES))
+        resetting, halting = Signal(), Signal()
+        m.d.sync += [self.core_reset.eq(resetting), self.halt.eq(halting), count.eq(count + 1)]
+        with m.FSM(name="run"):
+            with m.State("IDLE"):
+                m.d.comb += [self.idle.eq(1), self.accepted.eq(self.start)]
+                m.d.sync += count.eq(0)
+                with m.If(self.start):
+                    m.next = "RESET"
+            with m.State("RESET"):
+                m.d.comb += resetting.eq(count < RESET_CYCLES)
+                with m.If(count == RESET_CYCLES + SETTLE_CYCLES - 1):
+                    m.next = "START"
+            with m.State("START"):
+                m.d.comb += fetch_start.eq(1)
+                m.next = "RUN"
+            with m.State("RUN"):
+                m.d.comb += watching.eq(1)
+                m.d.sync += count.eq(0)
+                with m.If(failed):
+                    m.next = "HALT"
+                with m.Elif(finished):
+                    m.next = "DONE"
+            with m.State("HALT"):
+                m.d.comb += halting.eq(1)
+                with m.If((stopped & (count >= HALT_LEAST_CYCLES)) | count.all()):
+                    m.d.sync += count.eq(0)
+                    m.next = "FLUSH"
+            with m.State("FLUSH"):
+                m.d.comb += [halting.eq(1), resetting.eq(1)]
+                with m.If(count == RESET_CYCLES - 1):
+                    m.next = "DONE"
+            with m.State("DONE"):
+                m.d.comb += self.done.eq(1)
+                m.next = "IDLE"

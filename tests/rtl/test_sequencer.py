@@ -1,0 +1,244 @@
+"""Sequencer: whole programs, every way to fail, and that the next start works."""
+
+import random
+
+import pytest
+from amaranth.sim import Simulator
+
+from hwgen.rtl.dispatcher import UNITS
+from hwgen.rtl.program_fetch import CHUNK
+from hwgen.rtl.sequencer import RESET_CYCLES, Sequencer
+from hwgen.spec.isa import FORMATS, ErrorCode, Opcode, encode
+from tests.rtl.arches import small_arch
+from tests.rtl.axi_bench import PulseLog, ReadSlave, wait_until
+
+PROGRAM = 0x8000
+
+
+class Unit:
+    """Takes instructions of one stream, works ``cycles`` on each, and is idle otherwise."""
+
+    def __init__(self, port, idles, index: int, cycles: int = 7) -> None:
+        self.port, self.idles, self.index, self.cycles = port, idles, index, cycles
+        self.taken: list[tuple[int, int]] = []
+        self.random = random.Random(index)
+
+    async def process(self, ctx) -> None:
+        """Simulator process."""
+        left = 0
+        ctx.set(self.idles[self.index], 1)
+        payload = self.port.payload
+        async for _, _, valid, ready, word, pc in ctx.tick().sample(
+            self.port.valid, self.port.ready, payload.word, payload.pc
+        ):
+            if valid and ready:
+                self.taken.append((word, pc))
+                left = self.cycles
+            elif left:
+                left -= 1
+            ctx.set(self.idles[self.index], left == 0)
+            ctx.set(self.port.ready, left == 0 and self.random.random() < 0.5)
+
+
+class Machine:
+    """A sequencer with stub units and a program in memory."""
+
+    def __init__(self, words: list[int], stall: float = 0.2, **slave_options) -> None:
+        arch = small_arch(2, 8, 8)
+        self.dut = dut = Sequencer(arch, faults=2, idles=4, engines=2)
+        self.sim = Simulator(dut)
+        self.sim.add_clock(1e-6)
+        self.words = words
+        self.slave = ReadSlave(dut.bus, stall, 4, latency=20, read=self._beat, **slave_options)
+        self.units = [Unit(getattr(dut, u.name.lower()), dut.idles, i, 5 + 6 * i) for i, u in enumerate(UNITS)]
+        self.done = PulseLog(dut.done)
+        self.accepted = PulseLog(dut.accepted)
+        self.resets = PulseLog(dut.core_reset)
+        for part in (self.slave, *self.units, self.done, self.accepted, self.resets):
+            self.sim.add_process(part.process)
+
+    def _beat(self, address: int) -> int:
+        index, half = divmod(address - PROGRAM, 32)
+        assert 0 <= index < -(-len(self.words) // CHUNK) * CHUNK, f"read past the padded program at {address:#x}"
+        word = self.words[index] if index < len(self.words) else 0
+        return word >> 128 * (half // 16) & (1 << 128) - 1
+
+    async def start(self, ctx, program: int = PROGRAM) -> None:
+        """Raise start until accepted."""
+        ctx.set(self.dut.program, program)
+        ctx.set(self.dut.start, 1)
+        await wait_until(ctx, lambda: ctx.get(self.dut.accepted))
+        await ctx.tick()
+        ctx.set(self.dut.start, 0)
+
+    async def finish(self, ctx, limit: int = 4000) -> None:
+        """Until the done pulse."""
+        runs = len(self.done.entries)
+        await wait_until(ctx, lambda: len(self.done.entries) > runs, limit)
+        await ctx.tick().repeat(3)
+        assert ctx.get(self.dut.idle) == 1
+
+    def run(self, bench) -> None:
+        """Simulate ``bench``."""
+        self.sim.add_testbench(bench)
+        self.sim.run()
+
+    def taken(self) -> list[list[tuple[int, int]]]:
+        """What each unit took."""
+        return [unit.taken for unit in self.units]
+
+    def expected(self) -> list[list[tuple[int, int]]]:
+        """What each unit should take."""
+        result: list[list[tuple[int, int]]] = [[] for _ in UNITS]
+        for pc, word in enumerate(self.words):
+            if word & 255 == Opcode.END:
+                break
+            result[UNITS.index(FORMATS[Opcode(word & 255)].unit)].append((word, pc))
+        return result
+
+
+def _program(count: int, seed: int = 1) -> list[int]:
+    rng = random.Random(seed)
+    opcodes = [opcode for opcode in Opcode if opcode != Opcode.END]
+    body = [int(rng.choice(opcodes)) | rng.getrandbits(248) << 8 for _ in range(count)]
+    return [*body, encode(Opcode.END), int(Opcode.LINEAR), 0]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 15, 45])
+def test_program(count: int) -> None:
+    """Every unit gets its instructions in order with their index; done comes after the last unit is idle; twice."""
+    machine = Machine(_program(count))
+
+    async def bench(ctx):
+        dut = machine.dut
+        for _ in range(2):
+            for unit in machine.units:
+                unit.taken.clear()
+            await machine.start(ctx)
+            await machine.finish(ctx)
+            assert machine.taken() == machine.expected()
+            assert sum(map(len, machine.taken())) == count
+            assert ctx.get(dut.error_code) == ErrorCode.NONE
+
+    machine.run(bench)
+    assert len(machine.done.entries) == 2
+    assert len(machine.resets.entries) == 2 * RESET_CYCLES
+
+
+@pytest.mark.parametrize("at", [0, 5, 8])
+@pytest.mark.parametrize("opcode", [0, 12, 255])
+def test_illegal_opcode(at: int, opcode: int) -> None:
+    """Code and index are reported; instructions before it were dispatched; the next program runs."""
+    good = _program(12)
+    machine = Machine([*good[:at], opcode, *good[at:]])
+
+    async def bench(ctx):
+        await machine.start(ctx)
+        await machine.finish(ctx)
+        assert ctx.get(machine.dut.error_code) == ErrorCode.ILLEGAL_OPCODE
+        assert ctx.get(machine.dut.error_pc) == at
+        for unit in machine.units:
+            assert all(pc < at for _, pc in unit.taken)
+            unit.taken.clear()
+        machine.words = good
+        await machine.start(ctx)
+        await machine.finish(ctx)
+        assert ctx.get(machine.dut.error_code) == ErrorCode.NONE
+        assert machine.taken() == machine.expected()
+
+    machine.run(bench)
+
+
+def test_fault_halts_engines_before_the_reset() -> None:
+    """The first fault counts; halt holds until no engine is busy; only then the core is reset."""
+    machine = Machine(_program(40))
+
+    async def bench(ctx):
+        dut = machine.dut
+        await machine.start(ctx)
+        await ctx.tick().repeat(90)
+        resets = len(machine.resets.entries)
+        ctx.set(dut.busy, 2)
+        for port, code, pc in ((0, ErrorCode.AXI_WRITE, 17), (1, ErrorCode.OUT_OF_BOUNDS, 23)):
+            ctx.set(dut.faults[port].code, code)
+            ctx.set(dut.faults[port].pc, pc)
+            ctx.set(dut.faults[port].valid, 1)
+        await ctx.tick()
+        ctx.set(dut.faults[0].valid, 0)
+        await ctx.tick().repeat(60)
+        assert ctx.get(dut.halt) == 1
+        assert ctx.get(dut.running) == 1
+        assert len(machine.resets.entries) == resets
+        ctx.set(dut.busy, 0)
+        ctx.set(dut.faults[1].valid, 0)
+        await machine.finish(ctx)
+        assert len(machine.resets.entries) == resets + RESET_CYCLES
+        assert ctx.get(dut.halt) == 0
+        assert ctx.get(dut.error_code) == ErrorCode.AXI_WRITE
+        assert ctx.get(dut.error_pc) == 17
+        for unit in machine.units:
+            unit.taken.clear()
+        await machine.start(ctx)
+        assert ctx.get(dut.error_code) == ErrorCode.NONE
+        await machine.finish(ctx)
+        assert ctx.get(dut.error_code) == ErrorCode.NONE
+        assert machine.taken() == machine.expected()
+
+    machine.run(bench)
+
+
+def test_bad_program_address() -> None:
+    """An error response to the program fetch stops the machine; the next start works."""
+    machine = Machine(_program(20), bad=lambda address: address == PROGRAM + 256)
+
+    async def bench(ctx):
+        await machine.start(ctx)
+        await machine.finish(ctx)
+        assert ctx.get(machine.dut.error_code) == ErrorCode.AXI_READ
+        assert ctx.get(machine.dut.error_pc) <= 8
+        machine.slave.bad = lambda address: False
+        for unit in machine.units:
+            unit.taken.clear()
+        await machine.start(ctx)
+        await machine.finish(ctx)
+        assert machine.taken() == machine.expected()
+
+    machine.run(bench)
+
+
+def test_watchdog() -> None:
+    """A unit that never gets idle is stopped after the given cycles, not earlier; zero means never."""
+    machine = Machine(_program(6))
+
+    async def bench(ctx):
+        dut = machine.dut
+        machine.units[2].cycles = 1 << 30
+        ctx.set(dut.watchdog, 500)
+        await machine.start(ctx)
+        started = machine.accepted.entries[-1][0]
+        await machine.finish(ctx)
+        assert ctx.get(dut.error_code) == ErrorCode.WATCHDOG
+        assert 500 <= machine.done.entries[-1][0] - started <= 600
+        ctx.set(dut.watchdog, 0)
+        await machine.start(ctx)
+        await ctx.tick().repeat(1500)
+        assert ctx.get(dut.running) == 1
+
+    machine.run(bench)
+
+
+def test_timing() -> None:
+    """Cycles at the start and at the end."""
+    machine = Machine(_program(3), stall=0.0)
+    requests = PulseLog(machine.dut.bus.arvalid)
+    busy = PulseLog(~machine.dut.idles.all())
+    machine.sim.add_process(requests.process)
+    machine.sim.add_process(busy.process)
+
+    async def bench(ctx):
+        await machine.start(ctx)
+        await machine.finish(ctx)
+
+    machine.run(bench)
+    assert requests.entries[0][0] - machine.accepted.entries[0][0] == Sequencer.start_latency
+    assert machine.done.entries[0][0] - (busy.entries[-1][0] + 1) == Sequencer.end_latency
