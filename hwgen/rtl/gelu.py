@@ -76,10 +76,13 @@ class GeluLanes(wiring.Component):
         fraction = Signal(STEP_BITS, name=f"fraction_{lane}", reset_less=True)
         inside = Signal(name=f"inside_{lane}", reset_less=True)
         relu = Signal(signed(OUT_BITS), name=f"relu_{lane}", reset_less=True)
-        held = self.enable & (magnitude >> STEP_BITS < GELU_ENTRIES)
-        m.d.comb += magnitude.eq(Mux(z[-1], -z, z))
+        held = Signal(name=f"held_{lane}")
+        m.d.comb += [
+            magnitude.eq(Mux(z[-1], -z, z)),
+            held.eq(self.enable & (magnitude[STEP_BITS:] < GELU_ENTRIES)),
+        ]
         m.d.sync += [
-            index.eq(Mux(held, magnitude >> STEP_BITS, 0)),
+            index.eq(Mux(held, magnitude[STEP_BITS:], 0)),
             fraction.eq(Mux(held, magnitude[:STEP_BITS], 0)),
             inside.eq(held),
             relu.eq(Mux(self.enable, Mux(z[-1], 0, z << SCALE_BITS), z)),

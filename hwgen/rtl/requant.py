@@ -111,11 +111,14 @@ class RequantLanes(wiring.Component):
         """Half up for every shift, zero included: keep one fraction bit, add one to it, drop it."""
         doubled = (product << 1).as_signed()
         coarsely = Signal(signed(len(doubled)), name=f"coarse_{lane}", reset_less=True)
+        shifted = Signal(signed(len(doubled)), name=f"shifted_{lane}")
         finely = Signal(signed(OUT_BITS + 2), name=f"finely_{lane}", reset_less=True)
+        whole = Signal(signed(OUT_BITS + 2), name=f"whole_{lane}")
         rounded = Signal(signed(OUT_BITS), name=f"rounded_{lane}", reset_less=True)
+        m.d.comb += [shifted.eq(coarsely >> fine), whole.eq((finely + 1) >> 1)]
         m.d.sync += [
             coarsely.eq(doubled >> Cat(Const(0, FINE_BITS), coarse)),
-            finely.eq(saturate(coarsely >> fine, OUT_BITS + 2)),
-            rounded.eq(saturate(((finely + 1) >> 1).as_signed(), OUT_BITS)),
+            finely.eq(saturate(shifted, OUT_BITS + 2)),
+            rounded.eq(saturate(whole, OUT_BITS)),
         ]
         return rounded
