@@ -9,9 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from hwgen.cli_tables import board_table, doctor_table, model_table
+from hwgen.cli_tables import board_table, doctor_table, instruction_table, model_table
 from hwgen.compiler.errors import CompileError
-from hwgen.request import InputError, writable_file
+from hwgen.compiler.estimate import estimate
+from hwgen.emit.summary import summary_text
+from hwgen.pipeline import build, build_folder, build_report
+from hwgen.request import InputError, resolve, tasks_of, writable_file, writable_folder
 from hwgen.spec.package import PackageError
 from hwgen.spec.strict_yaml import ConfigError
 from hwgen.steps import write_text
@@ -38,11 +41,7 @@ ArchName = Annotated[
 Folder = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Build folder; below build/ when not given.")
 ]
-
-
-def model_option(default: str) -> Any:
-    """The option that names a network."""
-    return typer.Option(default, "--model", metavar="NAME", help="Network; see hwgen models.")
+MODEL = typer.Option("--model", metavar="NAME", help="Network; see hwgen models.")
 
 
 def write_json(path: Path | None, result: dict[str, Any]) -> None:
@@ -83,6 +82,50 @@ def boards_command(json_file: JsonFile = None) -> None:
     table, rows = board_table()
     OUT.print(table)
     write_json(json_file, {"boards": rows})
+
+
+@app.command("build")
+def build_command(
+    board: BoardName,
+    model: Annotated[str, MODEL] = "m3vit-micro",
+    arch: ArchName = None,
+    output: Folder = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Write Verilog, side-car, program, memory image, driver, C header, Vivado project and a summary."""
+    writable_file(json_file, "--json")
+    design = resolve(board, model, arch)
+    folder = output or build_folder(design)
+    writable_folder(folder, "--output")
+    result, _ = build(design, folder, say)
+    OUT.print(summary_text(design, result.estimates), markup=False, highlight=False)
+    OUT.print(f"written to {folder}", markup=False, highlight=False, soft_wrap=True)
+    write_json(json_file, build_report(result))
+
+
+@app.command("estimate")
+def estimate_command(
+    board: BoardName,
+    model: Annotated[str, MODEL] = "m3vit-tiny",
+    arch: ArchName = None,
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="TASK", help="The model's first when not given.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Estimate cycles, traffic and resources of one image without building anything."""
+    writable_file(json_file, "--json")
+    design = resolve(board, model, arch)
+    estimates = [estimate(design, item.name) for item in tasks_of(design.model, task)]
+    OUT.print(summary_text(design, estimates), markup=False, highlight=False)
+    OUT.print(instruction_table(estimates[0].instructions))
+    write_json(json_file, estimates[0].to_json())
+
+
+def say(line: str) -> None:
+    """One line of progress; on a terminal the next line takes the place of an unfinished one."""
+    unfinished = line.endswith("...") and sys.stderr.isatty()
+    ERR.print(line, markup=False, highlight=False, end="\r" if unfinished else "\n", soft_wrap=True)
 
 
 def guarded(command: Callable[[], Any]) -> int:

@@ -1,7 +1,7 @@
 """Tables of the commands that only look things up, and the same rows as data."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from rich import box
 from rich.table import Table
@@ -110,3 +110,44 @@ def board_table() -> tuple[Table, list[dict[str, Any]]]:
         )
         rows.append(item.model_dump(mode="json") | {"macs": arch.macs})
     return table, rows
+
+
+class Timed(Protocol):
+    """An instruction with its time."""
+
+    @property
+    def index(self) -> int:
+        """Place in the program."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What it computes."""
+        ...
+
+    @property
+    def start_cycle(self) -> int:
+        """First cycle."""
+        ...
+
+    @property
+    def end_cycle(self) -> int:
+        """Last cycle."""
+        ...
+
+    @property
+    def macs(self) -> int:
+        """Useful multiplications."""
+        ...
+
+
+def instruction_table(instructions: Sequence[Timed]) -> Table:
+    """The instructions that multiply, with their cycles."""
+    table = new_table("Instructions that multiply", "instruction")
+    for name in ("index", "start", "end", "cycles", "MACs"):
+        table.add_column(name, justify="right")
+    for item in instructions:
+        if item.macs:
+            figures = (item.index, item.start_cycle, item.end_cycle, item.end_cycle - item.start_cycle, item.macs)
+            table.add_row(item.name, *(f"{figure:,}" for figure in figures))
+    return table

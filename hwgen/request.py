@@ -1,7 +1,6 @@
 """What the user asked for, checked: names become records, and whatever is wrong is said before any work begins."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,10 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from golden.reference.scenes import HELD_OUT_FIRST_SEED, draw_scene
-from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import find_arch
-from hwgen.spec.board import Board
 from hwgen.spec.board import board as board_named
+from hwgen.spec.design import Design, DesignError
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.presets import model_config
 
@@ -24,15 +22,6 @@ class InputError(ValueError):
     """Something that the user gave cannot be used; the message says what, where, the limit and what to do."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """Board, network and machine of one command."""
-
-    board: Board
-    model: ModelConfig
-    arch: ArchConfig
-
-
 def _found(find: Callable[[str], Found], name: str) -> Found:
     try:
         return find(name)
@@ -40,16 +29,15 @@ def _found(find: Callable[[str], Found], name: str) -> Found:
         raise InputError(str(error)) from error
 
 
-def resolve(board: str, model: str, arch: str | None) -> Request:
-    """Records of the names; the board names its own arch when none is given."""
+def resolve(board: str, model: str, arch: str | None) -> Design:
+    """Records of the names, checked together; the board names its own arch when none is given."""
     on_board = _found(board_named, board)
     machine = _found(find_arch, arch or on_board.arch)
-    if machine.weight_ports + 1 > on_board.axi.ports:
-        raise InputError(
-            f"arch {machine.name} needs {machine.weight_ports + 1} AXI ports (weight_ports + 1),"
-            f" board {on_board.name} has {on_board.axi.ports}; choose an arch with fewer weight_ports"
-        )
-    return Request(board=on_board, model=_found(model_config, model), arch=machine)
+    network = _found(model_config, model)
+    try:
+        return Design(model=network, arch=machine, board=on_board)
+    except DesignError as error:
+        raise InputError(str(error)) from error
 
 
 def tasks_of(model: ModelConfig, task: str | None) -> tuple[TaskConfig, ...]:

@@ -56,15 +56,16 @@ class Steps:
         self._say(f"{place} ({self.seconds[name]:.1f} s)")
         return result
 
-    def files(self, name: str, key: str, make: Callable[[Path], None]) -> bool:
+    def files(self, name: str, key: str, make: Callable[[Path], None], item: str = "") -> bool:
         """A step that leaves files: runs only when ``key`` or its files have changed. True when it ran.
 
         ``make`` writes into an empty folder; its files are moved to their place together, once it has finished.
+        ``item`` tells several results of one step in one folder apart.
         """
-        return self.run(name, lambda: self._fresh(name, key, make))
+        return self.run(name, lambda: self._fresh(f"{name} {item}".strip(), key, make))
 
-    def _fresh(self, name: str, key: str, make: Callable[[Path], None]) -> bool:
-        done = self._record().get(name, {})
+    def _fresh(self, entry: str, key: str, make: Callable[[Path], None]) -> bool:
+        done = self._record().get(entry, {})
         if done.get("key") == key and all(
             _hash(self.folder / path) == found for path, found in done.get("files", {}).items()
         ):
@@ -80,7 +81,7 @@ class Steps:
                 (part / path).replace(self.folder / path)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        self._note(name, {"key": key, "files": {str(path): _hash(self.folder / path) for path in made}})
+        self._note(entry, {"key": key, "files": {str(path): _hash(self.folder / path) for path in made}})
         return True
 
     def _record(self) -> dict[str, Any]:
@@ -90,8 +91,8 @@ class Steps:
         except (OSError, json.JSONDecodeError):
             return {}
 
-    def _note(self, name: str, entry: dict[str, Any]) -> None:
-        write_text(self.folder / RECORD, json.dumps(self._record() | {name: entry}, indent=1, sort_keys=True) + "\n")
+    def _note(self, entry: str, what: dict[str, Any]) -> None:
+        write_text(self.folder / RECORD, json.dumps(self._record() | {entry: what}, indent=1, sort_keys=True) + "\n")
 
 
 def _hash(path: Path) -> str:

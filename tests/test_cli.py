@@ -47,9 +47,37 @@ def test_boards_lists_every_board(tmp_path: Path):
     assert {"sim", "zcu102"} <= {row["name"] for row in rows}
 
 
+def test_estimate_says_when_each_instruction_runs(tmp_path: Path):
+    result = hwgen("estimate", "--board", "zcu102", "--json", "out.json", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    data = json.loads((tmp_path / "out.json").read_text())
+    assert (data["model"], data["board"], data["arch"]) == ("m3vit-tiny", "zcu102", "zcu102")
+    assert 380_000 < data["cycles"] < 500_000
+    assert max(item["end_cycle"] for item in data["instructions"]) == data["cycles"]
+    assert sum(item["macs"] for item in data["instructions"]) == data["macs"]
+
+
+def test_estimate_takes_a_machine_from_a_file(tmp_path: Path):
+    (tmp_path / "half.yaml").write_text("base: sim\ntoken_lanes: 1\n")
+    words = ("estimate", "--board", "sim", "--model", "m3vit-micro", "--json", "out.json")
+    cycles = {}
+    for arch in ("half.yaml", "sim"):
+        result = hwgen(*words, "--arch", arch, folder=tmp_path)
+        assert result.returncode == 0, result.stderr
+        cycles[arch] = json.loads((tmp_path / "out.json").read_text())["cycles"]
+    assert 1.5 < cycles["half.yaml"] / cycles["sim"] < 2.5
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (("estimate", "--board", "zcu120"), "unknown board 'zcu120'; did you mean 'zcu102'?"),
+        (("estimate", "--board", "sim", "--model", "m3vit-mikro"), "did you mean 'm3vit-micro'?"),
+        (("estimate", "--board", "sim", "--arch", "simm"), "unknown arch 'simm'; did you mean 'sim'?"),
+        (("estimate", "--board", "sim", "--arch", "none.yaml"), "none.yaml: no such file"),
+        (("estimate", "--board", "sim"), "m3vit-tiny has 129 tokens, arch sim takes 65; set max_tokens >= 129"),
+        (("build", "--board", "sim", "--model", "m3vit-tiny"), "set max_channels >= 192"),
+        (("estimate", "--board", "zcu102", "--task", "segm"), "m3vit-tiny has the tasks seg, depth; give one of them"),
         (("models", "--json", "missing/out.json"), "folder missing does not exist"),
         (("boards", "--json", "."), "is a folder; give a file name"),
     ],

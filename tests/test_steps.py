@@ -78,3 +78,12 @@ def test_digests_tell_inputs_apart(tmp_path: Path):
 def test_the_record_is_json(tmp_path: Path):
     _build(tmp_path, "k")
     assert set(json.loads((tmp_path / RECORD).read_text())) == {"write"}
+
+
+def test_items_of_a_step_stand_side_by_side(tmp_path: Path):
+    def build(item: str) -> bool:
+        return Steps(tmp_path, ["write"], lambda _: None).files(
+            "write", "k", lambda part: (part / item).write_text(item) and None, item
+        )
+
+    assert [build(item) for item in ("a", "b", "a", "b")] == [True, True, False, False]

