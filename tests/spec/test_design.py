@@ -1,0 +1,45 @@
+"""Designs: parts that go together, and those that do not."""
+
+from dataclasses import replace
+
+import pytest
+
+from hwgen.spec.arch_presets import ARCHS
+from hwgen.spec.board import board
+from hwgen.spec.design import Design, DesignError
+from hwgen.spec.numerics import NUMERICS
+from hwgen.spec.presets import M3VIT_MICRO, M3VIT_TINY
+
+
+def test_good():
+    design = Design(model=M3VIT_TINY, arch=ARCHS["zcu102"], board=board("zcu102"))
+    assert design.numerics is NUMERICS
+
+
+def test_too_large_for_the_machine():
+    with pytest.raises(DesignError) as caught:
+        Design(model=M3VIT_TINY, arch=ARCHS["sim"], board=board("sim"))
+    assert str(caught.value).splitlines() == [
+        "m3vit-tiny has 129 tokens, arch sim takes 65; set max_tokens >= 129",
+        "m3vit-tiny has 192 channels, arch sim takes 64; set max_channels >= 192",
+        "m3vit-tiny has 16 experts, arch sim takes 8; set max_experts >= 16",
+    ]
+
+
+def test_too_many_ports():
+    sim = board("sim")
+    narrow = sim.model_copy(update={"axi": sim.axi.model_copy(update={"ports": 4})})
+    with pytest.raises(DesignError, match=r"arch zcu102 has 5 AXI masters .* board sim offers 4; lower weight_ports"):
+        Design(model=M3VIT_MICRO, arch=ARCHS["zcu102"], board=narrow)
+
+
+def test_other_numerics():
+    with pytest.raises(DesignError, match="numerics profile 'octave' differs"):
+        Design(
+            model=M3VIT_MICRO, arch=ARCHS["sim"], board=board("sim"), numerics=replace(NUMERICS, gate_fraction_bits=7)
+        )
+
+
+def test_no_task():
+    with pytest.raises(DesignError, match="model m3vit-micro has no task"):
+        Design(model=replace(M3VIT_MICRO, tasks=()), arch=ARCHS["sim"], board=board("sim"))

@@ -1,0 +1,100 @@
+"""Layouts, taken apart again by plain loops that share nothing with the code."""
+
+import numpy as np
+import pytest
+
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.arch_presets import ARCHS
+from hwgen.spec.layout import (
+    param_entries,
+    port_slices,
+    position_words,
+    result_bytes,
+    result_rows,
+    weight_tiles,
+)
+
+arches = pytest.mark.parametrize("arch", list(ARCHS.values()), ids=lambda arch: arch.name)
+
+
+@arches
+@pytest.mark.parametrize("shape", [(1, 1), (19, 48), (70, 33)])
+def test_weight_tiles(arch: ArchConfig, shape: tuple[int, int]):
+    weight = np.random.default_rng(1).integers(-127, 128, shape).astype(np.int8)
+    tiles = weight_tiles(weight, arch).view(np.int8)
+    outs, ins = arch.words(shape[0]), arch.chunks(shape[1])
+    assert tiles.shape == (outs * ins, arch.tile_bytes)
+    compared = 0
+    for index, tile in enumerate(tiles):
+        out_tile, chunk = divmod(index, ins)
+        for place, value in enumerate(tile.tolist()):
+            i, o = divmod(place, arch.output_lanes)
+            out, column = out_tile * arch.output_lanes + o, chunk * arch.input_lanes + i
+            inside = out < shape[0] and column < shape[1]
+            assert value == (weight[out, column] if inside else 0)
+            compared += inside
+    assert compared == weight.size
+
+
+@arches
+def test_param_entries(arch: ArchConfig):
+    rng = np.random.default_rng(2)
+    count = arch.output_lanes + 3
+    bias = rng.integers(-(2**30), 2**30, count).astype(np.int32)
+    mult = rng.integers(0, 65536, count).astype(np.uint16)
+    shift = rng.integers(0, 48, count).astype(np.uint8)
+    data = param_entries(bias, mult, shift, arch).reshape(-1, 8)
+    assert len(data) == 2 * arch.output_lanes
+    for channel in range(count):
+        entry = data[channel].tobytes()
+        assert int.from_bytes(entry[:4], "little", signed=True) == bias[channel]
+        assert int.from_bytes(entry[4:6], "little") == mult[channel]
+        assert entry[6:] == bytes([shift[channel], 0])
+    assert not data[count:].any()
+
+
+def test_negative_gain_keeps_its_sixteen_bits():
+    arch = ARCHS["sim"]
+    gain = np.array([-32768, -1, 32767], dtype=np.int16)
+    entry = param_entries(np.zeros(3, np.int32), gain, np.zeros(3, np.uint8), arch).reshape(-1, 8)
+    found = [int.from_bytes(entry[channel].tobytes()[4:6], "little", signed=True) for channel in range(3)]
+    assert found == gain.tolist()
+
+
+@arches
+def test_port_slices(arch: ArchConfig):
+    words = np.random.default_rng(3).integers(0, 256, (5, arch.tile_bytes), dtype=np.uint8)
+    slices = port_slices(words, arch)
+    size = arch.tile_bytes // arch.weight_ports
+    assert slices.shape == (arch.weight_ports, 5 * size)
+    assert size % 16 == 0
+    for word in range(5):
+        parts = [slices[port, word * size : (word + 1) * size] for port in range(arch.weight_ports)]
+        assert np.array_equal(np.concatenate(parts), words[word])
+
+
+@arches
+def test_position_words(arch: ArchConfig):
+    position = np.random.default_rng(4).integers(-32768, 32768, (3, 70)).astype(np.int16)
+    words = position_words(position, 70, arch).view("<i2").reshape(3, -1)
+    assert words.shape[1] == arch.words(70) * arch.output_lanes
+    assert np.array_equal(words[:, :70], position)
+    assert not words[:, 70:].any()
+
+
+@arches
+@pytest.mark.parametrize("rows", [1, 7, 8])
+def test_result_rows(arch: ArchConfig, rows: int):
+    """A naive writer in the order in which tiles drain."""
+    outputs = 2 * arch.output_lanes - 3
+    want = np.random.default_rng(5).integers(-32768, 32768, (rows, outputs)).astype(np.int16)
+    padded = np.zeros((rows, arch.words(outputs) * arch.output_lanes), np.int16)
+    padded[:, :outputs] = want
+    data = b""
+    for first in range(0, rows, arch.token_lanes):
+        for tile in range(arch.words(outputs)):
+            for row in range(first, min(first + arch.token_lanes, rows)):
+                data += padded[row, tile * arch.output_lanes : (tile + 1) * arch.output_lanes].tobytes()
+    assert len(data) == result_bytes(rows, outputs, arch)
+    assert len(data) % 16 == 0
+    assert np.array_equal(result_rows(np.frombuffer(data, np.uint8), rows, outputs, arch), want)
