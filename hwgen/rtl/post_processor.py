@@ -143,7 +143,7 @@ class PostProcessor(wiring.Component):
         self._report(m)
         return m
 
-    def _drain(self, m: Module) -> Signal:
+    def _drain(self, m: Module) -> data.View:
         """Take a tile when it is complete and shift one row a cycle out of lane 0."""
         lanes = self._arch.token_lanes
         shape = data.ArrayLayout(signed(32), self._arch.output_lanes)
@@ -178,7 +178,7 @@ class PostProcessor(wiring.Component):
         """The row in ``stage`` has one of these destinations."""
         return self._contexts[stage].tile.destination.matches(*map(int, destinations))
 
-    def _requantise(self, m: Module, sums: Signal) -> None:
+    def _requantise(self, m: Module, sums: data.View) -> None:
         """Fetch bias, multiplier and shift, and requantise."""
         first, fetched, requant = self._contexts[0], self._contexts[READ_LATENCY], self._requant
         row_start = Mux(first.tile.slot, self._arch.max_tokens, 0)
@@ -187,14 +187,14 @@ class PostProcessor(wiring.Component):
             self.param_release.eq(self._active[0] & first.final & first.tile.param_release),
             self.factor.address.eq(row_start + first.row.row),
         ]
-        x = delay(m, sums, self._requant_stage, "sums")
-        factor = RowFactor(self.factor.data)
+        x = data.View(sums.shape(), delay(m, sums.as_value(), self._requant_stage, "sums"))
+        factor = data.View(RowFactor, self.factor.data)
         score, context = (
             self._goes_to(READ_LATENCY, Destination.SCORE),
             self._goes_to(READ_LATENCY, Destination.CONTEXT),
         )
         for o in range(self._arch.output_lanes):
-            param = Param(self.param.data[PARAM_BITS * o : PARAM_BITS * (o + 1)])
+            param = data.View(Param, self.param.data[PARAM_BITS * o : PARAM_BITS * (o + 1)])
             chosen = Signal(Param, name=f"param_{o}", reset_less=True)
             m.d.sync += chosen.eq(param)
             with m.If(score):
