@@ -9,17 +9,24 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from hwgen.cli_tables import board_table, doctor_table, instruction_table, model_table
+from hwgen.cli_tables import board_table, doctor_table, instruction_table, model_table, verification_lines
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.estimate import estimate
+from hwgen.driver.device import MachineError
 from hwgen.emit.summary import summary_text
-from hwgen.pipeline import build, build_folder, build_report
-from hwgen.request import InputError, resolve, tasks_of, writable_file, writable_folder
+from hwgen.picture import compose, save
+from hwgen.pipeline import WAVES_FOLDER, Wanted, build, build_folder, build_report, verify
+from hwgen.report import tensor_table
+from hwgen.request import InputError, images_for, resolve, tasks_of, writable_file, writable_folder
 from hwgen.spec.package import PackageError
 from hwgen.spec.strict_yaml import ConfigError
 from hwgen.steps import write_text
+from hwgen.verification import Verification
+from sim.runner import BuildError, SimulationError
 from sim.toolchain import ToolMissing, doctor
 
+DEMO_SEED = 0
+DEMO_PICTURE = Path("build") / "demo.png"
 MISMATCH, BAD_INPUT = 1, 2
 PLAIN_WIDTH = 120  # columns when the output is not a terminal
 OUT = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
@@ -122,6 +129,78 @@ def estimate_command(
     write_json(json_file, estimates[0].to_json())
 
 
+@app.command("verify")
+def verify_command(
+    board: BoardName,
+    model: Annotated[str, MODEL] = "m3vit-micro",
+    arch: ArchName = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", metavar="FILE.png", help="A picture of the network's size.")
+    ] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="TASK|all", help="First task when not given.")] = None,
+    images: Annotated[int, typer.Option("--images", min=1, max=1000, help="How many generated scenes.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=900_000, help="Which generated scenes.")] = 0,
+    waves: Annotated[bool, typer.Option("--waves", help="Also write a waveform (VCD); much slower.")] = False,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Spoil one bit of the weights for the RTL; succeed if that is noticed.")
+    ] = False,
+    picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE.png", help="Draw input and maps.")] = None,
+    output: Folder = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Send images through the Verilog and compare every tensor with the golden model, bit for bit."""
+    writable_file(json_file, "--json")
+    writable_file(picture, "--picture")
+    design = resolve(board, model, arch)
+    folder = output or build_folder(design)
+    writable_folder(folder, "--output")
+    wanted = Wanted(
+        images=images_for(design.model, image, images, seed),
+        tasks=tasks_of(design.model, task),
+        waves=waves,
+        self_test=self_test,
+    )
+    try:
+        found = verify(design, folder, wanted, say)
+    except MachineError as error:
+        code = 0 if self_test else MISMATCH
+        ERR.print(f"{'caught: ' if self_test else 'error: '}{error}", markup=False, highlight=False, soft_wrap=True)
+        write_json(json_file, {"self_test": self_test, "caught": self_test, "machine_error": str(error)})
+        raise typer.Exit(code) from error
+    show_verification(found, folder, wanted, picture)
+    extra = {"self_test": True, "caught": found.mismatches > 0} if self_test else {}
+    write_json(json_file, found.report() | extra)
+    if self_test:
+        raise typer.Exit(0 if found.mismatches else MISMATCH)
+    if not found.good:
+        raise typer.Exit(MISMATCH)
+
+
+@app.command("demo")
+def demo_command(
+    board: Annotated[str, typer.Option("--board", metavar="NAME")] = "zcu102",
+    model: Annotated[str, MODEL] = "m3vit-micro",
+    seed: Annotated[int, typer.Option("--seed", min=0, max=900_000)] = DEMO_SEED,
+    json_file: JsonFile = None,
+) -> None:
+    """Build, verify every task on a generated scene, print the table and draw the picture (build/demo.png)."""
+    verify_command(board, model, None, None, "all", 1, seed, False, False, DEMO_PICTURE, None, json_file)
+
+
+def show_verification(found: Verification, folder: Path, wanted: Wanted, picture: Path | None) -> None:
+    """Table, totals and picture of a verification."""
+    OUT.print(tensor_table(found.tensors(), f"{found.design.model.name} on {found.design.board.name}"))
+    for line in verification_lines(found):
+        OUT.print(line, markup=False, highlight=False, soft_wrap=True)
+    if wanted.waves:
+        OUT.print(f"waveform: {folder / WAVES_FOLDER / 'dump.vcd'}", markup=False, highlight=False, soft_wrap=True)
+    if picture is not None:
+        footer = verification_lines(found)[0]
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        save(compose(found.panels(), found.class_names(), footer), picture)
+        OUT.print(f"picture: {picture}", markup=False, highlight=False, soft_wrap=True)
+
+
 def say(line: str) -> None:
     """One line of progress; on a terminal the next line takes the place of an unfinished one."""
     unfinished = line.endswith("...") and sys.stderr.isatty()
@@ -135,6 +214,9 @@ def guarded(command: Callable[[], Any]) -> int:
     except (InputError, ConfigError, PackageError, CompileError, ToolMissing) as error:
         ERR.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         return BAD_INPUT
+    except (BuildError, SimulationError) as error:
+        ERR.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        return MISMATCH
     except OSError as error:
         ERR.print(f"error: {error.filename or ''}: {error.strerror or error}", markup=False, soft_wrap=True)
         return BAD_INPUT

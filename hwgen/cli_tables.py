@@ -12,6 +12,7 @@ from hwgen.spec.board import board, board_names
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.package import package_arrays
 from hwgen.spec.presets import MODELS
+from hwgen.verification import Verification
 from sim.toolchain import Finding
 
 
@@ -151,3 +152,18 @@ def instruction_table(instructions: Sequence[Timed]) -> Table:
             figures = (item.index, item.start_cycle, item.end_cycle, item.end_cycle - item.start_cycle, item.macs)
             table.add_row(item.name, *(f"{figure:,}" for figure in figures))
     return table
+
+
+def verification_lines(found: Verification) -> list[str]:
+    """What a verification comes to, in a few lines of text."""
+    report = found.report()
+    wrong = f"{found.mismatches:,} mismatches" if found.mismatches else "0 mismatches"
+    lines = [
+        f"{report['model']} on {report['board']} (arch {report['arch']}): {found.values:,} values"
+        f" of {report['compared']['tensors']} tensors compared, {wrong} between RTL and golden",
+        f"{report['cycles_per_image']:,.0f} cycles an image and task ({report['milliseconds_per_image']:.3f} ms at"
+        f" {report['clock_mhz']:g} MHz), array busy with useful work {report['mac_utilisation']:.1%},"
+        f" DDR {report['ddr_read_bytes']:,} bytes read, {report['ddr_write_bytes']:,} written",
+        f"simulated in {report['sim_seconds']:.1f} s ({report['sim_cycles_per_second']:,.0f} cycles/s)",
+    ]
+    return lines + ([f"first mismatch: {found.first}"] if found.first else [])

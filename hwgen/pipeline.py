@@ -1,14 +1,19 @@
-"""The named steps of a build, on one screen: network, Verilog, files of the machine, program, summary."""
+"""The named steps of a build and of a verification, on one screen."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 import hwgen
+from golden.network import run_network
+from golden.reference.m3vit_float import FloatModel
 from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.compiler.estimate import Estimate, estimate
 from hwgen.emit.driver import write_driver
@@ -16,15 +21,26 @@ from hwgen.emit.machine import write_machine
 from hwgen.emit.program import write_program
 from hwgen.emit.summary import JSON_FILE, TEXT_FILE, summary_text
 from hwgen.emit.vivado import VERILOG_FILE
-from hwgen.frontend.store import load_model
+from hwgen.frontend.store import load_float, load_model
+from hwgen.spec.arch import PARAM_BYTES
 from hwgen.spec.data_folder import data_folder
 from hwgen.spec.design import Design
+from hwgen.spec.isa import Opcode
+from hwgen.spec.model import TaskConfig
 from hwgen.spec.package import QuantisedModel
 from hwgen.steps import Steps, digest, source_digest
+from hwgen.verification import Pass, Tensors, Verification
+from sim.compare import compare
+from sim.options import SimOptions
+from sim.session import SimResult, build_simulator, simulate
 
 SOURCES = Path(hwgen.__file__).parent
 CELL = "accelerator"  # name of the accelerator in the block design
+WAVES_FOLDER = "waves"  # where a simulation with waves leaves dump.vcd
+FLIPPED = "blocks.0.query"  # layer whose first weight the self-test spoils ...
+FLIPPED_BIT = 6  # ... in this bit: half of the largest weight
 BUILD_STEPS = ("network", "program", "Verilog", "board files", "driver", "network files", "summary")
+VERIFY_STEPS = ("simulator", "simulation", "golden and float", "comparison")
 
 Say = Callable[[str], None]
 
@@ -83,6 +99,69 @@ def build(design: Design, folder: Path, say: Say, more_steps: tuple[str, ...] = 
     steps.files("network files", network, lambda part: _write_network(part / place, result), name)
     steps.files("summary", network, lambda part: _write_summary(part / place, result), name)
     return result, steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a verification sends through the machine, and how."""
+
+    images: Sequence[NDArray[np.uint8]]
+    tasks: tuple[TaskConfig, ...]
+    waves: bool = False
+    self_test: bool = False  # spoil one bit of the weights, for the RTL only
+
+
+def verify(design: Design, folder: Path, wanted: Wanted, say: Say) -> Verification:
+    """Build, then send every image through every task in RTL, golden and float models, and compare all tensors."""
+    built, steps = build(design, folder, say, VERIFY_STEPS)
+    verilog, tasks = built.verilog.read_text(), [task.name for task in wanted.tasks]
+    options = SimOptions(waves=wanted.waves, folder=folder / WAVES_FOLDER if wanted.waves else None)
+    sent = spoilt(built.compiled) if wanted.self_test else built.compiled
+    steps.run("simulator", lambda: build_simulator(verilog, options))
+    result = steps.run(
+        "simulation", lambda: simulate(verilog, design.arch, design.board, sent, wanted.images, tasks, options)
+    )
+    models = steps.run("golden and float", lambda: _expected(built, wanted, result))
+    passes = steps.run("comparison", lambda: _compared(built, result, models))
+    return Verification(
+        design=design,
+        compiled=built.compiled,
+        scales=built.package.scales,
+        images=wanted.images,
+        tasks=wanted.tasks,
+        passes=passes,
+        simulation=result,
+    )
+
+
+def spoilt(compiled: Compiled) -> Compiled:
+    """The same programs on an image in which one bit of one weight is another."""
+    listing = next(iter(compiled.programs.values())).listing
+    load = next(entry for entry in listing if entry.opcode is Opcode.LOAD_WEIGHTS and entry.name == FLIPPED)
+    arch, fields = compiled.arch, load.fields
+    entries = fields.get("norm_entries", 0) + fields.get("param_entries", 0)
+    place = fields["offset"] + entries * arch.output_lanes * PARAM_BYTES // arch.weight_ports
+    image = compiled.image.copy()
+    image[place] ^= 1 << FLIPPED_BIT
+    return replace(compiled, image=image)
+
+
+def _expected(built: Build, wanted: Wanted, result: SimResult) -> list[tuple[Tensors, Tensors]]:
+    """Golden and float tensors of every run."""
+    model = FloatModel(load_float(built.design.model.name), built.design.model)
+    pairs = [(wanted.images[run.image], run.task) for run in result.runs]
+    return [(run_network(built.package, image, task), model.run(image, task)) for image, task in pairs]
+
+
+def _compared(built: Build, result: SimResult, models: list[tuple[Tensors, Tensors]]) -> tuple[Pass, ...]:
+    """Every run against golden."""
+    passes: list[Pass] = []
+    for run, (golden, reference) in zip(result.runs, models, strict=True):
+        if run.trace is None:
+            raise ValueError("the simulation left no trace")
+        found = compare(run.trace, built.compiled.programs[run.task].listing, golden, run.data)
+        passes.append(Pass(run=run, comparison=found, golden=golden, reference=reference))
+    return tuple(passes)
 
 
 def build_report(result: Build) -> dict[str, Any]:
