@@ -16,6 +16,12 @@ def channel_signature(channel: TraceChannel, arch: ArchConfig) -> wiring.Signatu
     return wiring.Signature(members)
 
 
+def gate_trace() -> wiring.Signature:
+    """One (token, expert, score) as it enters an expert's queue."""
+    channel = next(channel for channel in CHANNELS if channel.name == "gate")
+    return wiring.Signature({"valid": Out(1)} | {item.name: Out(item.bits) for item in channel.fields})
+
+
 class Trace(wiring.Component):
     """Gathers what the comparison with the golden machine needs; drives nothing, so synthesis removes it.
 

@@ -1,0 +1,295 @@
+"""Core: everything that runs instructions. It sits behind one reset, which every start of the machine pulses."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.rtl.activation_buffers import BankedBuffer, RowBuffer
+from hwgen.rtl.axi import axi4_read, axi4_write
+from hwgen.rtl.compute_unit import EVENTS, ComputeUnit
+from hwgen.rtl.expert_queues import ExpertQueues
+from hwgen.rtl.gate import GateUnit
+from hwgen.rtl.interfaces import RowFactor, fault, issued
+from hwgen.rtl.io_engine import IoEngine
+from hwgen.rtl.layernorm import LayerNorm
+from hwgen.rtl.perf_counters import STEP_BITS
+from hwgen.rtl.post_processor import PostProcessor
+from hwgen.rtl.ring import Ring
+from hwgen.rtl.scoreboard import Scoreboard
+from hwgen.rtl.softmax import SoftmaxStatistics
+from hwgen.rtl.trace import Trace
+from hwgen.rtl.weight_loader import RING_NAMES, WeightLoader
+from hwgen.spec.arch import BEAT_BYTES, PARAM_BYTES, SCORE_SLOTS, ArchConfig
+
+UNITS = ("load", "io", "compute", "norm")
+GATHER_BITS = 64  # patches are written in groups of eight pixels
+
+
+class Core(wiring.Component):
+    """Units, buffers, rings and scoreboard, wired.
+
+    Parameters
+    ----------
+    arch: the machine.
+
+    Members
+    -------
+    load, io, compute, norm: In streams of ``issued()``. model, image, result: In(64), pointers. halt: In(1), stop AXI.
+    faults: Out, list of ``fault()``. idles: Out, one bit per unit. busy: Out, one bit per AXI engine.
+    weight_bus[p]: Out(axi4_read). read_bus: Out(axi4_read), write_bus: Out(axi4_write), of the IO engine.
+    read_beats: Out, one pulse per port. events (names in ``events``): Out, pulses for the performance counters.
+
+    Timing: that of the units; wires only.
+    """
+
+    fault_count = 6
+    idle_count = 6
+    engine_count = 2
+    events = (*EVENTS, "write_beats", "attention_query_reads", "attention_key_reads")
+
+    def __init__(self, arch: ArchConfig) -> None:
+        self._arch = arch
+        super().__init__(
+            {
+                **{unit: In(stream.Signature(issued())) for unit in UNITS},
+                **{pointer: In(64) for pointer in ("model", "image", "result")},
+                "halt": In(1),
+                "faults": Out(fault()).array(self.fault_count),
+                "idles": Out(self.idle_count),
+                "busy": Out(self.engine_count),
+                "weight_bus": Out(axi4_read()).array(arch.weight_ports),
+                "read_bus": Out(axi4_read()),
+                "write_bus": Out(axi4_write()),
+                "read_beats": Out(arch.weight_ports + 1),
+                **{name: Out(STEP_BITS if name.startswith("attention_") else 1) for name in self.events[len(EVENTS) :]},
+                **{name: Out(1) for name in EVENTS},
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Units, then the wires between them, room by room."""
+        m = Module()
+        self._units(m)
+        self._memories(m)
+        self._instructions(m)
+        self._tables(m)
+        self._operands(m)
+        self._results(m)
+        self._normalise(m)
+        self._rings(m)
+        self._attention(m)
+        self._experts(m)
+        self._result_fifo(m)
+        self._progress(m)
+        self._memory_buses(m)
+        self._report(m)
+        self._trace(m)
+        return m
+
+    def _units(self, m: Module) -> None:
+        arch = self._arch
+        m.submodules.weight_loader = self._loader = WeightLoader(arch)
+        m.submodules.io_engine = self._io = IoEngine(arch)
+        m.submodules.compute_unit = self._compute = ComputeUnit(arch)
+        m.submodules.post_processor = self._post = PostProcessor(arch)
+        m.submodules.layernorm = self._norm = LayerNorm(arch)
+        m.submodules.softmax = self._softmax = SoftmaxStatistics(arch)
+        m.submodules.gate_unit = self._gate = GateUnit(arch)
+        m.submodules.expert_queues = self._queues = ExpertQueues(arch)
+
+    def _memories(self, m: Module) -> None:
+        """Activation buffers (docs/architecture.md, "Buffers") and rings."""
+        arch, word = self._arch, 8 * self._arch.output_lanes
+        m.submodules.residual_buffer = self._residual = RowBuffer(arch.residual_words, 2 * word, reads=2)
+        m.submodules.norm_buffer = self._h = RowBuffer(arch.norm_words, word)
+        m.submodules.activation_buffer = self._activation = RowBuffer(
+            arch.activation_words, word, granularity=GATHER_BITS
+        )
+        m.submodules.key_buffer = self._keys = BankedBuffer(arch.output_lanes, arch.key_words, word)
+        m.submodules.value_buffer = self._values = BankedBuffer(arch.input_lanes, arch.value_words, word)
+        m.submodules.score_buffer = self._scores = RowBuffer(arch.score_words, 10 * arch.output_lanes)
+        factor_bits = RowFactor.as_shape().size
+        m.submodules.row_factors = self._factors = RowBuffer(SCORE_SLOTS * arch.max_tokens, factor_bits, reads=2)
+        params = 8 * PARAM_BYTES * arch.output_lanes
+        m.submodules.norm_ring = self._norm_ring = Ring(arch.norm_entries, params, arch.weight_ports)
+        m.submodules.param_ring = self._param_ring = Ring(arch.param_entries, params, arch.weight_ports)
+        m.submodules.weight_ring = self._weight_ring = Ring(arch.ring_words, 8 * arch.tile_bytes, arch.weight_ports)
+
+    def _instructions(self, m: Module) -> None:
+        for unit, port in zip(
+            UNITS, (self._loader.instructions, self._io.instructions, self._compute.i, self._norm.i), strict=True
+        ):
+            wiring.connect(m, wiring.flipped(getattr(self, unit)), port)
+        m.d.comb += [
+            self._loader.model.eq(self.model),
+            self._io.model.eq(self.model),
+            self._io.image.eq(self.image),
+            self._io.result.eq(self.result),
+        ]
+
+    def _tables(self, m: Module) -> None:
+        """Function tables are broadcast."""
+        for unit in (self._compute, self._post, self._norm, self._softmax, self._gate):
+            m.d.comb += [getattr(unit.table, name).eq(getattr(self._io.table, name)) for name in _TABLE]
+
+    def _operands(self, m: Module) -> None:
+        """Compute unit reads its operands."""
+        compute = self._compute
+        _read(m, compute.norm, self._h.read[0])
+        _read(m, compute.activation, self._activation.read[0])
+        _read(m, compute.score, self._scores.read[0])
+        _read(m, compute.factor, self._factors.read[0])
+        m.d.comb += [
+            self._keys.address.eq(compute.key_address),
+            self._values.address.eq(compute.value_address),
+            compute.keys.eq(self._keys.data),
+            compute.values.eq(self._values.data),
+        ]
+
+    def _results(self, m: Module) -> None:
+        """Tiles to the post-processor, its rows to the buffers; IO fills residual and patches before they are used."""
+        compute, post, io = self._compute, self._post, self._io
+        m.d.comb += [post.sums.eq(compute.sums), post.sums_valid.eq(compute.sums_valid), post.tag.eq(compute.tag)]
+        _read(m, post.residual_read, self._residual.read[0])
+        _read(m, post.factor, self._factors.read[1])
+        _write(m, self._scores.write, post.score_write)
+        for buffer, writer in ((self._keys, post.key), (self._values, post.value)):
+            m.d.comb += buffer.write.bank.eq(writer.bank)
+            _write(m, buffer.write, writer)
+        _write(m, self._residual.write, post.residual_write)
+        with m.If(io.residual.enable):
+            _write(m, self._residual.write, io.residual)
+        groups = len(self._activation.write.enable)
+        m.d.comb += [
+            self._activation.write.enable.eq(post.activation.enable.replicate(groups)),
+            self._activation.write.address.eq(post.activation.address),
+            self._activation.write.data.eq(post.activation.data),
+        ]
+        with m.If(io.patches.enable.any()):
+            _write(m, self._activation.write, io.patches)
+
+    def _normalise(self, m: Module) -> None:
+        norm = self._norm
+        _read(m, norm.residual, self._residual.read[1])
+        _write(m, self._h.write, norm.write)
+        _read(m, norm.params, self._norm_ring.read)
+        m.d.comb += [norm.arrived.eq(self._norm_ring.arrived), self._norm_ring.release.eq(norm.release)]
+
+    def _rings(self, m: Module) -> None:
+        compute, post = self._compute, self._post
+        for name, ring in zip(RING_NAMES, (self._norm_ring, self._param_ring, self._weight_ring), strict=True):
+            wiring.connect(m, getattr(self._loader, name), ring.fill)
+        _read(m, compute.weights, self._weight_ring.read)
+        _read(m, post.param, self._param_ring.read)
+        m.d.comb += [
+            compute.weights_arrived.eq(self._weight_ring.arrived),
+            compute.params_arrived.eq(self._param_ring.arrived),
+            self._weight_ring.release.eq(compute.weights_release),
+            self._param_ring.release.eq(compute.params_release + post.param_release),
+        ]
+
+    def _attention(self, m: Module) -> None:
+        """Rows of scores to the statistics, row factors back."""
+        for name in self._softmax.i.signature.members:
+            m.d.comb += getattr(self._softmax.i, name).eq(getattr(self._post.scores, name))
+        _write(m, self._factors.write, self._softmax.write)
+
+    def _experts(self, m: Module) -> None:
+        """Logits to the gate, its choice to the queues, the queues to the compute unit."""
+        queues, asked = self._queues, self._compute.queue
+        wiring.connect(m, self._post.gate, self._gate.i)
+        wiring.connect(m, self._gate.push, queues.push)
+        m.d.comb += [
+            self._compute.gate_space.eq(self._gate.space),
+            queues.queue_expert.eq(asked.expert),
+            queues.queue_position.eq(asked.position),
+            asked.token.eq(queues.queue_token),
+            asked.score.eq(queues.queue_score),
+            queues.length_expert.eq(asked.length_expert),
+            asked.length.eq(queues.length),
+            asked.more.eq(queues.more),
+        ]
+
+    def _result_fifo(self, m: Module) -> None:
+        """Results wait for STORE; the issuer takes credit for the rows of a tile before it issues it."""
+        arch, compute, post, io = self._arch, self._compute, self._post, self._io
+        width = 16 * arch.output_lanes
+        depth = max(arch.result_beats * BEAT_BYTES * 8 // width, 2 * arch.token_lanes)
+        m.submodules.results = results = fifo.SyncFIFOBuffered(width=width, depth=depth)
+        credit = Signal(range(depth + 1), init=depth)
+        taken = Signal()
+        m.d.sync += credit.eq(credit - compute.result_rows + taken)
+        m.d.comb += [
+            compute.result_space.eq(credit >= arch.token_lanes),
+            results.w_en.eq(post.result.valid),
+            results.w_data.eq(post.result.data),
+            io.results.valid.eq(results.r_rdy),
+            io.results.payload.eq(results.r_data),
+            results.r_en.eq(io.results.ready),
+            taken.eq(results.r_rdy & results.r_en),
+        ]
+        self._results_waiting = results.level != 0
+
+    def _progress(self, m: Module) -> None:
+        """Everyone who finishes rows tells the scoreboard."""
+        sources = [unit.progress for unit in (self._post, self._norm, self._softmax, self._gate, self._io)]
+        m.submodules.scoreboard = scoreboard = Scoreboard(len(sources))
+        for pulse, source in zip(scoreboard.pulses, sources, strict=True):
+            m.d.comb += [getattr(pulse, name).eq(getattr(source, name)) for name in ("valid", "counter", "count")]
+        m.d.comb += [self._compute.counters.eq(scoreboard.counters), self._norm.counters.eq(scoreboard.counters)]
+
+    def _memory_buses(self, m: Module) -> None:
+        loader, io = self._loader, self._io
+        for outer, inner in zip(self.weight_bus, loader.buses, strict=True):
+            wiring.connect(m, wiring.flipped(outer), inner)
+        wiring.connect(m, wiring.flipped(self.read_bus), io.read_bus)
+        wiring.connect(m, wiring.flipped(self.write_bus), io.write_bus)
+        m.d.comb += [
+            loader.halt.eq(self.halt),
+            io.halt.eq(self.halt),
+            self.busy.eq(Cat(loader.busy, io.busy)),
+            self.read_beats.eq(Cat(loader.beats, io.read_beat)),
+            self.write_beats.eq(io.write_beat),
+        ]
+
+    def _report(self, m: Module) -> None:
+        """Events, faults, idleness."""
+        compute = self._compute
+        for name in (*EVENTS, "attention_query_reads", "attention_key_reads"):
+            m.d.comb += getattr(self, name).eq(getattr(compute, name))
+        sources = (*compute.fault, self._post.fault, self._norm.fault, self._loader.fault, self._io.fault)
+        for outer, inner in zip(self.faults, sources, strict=True):
+            wiring.connect(m, wiring.flipped(outer), inner)
+        units = (self._loader.idle, self._io.idle, compute.idle, self._norm.idle, self._gate.idle, ~self._post.busy)
+        m.d.comb += self.idles.eq(Cat(*units))
+
+    def _trace(self, m: Module) -> None:
+        m.submodules.trace = trace = Trace(self._arch)
+        sources = {"post": self._post.trace, "norm": self._norm.trace, "gate": self._gate.trace}
+        for name, source in sources.items():
+            channel = getattr(trace, name)
+            m.d.comb += [getattr(channel, member).eq(getattr(source, member)) for member in channel.signature.members]
+        starts = {
+            "compute": (self._compute.started, self._compute.started_pc),
+            "norm": (self._norm.started, self._norm.pc),
+            "load": (self._loader.started, self._loader.started_pc),
+            "io": (self._io.started, self._io.pc),
+        }
+        for name, (valid, pc) in starts.items():
+            channel = getattr(trace, f"start_{name}")
+            m.d.comb += [channel.valid.eq(valid), channel.pc.eq(pc)]
+
+
+_TABLE = ("enable", "table", "address", "data")
+
+
+def _read(m: Module, reader: Any, memory: Any) -> None:
+    """Join a reader's port with a memory's."""
+    m.d.comb += [memory.address.eq(reader.address), reader.data.eq(memory.data)]
+
+
+def _write(m: Module, memory: Any, writer: Any) -> None:
+    """Join a memory's write port with its writer's."""
+    m.d.comb += [getattr(memory, name).eq(getattr(writer, name)) for name in ("enable", "address", "data")]
