@@ -14,18 +14,19 @@ from hwgen.rtl.interfaces import (
     issued,
     progress_pulse,
     read_port,
-    row_trace,
     table_bus,
     write_port,
 )
 from hwgen.rtl.layernorm_rows import LayerNormNormaliser, LayerNormStatistics, max_words
 from hwgen.rtl.ops import COUNTERS
 from hwgen.rtl.pipeline import delay, delay_valid
+from hwgen.rtl.trace import channel_signature
 from hwgen.rtl.word_queue import WordQueue
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import Counter, ErrorCode, Opcode
+from hwgen.spec.trace import CHANNELS
 
-TRACE_DESTINATION = 15  # destination of LayerNorm rows in traces: none of ``Destination``
+_TRACE = {channel.name: channel for channel in CHANNELS}["norm"]
 _WALK_BITS = 23  # base + rows * stride never wraps
 _WORD_BITS = 10
 _PARAM_BITS = 64
@@ -100,7 +101,7 @@ class LayerNorm(wiring.Component):
     params: Out(read_port(64 * Po)), norm-parameter ring; arrived: In(16), words that came; release: Out(16), words to
     free, in the cycle of ``finished``.
     table: In(table_bus).
-    trace: Out(row_trace(8 * Po)), in the cycle of the write, ``destination`` = TRACE_DESTINATION.
+    trace: Out, trace channel ``norm``, in the cycle of the write.
     started, finished: Out(1) pulses; pc: Out(16), valid with both. idle: Out(1), no instruction present.
     fault: Out(fault), OUT_OF_BOUNDS: a word outside residual or norm buffer (it is not written), or a row of no words
     or of more than the unit or the parameter ring holds (the unit then stays as it is until reset).
@@ -130,7 +131,7 @@ class LayerNorm(wiring.Component):
                 "release": Out(16),
                 "write": Out(write_port(8 * width)),
                 "table": In(table_bus()),
-                "trace": Out(row_trace(8 * width)),
+                "trace": Out(channel_signature(_TRACE, arch)),
                 "started": Out(1),
                 "finished": Out(1),
                 "pc": Out(PC_BITS),
@@ -287,7 +288,6 @@ class LayerNorm(wiring.Component):
             self.progress.count.eq(1),
             self.trace.valid.eq(self.write.enable),
             self.trace.pc.eq(self.pc),
-            self.trace.destination.eq(TRACE_DESTINATION),
             self.trace.row.eq(target.row),
             self.trace.word.eq(target.word),
             self.trace.data.eq(self.write.data),

@@ -1,6 +1,6 @@
 """Softmax statistics: largest octave and exact sum of exponentials of every query row, in one pass and any order."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -80,7 +80,7 @@ class SoftmaxStatistics(wiring.Component):
         self._accumulate(m, total, tag, factor.i)
         return m
 
-    def _sum(self, m: Module, exp2: DirectTable) -> tuple[Signal, Signal]:
+    def _sum(self, m: Module, exp2: DirectTable) -> tuple[Value, Value]:
         """Sum of the word's exponentials at their octaves, and its largest octave as a tag; after 2 + tree cycles."""
         shifted, tags = [], []
         for lane in range(self._arch.output_lanes):
@@ -102,7 +102,7 @@ class SoftmaxStatistics(wiring.Component):
         top = tree(m, tags, larger, _LEVELS, "top")
         return total, delay(m, top, 1, "top_kept")
 
-    def _accumulate(self, m: Module, total: Signal, tag: Signal, row: wiring.PureInterface) -> None:
+    def _accumulate(self, m: Module, total: Value, tag: Value, row: wiring.PureInterface) -> None:
         """Add the word to its lane in one cycle; hand over a complete row."""
         steps = 2 + self._tree
         lanes = self._arch.token_lanes

@@ -7,7 +7,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from golden.layernorm import layernorm
-from hwgen.rtl.layernorm import TRACE_DESTINATION, LayerNorm
+from hwgen.rtl.layernorm import LayerNorm
 from hwgen.spec.isa import Counter, ErrorCode, Opcode, encode
 from hwgen.spec.tables import default_tables
 from tests.rtl.side_arch import side_arch
@@ -135,7 +135,7 @@ class Bench:
         if ctx.get(unit.write.enable):
             self.written[ctx.get(unit.write.address)] = ctx.get(unit.write.data)
             assert ctx.get(unit.trace.valid)
-            names = ("pc", "destination", "row", "word", "data")
+            names = ("pc", "row", "word", "data")
             self.trace.append(tuple(ctx.get(getattr(unit.trace, name)) for name in names))
         if ctx.get(unit.fault.valid):
             self.faults.append((ctx.get(unit.fault.code), ctx.get(unit.fault.pc)))
@@ -153,7 +153,7 @@ class Bench:
                 got: list[int] = []
                 for w in range(words):
                     address = job.dst_base + r * (words + 1) + w
-                    assert next(trace) == (100 + index, TRACE_DESTINATION, r, w, self.written[address])
+                    assert next(trace) == (100 + index, r, w, self.written[address])
                     got += unpack(self.written[address], 8, lanes)
                 assert got[: job.channels] == want[r].tolist(), (index, r)
                 assert not any(got[job.channels :])
