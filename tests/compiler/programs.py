@@ -1,0 +1,94 @@
+"""Compiled programs for the tests, and what an instruction needs, worked out from its encoded fields alone."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+
+from hwgen.compiler.allocate import fits
+from hwgen.compiler.compile import Compiled, Program, compile_model
+from hwgen.compiler.shapes import Shapes
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.arch_presets import ARCHS
+from hwgen.spec.isa import Counter, Destination, Opcode, decode
+from hwgen.spec.model import TaskConfig
+from hwgen.spec.package import QuantisedModel
+from hwgen.spec.presets import MODELS
+from tests.golden.random_package import MINI, random_package
+
+Instruction = tuple[Opcode, dict[str, int]]
+Load = tuple[int, int, int]  # norm entries, parameter entries, weight tiles
+
+# Shapes off the beaten track: channels, heads and hidden units that fill no word, one and three heads, every expert
+ODD = replace(MINI, name="odd", image_width=32, dim=54, heads=3, mlp_hidden=60, experts=5, top_k=3, expert_hidden=20)
+ONE_HEAD = replace(ODD, name="one-head", dim=40, heads=1, moe_blocks=(0, 1), top_k=5, gate_renormalise=True)
+MANY_EXPERTS = replace(ODD, name="many-experts", dim=48, experts=8, top_k=1, depth=3, moe_blocks=(0, 2))
+GREY = replace(ONE_HEAD, name="grey", channels=1, moe_blocks=(), tasks=(TaskConfig(name="c", kind="depth", classes=1),))
+CONFIGS = {config.name: config for config in (*MODELS.values(), ODD, ONE_HEAD, MANY_EXPERTS, GREY)}
+
+PAIRS = [
+    (model, arch)
+    for model in CONFIGS
+    for arch in ARCHS
+    if fits(Shapes(config=CONFIGS[model], arch=ARCHS[arch])) and model != "vit-tiny"  # the same shape as deit-tiny
+]
+
+
+@cache
+def package(model: str) -> QuantisedModel:
+    return random_package(CONFIGS[model])
+
+
+@cache
+def compiled(model: str, arch: str) -> Compiled:
+    return compile_model(package(model), ARCHS[arch])
+
+
+def programs(model: str, arch: str) -> Iterator[Program]:
+    found = compiled(model, arch).programs
+    assert list(found) == [task.name for task in CONFIGS[model].tasks]
+    yield from found.values()
+
+
+def instructions(program: Program) -> list[Instruction]:
+    return [decode(word) for word in program.words]
+
+
+def needs(opcode: Opcode, f: dict[str, int]) -> list[Load]:
+    """Loads that an instruction consumes."""
+    if opcode is Opcode.LAYERNORM:
+        return [(f["words"], 0, 0)]
+    if opcode is Opcode.LINEAR:
+        return [(0, f["out_tiles"], f["out_tiles"] * f["in_chunks"])]
+    if opcode is Opcode.EXPERTS:
+        tiles = f["hidden_tiles"] * f["in_chunks"] + f["out_tiles"] * f["hidden_chunks"]
+        return [(0, f["hidden_tiles"] + f["out_tiles"], tiles)] * f["experts"]
+    return []
+
+
+def brings(f: dict[str, int]) -> Load:
+    return f["norm_entries"], f["param_entries"], f["weight_words"]
+
+
+def counts(opcode: Opcode, f: dict[str, int]) -> tuple[Counter, int]:
+    """Progress that an instruction makes."""
+    if opcode is Opcode.LINEAR:
+        return Counter[Destination(f["destination"]).name], f["rows"]
+    if opcode is Opcode.LOAD_PATCHES:
+        return Counter.PATCH, f["patch_rows"] * f["patch_columns"]
+    table = {
+        Opcode.LOAD_POSITION: Counter.RESIDUAL,
+        Opcode.LAYERNORM: Counter.NORM,
+        Opcode.SCORES: Counter.SCORE,
+        Opcode.CONTEXT: Counter.CONTEXT,
+        Opcode.EXPERTS: Counter.RESIDUAL,
+    }
+    return table.get(opcode, Counter.NONE), f.get("rows", 0)
+
+
+def difference(count: int, base: int) -> int:
+    """Signed 16-bit difference, as the hardware forms it."""
+    return (count - base + 2**15) % 2**16 - 2**15
+
+
+def with_queue(arch: str, load_queue: int, **changes: int) -> ArchConfig:
+    return ARCHS[arch].model_copy(update={"load_queue": load_queue, **changes})
