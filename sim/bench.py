@@ -118,9 +118,17 @@ def _connections(ports: dict[str, Port], count: int) -> tuple[list[tuple[str, st
     return list(known.items()), tied
 
 
-def _channel(channel: TraceChannel) -> dict[str, object]:
+def _trace_path(verilog: str, top: str) -> str:
+    """Hierarchical name of the trace instance: Amaranth names modules by their path."""
+    found = re.findall(rf"^module \\?({re.escape(top)}(?:\.\w+)*\.trace)\s", verilog, re.MULTILINE)
+    if len(found) != 1:
+        raise BenchError(f"{top} has {len(found)} submodules called trace, expected one")
+    return "dut" + found[0].removeprefix(top)
+
+
+def _channel(channel: TraceChannel, path: str) -> dict[str, object]:
     """What the template needs of a trace channel; a record starts with its lowest bits."""
-    at = f"dut.trace.{channel.name}__"
+    at = f"{path}.{channel.name}__"
     record = [f"{CYCLE_BITS}'(cycle)"]
     record += [f"{FIELD_BITS}'({at}{field.name})" for field in channel.fields]
     record += [f"{FIELD_BITS}'(0)"] * channel.padding_fields
@@ -152,6 +160,6 @@ def bench(verilog: str, top: str = TOP) -> str:
         memory_wires=[(name, bits) for name, (bits, _) in MEMORY_SIGNALS.items()],
         connections=connections,
         tied=tied,
-        channels=[_channel(channel) for channel in CHANNELS],
+        channels=[_channel(channel, _trace_path(verilog, top)) for channel in CHANNELS],
         settings=SETTINGS,
     )

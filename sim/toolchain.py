@@ -33,7 +33,7 @@ PACKAGE_MAKEFLAGS = (
 OPTIMISATION = "OPT_FAST=-O3"  # hot code only; -CFLAGS -O3 would compile the start-up code with it too
 
 
-class ToolMissing(RuntimeError):
+class ToolMissing(RuntimeError):  # noqa: N818 (says what it is)
     """A tool that is needed is not there; the message holds the command that installs it."""
 
 
@@ -160,7 +160,7 @@ def _libpython() -> Finding:
     spec = importlib.util.find_spec("find_libpython")
     path = None
     if spec is not None:
-        from find_libpython import find_libpython  # noqa: PLC0415 (comes with cocotb)
+        from find_libpython import find_libpython  # comes with cocotb
 
         path = find_libpython()
     return Finding(

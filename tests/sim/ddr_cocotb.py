@@ -7,7 +7,18 @@ import cocotb
 from cocotb.triggers import First, RisingEdge, Timer
 
 LIMIT_STEPS = 2_000_000  # two steps a cycle
-COUNTS = "cycle first_data read_beats write_beats wrong unstable slave_errors decode_errors fault finished".split()
+COUNTS = [
+    "cycle",
+    "first_data",
+    "read_beats",
+    "write_beats",
+    "wrong",
+    "unstable",
+    "slave_errors",
+    "decode_errors",
+    "fault",
+    "finished",
+]
 
 
 @cocotb.test()

@@ -1,0 +1,71 @@
+"""How a simulation runs: memory behaviour, stalls, traces, limits, and where files go."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwgen.driver.device import DEFAULT_WATCHDOG_CYCLES
+from hwgen.spec.board import Board
+
+RATE_FRACTION_BITS = 8
+DEFAULT_BUILD_ROOT = Path("build") / "simulators"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DdrSettings:
+    """What the memory model can do; cycles are of the accelerator's clock."""
+
+    latency_cycles: int = 100
+    bytes_per_cycle: float = 0.0  # all ports together; 0: no limit
+    refresh_interval_cycles: int = 0  # 0: no gaps
+    refresh_cycles: int = 0
+
+    @classmethod
+    def from_board(cls, board: Board) -> "DdrSettings":
+        """The memory that a board file describes."""
+        return cls(
+            latency_cycles=board.ddr.read_latency_cycles,
+            bytes_per_cycle=board.bytes_per_cycle,
+            refresh_interval_cycles=board.ddr.refresh_interval_cycles,
+            refresh_cycles=board.ddr.refresh_cycles,
+        )
+
+    def plusargs(self) -> dict[str, int]:
+        """Arguments of hwgen_bench."""
+        return {
+            "latency": self.latency_cycles,
+            "rate": round(self.bytes_per_cycle * 2**RATE_FRACTION_BITS),
+            "refresh_interval": self.refresh_interval_cycles,
+            "refresh_cycles": self.refresh_cycles,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorRange:
+    """Memory that answers with SLVERR during one run: byte offset and size."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimOptions:
+    """Everything that may differ between two simulations of the same Verilog."""
+
+    build_root: Path = DEFAULT_BUILD_ROOT  # simulators, cached by content
+    folder: Path | None = None  # files of the run stay here; None: a folder that is removed afterwards
+    trace: bool = True  # record what the comparison needs
+    waves: bool = False  # dump.vcd in the folder
+    stall: float = 0.0  # share of cycles in which each AXI channel is held back at random
+    seed: int = 1  # of the stalls
+    watchdog_cycles: int = DEFAULT_WATCHDOG_CYCLES
+    memory_base: int = 0x8_0000_0000  # where the accelerator sees the memory: above 4 GB, so that all 64 bits matter
+    error_ranges: dict[int, ErrorRange] | None = None  # by index of the run
+    errors_are_results: bool = False  # record machine errors instead of raising the first one
+    seconds: float = 3600  # wall-clock limit
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if not 0.0 <= self.stall < 1.0:
+            raise ValueError(f"stall {self.stall} must be a share of cycles in [0, 1)")
+        if self.waves and self.folder is None:
+            raise ValueError("waves need a folder to stay in")
