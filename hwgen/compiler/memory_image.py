@@ -64,11 +64,12 @@ class ImagePlan:
             if self.regions[name].shape != shape:
                 raise CompileError(f"{name} has two shapes: {self.regions[name].shape} and {shape}")
             return
-        region = Place(name=name, layout=layout, shape=shape, offset=-(-self.size // ALIGNMENT) * ALIGNMENT)
-        self.regions[name] = region
-        self.size = region.offset + region.bytes
-        if self.size > OFFSET_LIMIT:
-            raise CompileError(f"{name} ends at byte {self.size:,} of the image, offsets reach {OFFSET_LIMIT:,}")
+        place = Place(name=name, layout=layout, shape=shape, offset=-(-self.size // ALIGNMENT) * ALIGNMENT)
+        end = place.offset + place.bytes
+        if end > OFFSET_LIMIT:
+            raise CompileError(f"{name} ends at byte {end:,} of the image, offsets reach {OFFSET_LIMIT:,}")
+        self.regions[name] = place
+        self.size = end
 
     @property
     def offsets(self) -> dict[str, int]:
