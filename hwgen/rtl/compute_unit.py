@@ -177,10 +177,20 @@ class ComputeUnit(wiring.Component):
             self.result_rows.eq(issuer.result_rows),
             self.weights.address.eq(issuer.weight_address),
             self.weights_release.eq(issuer.weight_release),
-            self.params_release.eq(issuer.params_release),
             self.key_address.eq(issuer.key_address),
             self.value_address.eq(issuer.value_address),
         ]
+
+        self._release_params(m)
+
+    def _release_params(self, m: Module) -> None:
+        """Parameters of a skipped expert are freed behind those that tiles in flight have yet to read."""
+        late = self._issuer.params_release
+        for stage in range(self.latency + self._arch.token_lanes + 2):
+            following = Signal(name=f"params_release_{stage}")
+            m.d.sync += following.eq(late)
+            late = following
+        m.d.comb += self.params_release.eq(late)
 
     def _multiply(self, m: Module) -> None:
         """Operands and strobes reach the array together."""

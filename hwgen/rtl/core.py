@@ -21,10 +21,11 @@ from hwgen.rtl.scoreboard import Scoreboard
 from hwgen.rtl.softmax import SoftmaxStatistics
 from hwgen.rtl.trace import Trace
 from hwgen.rtl.weight_loader import RING_NAMES, WeightLoader
-from hwgen.spec.arch import BEAT_BYTES, PARAM_BYTES, SCORE_SLOTS, ArchConfig
+from hwgen.spec.arch import PARAM_BYTES, SCORE_SLOTS, ArchConfig
 
 UNITS = ("load", "io", "compute", "norm")
 GATHER_BITS = 64  # patches are written in groups of eight pixels
+RESULT_ROWS = 64  # result rows that may be in flight: more than the pipeline from issuer to result holds
 
 
 class Core(wiring.Component):
@@ -167,8 +168,8 @@ class Core(wiring.Component):
             self._activation.write.address.eq(post.activation.address),
             self._activation.write.data.eq(post.activation.data),
         ]
-        with m.If(io.patches.enable.any()):
-            _write(m, self._activation.write, io.patches)
+        with m.If(io.activation.enable.any()):
+            _write(m, self._activation.write, io.activation)
 
     def _normalise(self, m: Module) -> None:
         norm = self._norm
@@ -213,12 +214,11 @@ class Core(wiring.Component):
         ]
 
     def _result_fifo(self, m: Module) -> None:
-        """Results wait for STORE; the issuer takes credit for the rows of a tile before it issues it."""
+        """Rows on their way to the result FIFO; the issuer takes credit for the rows of a tile before it issues."""
         arch, compute, post, io = self._arch, self._compute, self._post, self._io
         width = 16 * arch.output_lanes
-        depth = max(arch.result_beats * BEAT_BYTES * 8 // width, 2 * arch.token_lanes)
-        m.submodules.results = results = fifo.SyncFIFOBuffered(width=width, depth=depth)
-        credit = Signal(range(depth + 1), init=depth)
+        m.submodules.results = results = fifo.SyncFIFOBuffered(width=width, depth=RESULT_ROWS)
+        credit = Signal(range(RESULT_ROWS + 1), init=RESULT_ROWS)
         taken = Signal()
         m.d.sync += credit.eq(credit - compute.result_rows + taken)
         m.d.comb += [
@@ -230,7 +230,6 @@ class Core(wiring.Component):
             results.r_en.eq(io.results.ready),
             taken.eq(results.r_rdy & results.r_en),
         ]
-        self._results_waiting = results.level != 0
 
     def _progress(self, m: Module) -> None:
         """Everyone who finishes rows tells the scoreboard."""
