@@ -184,6 +184,7 @@ def demo_command(
     json_file: JsonFile = None,
 ) -> None:
     """Build, verify every task on a generated scene, print the table and draw the picture (build/demo.png)."""
+    DEMO_PICTURE.parent.mkdir(exist_ok=True)
     verify_command(board, model, None, None, "all", 1, seed, False, False, DEMO_PICTURE, None, json_file)
 
 
@@ -196,7 +197,6 @@ def show_verification(found: Verification, folder: Path, wanted: Wanted, picture
         OUT.print(f"waveform: {folder / WAVES_FOLDER / 'dump.vcd'}", markup=False, highlight=False, soft_wrap=True)
     if picture is not None:
         footer = verification_lines(found)[0]
-        picture.parent.mkdir(parents=True, exist_ok=True)
         save(compose(found.panels(), found.class_names(), footer), picture)
         OUT.print(f"picture: {picture}", markup=False, highlight=False, soft_wrap=True)
 
