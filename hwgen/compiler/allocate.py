@@ -64,28 +64,46 @@ def _activation(shapes: Shapes) -> Buffers:
     )
 
 
-def _buffer_needs(shapes: Shapes, buffers: Buffers) -> Iterator[tuple[str, int, str, int]]:
-    """(tensor, bytes needed, arch field, bytes there) of every buffer."""
+@dataclass(frozen=True)
+class _Need:
+    """Words of a buffer (of each bank) that a tensor needs."""
+
+    tensor: str
+    words: int
+    word_bytes: int  # all banks together
+    field: str  # of the arch
+    there: int  # words of the buffer
+
+
+def _buffer_needs(shapes: Shapes, buffers: Buffers) -> Iterator[_Need]:
+    """What every tensor needs."""
     config, arch = shapes.config, shapes.arch
     word, rows = arch.output_lanes, config.tokens * shapes.dim_words
-    yield "residual", 2 * rows * word, "residual_bytes", 2 * arch.residual_words * word
-    yield "norm", rows * word, "norm_bytes", arch.norm_words * word
+    yield _Need("residual", rows, 2 * word, "residual_bytes", arch.residual_words)
+    yield _Need("norm", rows, word, "norm_bytes", arch.norm_words)
     for item in buffers.regions():
         if item.rows * item.stride:
-            yield item.name, item.end * word, "activation_bytes", arch.activation_words * word
+            yield _Need(item.name, item.end, word, "activation_bytes", arch.activation_words)
     for name, banks, there in (("key", word, arch.key_words), ("value", arch.input_lanes, arch.value_words)):
         depth = -(-config.tokens // banks) * shapes.attention_words
-        yield name, depth * banks * word, f"{name}_bytes", there * banks * word
+        yield _Need(name, depth, banks * word, f"{name}_bytes", there)
 
 
 def _fits_buffers(shapes: Shapes, buffers: Buffers) -> Iterator[str]:
     arch = shapes.arch
-    for name, need, field, there in _buffer_needs(shapes, buffers):
+    for item in _buffer_needs(shapes, buffers):
+        need, there = item.words * item.word_bytes, item.there * item.word_bytes
+        buffer = item.field.removesuffix("_bytes")
         if need > there:
-            buffer = field.removesuffix("_bytes")
-            yield f"{name} needs {need:,} B of the {buffer} buffer, this arch has {there:,}; set {field} >= {need}"
-        if need > ADDRESS_WORDS * arch.output_lanes * 2:
-            yield f"{name} needs {need:,} B, more than instructions can address"
+            yield (
+                f"{item.tensor} needs {need:,} B of the {buffer} buffer, this arch has {there:,};"
+                f" set {item.field} >= {need}"
+            )
+        if item.words > ADDRESS_WORDS:
+            yield (
+                f"{item.tensor} needs {item.words:,} words of the {buffer} buffer, instructions address"
+                f" {ADDRESS_WORDS:,}; use more output_lanes"
+            )
     need, there = shapes.config.tokens * shapes.key_tiles, arch.score_words // 2
     if need > there:
         yield (

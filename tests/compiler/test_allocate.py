@@ -99,6 +99,13 @@ def test_images_that_the_gather_cannot_read():
     assert "patch side 24 must be 8 or a multiple of 16" in message
 
 
+def test_more_words_than_addresses():
+    """A buffer may be large, a tensor must be addressable."""
+    config = replace(M3VIT_MICRO, image_height=248, image_width=256, patch=8, mlp_hidden=1024)
+    message = _message(SIM.model_copy(update={"output_lanes": 8, "activation_bytes": 2**24}), config)
+    assert "hidden needs 127,104 words of the activation buffer, instructions address 65,536" in message
+
+
 def test_compile_raises_the_same():
     with pytest.raises(CompileError, match="tokens: 65, this arch takes 64"):
         compile_model(package("m3vit-micro"), SIM.model_copy(update={"max_tokens": 64}))
