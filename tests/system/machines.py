@@ -1,0 +1,124 @@
+"""Machines under test: Verilog made once per arch, simulators shared, and runs in which every value is compared."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from golden.attention import schedule_steps
+from golden.network import run_network
+from hwgen.compiler.compile import Compiled, compile_model
+from hwgen.pipeline import machine_key
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.arch_presets import ARCHS
+from hwgen.spec.board import board
+from hwgen.spec.design import Design
+from hwgen.spec.model import ModelConfig
+from hwgen.spec.package import QuantisedModel
+from sim.compare import Comparison, compare
+from sim.options import SimOptions
+from sim.session import SimResult, SimRun, simulate
+
+BUILD = Path(__file__).parents[2] / "build"
+BOARD = board("sim")
+WATCHDOG_CYCLES = 3_000_000  # far more than any run of these tests takes
+Tensors = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """One run, what golden says about it, and the comparison of the two."""
+
+    run: SimRun
+    golden: Tensors
+    comparison: Comparison
+
+
+@cache
+def verilog_of(name: str, model: ModelConfig) -> str:
+    """Verilog of an arch preset; kept below build/ for as long as no source changes."""
+    from hwgen.emit.verilog import emit  # here: Amaranth takes long to import
+
+    arch = ARCHS[name]
+    path = BUILD / "verilog" / f"{name}-{machine_key(Design(model=model, arch=arch, board=BOARD))}.v"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_text(emit(arch))
+        part.replace(path)
+    return path.read_text()
+
+
+def run_machine(
+    compiled: Compiled,
+    images: Sequence[np.ndarray],
+    tasks: Sequence[str],
+    *,
+    verilog: str | None = None,
+    options: SimOptions | None = None,
+) -> SimResult:
+    """Every image through every task; ``verilog``: instead of what the arch's name stands for."""
+    text = verilog_of(compiled.arch.name, compiled.config) if verilog is None else verilog
+    return simulate(text, compiled.arch, BOARD, compiled, images, tasks, options or sim_options())
+
+
+def sim_options(**changes: object) -> SimOptions:
+    """Options of these tests; a run that hangs ends with its watchdog."""
+    fields: dict[str, object] = {
+        "build_root": BUILD / "simulators",
+        "watchdog_cycles": WATCHDOG_CYCLES,
+        "seconds": 240,
+    }
+    return SimOptions(**{**fields, **changes})  # pyright: ignore[reportArgumentType]
+
+
+def expected_counts(config: ModelConfig, golden: Tensors, task: str) -> dict[str, int]:
+    """Values of every named tensor that a run must compare, and of the result as the host reads it."""
+    rows = 1 if config.task(task).kind == "classification" else config.patches
+    counts = {name: int(tensor.size) for name, tensor in golden.items()}
+    counts["patch_embed"] = config.patches * config.dim  # row 0 is the position table, loaded and not computed
+    counts["norm"] = rows * config.dim  # the rows that the head reads
+    return {**counts, "result": rows * config.task(task).outputs}
+
+
+def check_run(compiled: Compiled, run: SimRun, golden: Tensors) -> Checked:
+    """Compare everything; fails with the first wrong value, or when anything was left out."""
+    assert run.error is None, str(run.error)
+    assert run.trace is not None
+    comparison = compare(run.trace, compiled.programs[run.task].listing, golden, run.data)
+    where = f"{compiled.config.name} on {compiled.arch.name}, task {run.task}"
+    assert comparison.good, f"{where}: {comparison.mismatches} of {comparison.values} wrong, first: {comparison.first}"
+    counts = {name: count.values for name, count in comparison.tensors.items()}
+    assert counts == expected_counts(compiled.config, golden, run.task), where
+    assert run.data is not None
+    assert len(np.unique(run.data)) > 8, f"{where}: the result is nearly constant"
+    check_attention(compiled, run)
+    return Checked(run=run, golden=golden, comparison=comparison)
+
+
+def check_attention(compiled: Compiled, run: SimRun) -> None:
+    """One query row and one key tile a step at most, and as many steps as the schedule has."""
+    config, arch = compiled.config, compiled.arch
+    steps = schedule_steps(config.tokens, arch.token_lanes, arch.words(config.tokens))
+    counters = run.counters
+    assert counters["ATTENTION_QUERY_READS"] == 1
+    assert counters["ATTENTION_KEY_READS"] == 1
+    assert counters["ATTENTION_STEPS"] == steps * config.heads * config.depth
+
+
+def checked_runs(
+    arch: ArchConfig,
+    package: QuantisedModel,
+    images: Sequence[np.ndarray],
+    *,
+    verilog: str | None = None,
+    options: SimOptions | None = None,
+) -> list[Checked]:
+    """Every image through every task of ``package`` on ``arch``, all values compared."""
+    compiled = compile_model(package, arch)
+    tasks = [task.name for task in package.config.tasks]
+    result = run_machine(compiled, images, tasks, verilog=verilog, options=options)
+    assert [(run.image, run.task) for run in result.runs] == [(i, t) for i in range(len(images)) for t in tasks]
+    return [check_run(compiled, run, run_network(package, images[run.image], run.task)) for run in result.runs]
