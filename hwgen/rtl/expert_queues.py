@@ -78,7 +78,7 @@ class ExpertQueues(wiring.Component):
 
     def _push(self, m: Module, lengths: list[Signal]) -> None:
         experts, tokens = self._arch.max_experts, self._arch.max_tokens
-        slots = (experts << (tokens - 1).bit_length()) if experts > 1 else 1 << (tokens - 1).bit_length()
+        slots = experts << (tokens - 1).bit_length()
         m.submodules.entries = entries = Memory(shape=unsigned(ROW_BITS + SCORE_BITS), depth=slots, init=[])
         write, read = entries.write_port(), entries.read_port()
         position, accept = Signal(ROW_BITS), Signal()
@@ -105,5 +105,6 @@ class ExpertQueues(wiring.Component):
             m.d.comb += filled.eq(length != 0)
             with m.If(filled):
                 m.d.comb += [self.first_valid.eq(1), self.first_expert.eq(expert)]
-            with m.If(filled & (self.length_expert < expert)):
-                m.d.comb += [self.more.eq(1), self.next_expert.eq(expert)]
+            if expert:
+                with m.If(filled & (self.length_expert < expert)):
+                    m.d.comb += [self.more.eq(1), self.next_expert.eq(expert)]

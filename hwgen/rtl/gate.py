@@ -39,8 +39,8 @@ class GateUnit(wiring.Component):
     trace: Out, trace channel ``gate``, one record per push.
     idle: Out(1), no token inside.
 
-    Timing: a token that finds the unit idle is counted ``latency(top_k)`` cycles after its last row; tokens that wait are
-    counted every ``interval(top_k)`` cycles.
+    Timing: a token that finds the unit idle is counted ``latency(top_k)`` cycles after its last row; tokens that wait
+    are counted every ``interval(top_k)`` cycles.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -135,7 +135,7 @@ class GateUnit(wiring.Component):
             self._finished.eq(delay_valid(m, last, steps)),
         ]
 
-    def _scores(self, m: Module, held: Signal, powers: Signal, lowest: Signal) -> None:
+    def _scores(self, m: Module, held: data.View, powers: Signal, lowest: Signal) -> None:
         """Exponential of the ``lowest`` expert times the reciprocal, rounded at the exponent."""
         chosen, expert = 0, 0
         for i in range(self._count):

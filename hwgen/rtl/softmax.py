@@ -71,7 +71,7 @@ class SoftmaxStatistics(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Exponentials, trees, accumulators, row factor."""
         m = Module()
-        m.submodules.factor = factor = RowFactorUnit(self._arch)
+        m.submodules.row_factor = factor = RowFactorUnit(self._arch)
         m.submodules.exp2 = exp2 = DirectTable(table_info("exp2"), EXPONENTIAL_BITS, self._arch.output_lanes, 0)
         wiring.connect(m, wiring.flipped(self.table), factor.table, exp2.table)
         wiring.connect(m, factor.write, wiring.flipped(self.write))
