@@ -19,8 +19,8 @@ Instruction = tuple[Opcode, dict[str, int]]
 Load = tuple[int, int, int]  # norm entries, parameter entries, weight tiles
 
 # Shapes off the beaten track: channels, heads and hidden units that fill no word, one and three heads, every expert
-ODD = replace(MINI, name="odd", image_width=32, dim=54, heads=3, mlp_hidden=60, experts=5, top_k=3, expert_hidden=20)
-ONE_HEAD = replace(ODD, name="one-head", dim=40, heads=1, moe_blocks=(0, 1), top_k=5, gate_renormalise=True)
+ODD = replace(MINI, name="odd", image_width=32, dim=54, heads=3, mlp_hidden=60, experts=5, top_k=5, expert_hidden=20)
+ONE_HEAD = replace(ODD, name="one-head", dim=40, heads=1, moe_blocks=(0, 1), top_k=2, gate_renormalise=True)
 MANY_EXPERTS = replace(ODD, name="many-experts", dim=48, experts=8, top_k=1, depth=3, moe_blocks=(0, 2))
 GREY = replace(ONE_HEAD, name="grey", channels=1, moe_blocks=(), tasks=(TaskConfig(name="c", kind="depth", classes=1),))
 CONFIGS = {config.name: config for config in (*MODELS.values(), ODD, ONE_HEAD, MANY_EXPERTS, GREY)}
