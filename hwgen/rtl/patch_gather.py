@@ -1,0 +1,207 @@
+"""Patch gather: LOAD_PATCHES, rows of pixels from memory to patch rows in the activation buffer."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.rtl.axi import DATA_BITS, burst_command
+from hwgen.rtl.decode import fields
+from hwgen.rtl.interfaces import ADDRESS_BITS, progress_pulse
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.isa import Counter, Opcode
+
+LANE_BYTES = 8  # pixels that are written together; half a beat
+
+
+def lane_write_port(output_lanes: int) -> wiring.Signature:
+    """A write port of int8 words with one enable per eight bytes."""
+    return wiring.Signature(
+        {
+            "enable": Out(output_lanes // LANE_BYTES),
+            "address": Out(ADDRESS_BITS),
+            "data": Out(8 * output_lanes),
+        }
+    )
+
+
+def centred(pixels: Value) -> Value:
+    """int8 codes of eight-bit pixels: ``max(p - 128, -127)``."""
+    values = [pixels[at : at + 8] for at in range(0, len(pixels), 8)]
+    return Cat(*(Mux(value == 0, 0x81, value ^ 0x80) for value in values))
+
+
+def _piece() -> data.StructLayout:
+    """One write on its way: base address of the patch row, position in it in lanes, pixels."""
+    return data.StructLayout(
+        {"valid": 1, "row": 17, "position": 13, "wide": 1, "low": 64, "high": 64, "band_ends": 1, "ends": 1}
+    )
+
+
+class PatchGather(wiring.Component):
+    """Cuts image rows into runs of ``patch`` pixels; the run of column px goes to row px of the band, run after run.
+
+    Members
+    -------
+    start: In(1), pulse, while idle. word: In(256), the instruction, stable until not busy. image: In(64).
+    command: Out(stream of burst_command), beats: In(stream of 128 bits): read engine, one transfer per plane of a band.
+    activation: Out(lane_write_port(Po)). progress: Out(progress_pulse), PATCH, with the last write of a band.
+    busy: Out(1). overflow: Out(1), pulse: an address past the end of the buffer, and nothing is written from there on;
+        or a patch side that is no multiple of 8, and nothing is loaded.
+
+    Timing
+    ------
+    A beat takes one cycle when patches are multiples of 16 pixels and words at least 16 bytes, else two.
+    ``write_latency`` = 2 cycles from a beat to its write.
+    """
+
+    write_latency = 2
+
+    def __init__(self, arch: ArchConfig) -> None:
+        super().__init__(
+            {
+                "start": In(1),
+                "word": In(256),
+                "image": In(64),
+                "command": Out(stream.Signature(burst_command())),
+                "beats": In(stream.Signature(DATA_BITS)),
+                "activation": Out(lane_write_port(arch.output_lanes)),
+                "progress": Out(progress_pulse()),
+                "busy": Out(1),
+                "overflow": Out(1),
+            }
+        )
+        self._lanes = arch.output_lanes // LANE_BYTES
+        self._depth = arch.activation_words
+
+    def cycles_per_beat(self, patch: int) -> int:
+        """Cycles that one beat of 16 pixels takes."""
+        return 1 if patch % 16 == 0 and self._lanes > 1 else 2
+
+    def elaborate(self, platform: object) -> Module:
+        """Requests run ahead; data is cut by nested counters; writes follow two registers later."""
+        m = Module()
+        parts = fields(Opcode.LOAD_PATCHES, self.word)
+        piece = Signal(_piece())
+        sized, receiving = Signal(), Signal()  # the transfer size is known; data is cut
+        band_beats = Signal(14)
+        m.d.sync += band_beats.eq(parts["patch"] * (parts["width"] >> 4))
+        misshapen = Signal()
+        empty = misshapen | (band_beats == 0) | (parts["patch_rows"] == 0) | (parts["channels"] == 0)
+        with m.FSM(name="gather") as fsm:
+            m.d.comb += [self.busy.eq(~fsm.ongoing("IDLE")), receiving.eq(fsm.ongoing("RECEIVE"))]
+            with m.State("IDLE"):
+                with m.If(self.start):
+                    m.next = "MULTIPLY"
+            with m.State("MULTIPLY"):
+                m.next = "CHECK"
+            with m.State("CHECK"):
+                m.d.comb += [misshapen.eq(parts["patch"][:3] != 0), sized.eq(~empty)]
+                with m.If(empty):
+                    m.next = "IDLE"
+                with m.Else():
+                    m.next = "RECEIVE"
+            with m.State("RECEIVE"):
+                with m.If(piece.valid & piece.ends):
+                    m.next = "FLUSH"
+            with m.State("FLUSH"):
+                m.next = "IDLE"
+        self._request(m, parts, sized, band_beats)
+        self._cut(m, parts, receiving, piece)
+        self._write(m, parts["patch_columns"], piece, misshapen)
+        return m
+
+    def _request(self, m: Module, parts: dict[str, Value], sized: Signal, band_beats: Signal) -> None:
+        """One transfer per band and plane, as fast as the engine takes them."""
+        band, plane = Signal(64), Signal(64)
+        next_band = Signal(64)
+        bands, channel = Signal.like(parts["patch_rows"]), Signal.like(parts["channels"])
+        m.d.comb += [
+            next_band.eq(band + (band_beats << 4)),
+            self.command.payload.address.eq(plane),
+            self.command.payload.beats.eq(band_beats),
+        ]
+        with m.FSM(name="request"):
+            with m.State("IDLE"):
+                m.d.sync += [band.eq(self.image), plane.eq(self.image), bands.eq(parts["patch_rows"]), channel.eq(1)]
+                with m.If(sized):
+                    m.next = "ASK"
+            with m.State("ASK"):
+                m.d.comb += self.command.valid.eq(1)
+                with m.If(self.command.ready):
+                    with m.If(channel != parts["channels"]):
+                        m.d.sync += [channel.eq(channel + 1), plane.eq(plane + parts["plane_bytes"])]
+                    with m.Else():
+                        m.d.sync += [channel.eq(1), plane.eq(next_band), band.eq(next_band), bands.eq(bands - 1)]
+                        with m.If(bands == 1):
+                            m.next = "IDLE"
+
+    def _cut(self, m: Module, parts: dict[str, Value], receiving: Signal, piece: data.View) -> None:
+        """Counters from the innermost out: half beat, place in the run, beat of the image row, line, plane, band."""
+        half, beat, line = Signal(), Signal(8), Signal(6)
+        channel, band = Signal(3), Signal(8)
+        place, offset = Signal(4), Signal(13)  # in lanes: in the run, and of the run in the patch row
+        row, band_row, next_row = Signal(17), Signal(17), Signal(17)
+        wide, step, run_ends, line_ends, plane_ends, band_ends = (Signal() for _ in range(6))
+        lanes_a_run = parts["patch"] >> 3
+        low, high = self.beats.payload[:64], self.beats.payload[64:]
+        m.d.comb += [
+            wide.eq(~parts["patch"][3] if self._lanes > 1 else 0),
+            step.eq(receiving & self.beats.valid),
+            self.beats.ready.eq(receiving & (wide | half)),
+            run_ends.eq(place + 1 + wide == lanes_a_run),
+            line_ends.eq((wide | half) & (beat == (parts["width"] >> 4) - 1)),
+            plane_ends.eq(line_ends & (line == parts["patch"] - 1)),
+            band_ends.eq(plane_ends & (channel == parts["channels"] - 1)),
+            next_row.eq(row + parts["dst_stride"]),
+        ]
+        m.d.sync += [
+            piece.valid.eq(step),
+            piece.row.eq(row),
+            piece.position.eq(offset + place),
+            piece.wide.eq(wide),
+            piece.low.eq(centred(Mux(wide | ~half, low, high))),
+            piece.high.eq(centred(high)),
+            piece.band_ends.eq(band_ends),
+            piece.ends.eq(band_ends & (band == parts["patch_rows"] - 1)),
+        ]
+        with m.If(self.start):
+            m.d.sync += [x.eq(0) for x in (half, beat, line, channel, band, place, offset)]
+            m.d.sync += [row.eq(parts["dst_base"]), band_row.eq(parts["dst_base"])]
+        with m.Elif(step):
+            m.d.sync += [half.eq(~half & ~wide), place.eq(place + 1 + wide), beat.eq(beat + (wide | half))]
+            with m.If(run_ends):
+                m.d.sync += [place.eq(0), row.eq(next_row)]
+            with m.If(line_ends):
+                m.d.sync += [beat.eq(0), place.eq(0), line.eq(line + 1), offset.eq(offset + lanes_a_run)]
+                m.d.sync += row.eq(band_row)
+            with m.If(plane_ends):
+                m.d.sync += [line.eq(0), channel.eq(channel + 1)]
+            with m.If(band_ends):
+                m.d.sync += [channel.eq(0), offset.eq(0), band.eq(band + 1), row.eq(next_row), band_row.eq(next_row)]
+
+    def _write(self, m: Module, columns: Value, piece: data.View, misshapen: Signal) -> None:
+        """Word address, lane enables, bounds and progress of a piece."""
+        address, bad, stopped = Signal(18), Signal(), Signal()
+        shift = (self._lanes - 1).bit_length()
+        lane = piece.position[:shift]
+        enables = Signal(self._lanes)
+        m.d.comb += [
+            address.eq(piece.row + (piece.position >> shift)),
+            bad.eq(piece.valid & (address >= self._depth)),
+            enables.eq(Mux(piece.wide, 3, 1) << lane if shift else 1),
+            self.progress.counter.eq(Counter.PATCH),
+        ]
+        high = Mux(piece.wide, piece.high, piece.low)
+        pixels = [high if index % 2 else piece.low for index in range(self._lanes)]
+        m.d.sync += [
+            self.activation.enable.eq(Mux(piece.valid & ~bad & ~stopped, enables, 0)),
+            self.activation.address.eq(address),
+            self.activation.data.eq(Cat(*pixels)),
+            self.overflow.eq((bad & ~stopped) | misshapen),
+            self.progress.valid.eq(piece.valid & piece.band_ends),
+            self.progress.count.eq(columns),
+        ]
+        with m.If(self.start):
+            m.d.sync += stopped.eq(0)
+        with m.Elif(bad):
+            m.d.sync += stopped.eq(1)
