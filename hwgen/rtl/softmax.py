@@ -14,7 +14,7 @@ from hwgen.spec.numerics import NUMERICS
 SCORE_BITS = NUMERICS.score_bits
 FRACTION_BITS = NUMERICS.score_fraction_bits
 EXPONENTIAL_BITS = NUMERICS.exp_fraction_bits + 1
-_TAG_BIAS = 17  # an octave -16..15 becomes 1..32; 0 is "no key"
+_OCTAVE_BIAS = 16  # octave -16..15 becomes 0..31: the shift of its exponential; 0 also where there is no key
 _LEVELS = 2  # adder levels per register
 
 
@@ -76,53 +76,51 @@ class SoftmaxStatistics(wiring.Component):
         wiring.connect(m, wiring.flipped(self.table), factor.table, exp2.table)
         wiring.connect(m, factor.write, wiring.flipped(self.write))
         wiring.connect(m, factor.progress, wiring.flipped(self.progress))
-        total, tag = self._sum(m, exp2)
-        self._accumulate(m, total, tag, factor.i)
+        total, octave = self._sum(m, exp2)
+        self._accumulate(m, total, octave, factor.i)
         return m
 
     def _sum(self, m: Module, exp2: DirectTable) -> tuple[Value, Value]:
-        """Sum of the word's exponentials at their octaves, and its largest octave as a tag; after 2 + tree cycles."""
-        shifted, tags = [], []
+        """Sum of the word's exponentials at their octaves, and its largest octave, biased; after 2 + tree cycles."""
+        shifted, octaves = [], []
         for lane in range(self._arch.output_lanes):
             score, exists = self.i.scores[lane], self.i.mask[lane]
             mantissa = Signal(EXPONENTIAL_BITS, name=f"mantissa_{lane}", reset_less=True)
             octave = Signal(5, name=f"octave_{lane}", reset_less=True)
-            tag = Signal(6, name=f"tag_{lane}", reset_less=True)
             term = Signal(EXPONENTIAL_BITS + 31, name=f"term_{lane}", reset_less=True)
             m.d.comb += exp2.index[lane].eq(score.as_unsigned()[:FRACTION_BITS])
             m.d.sync += [
                 mantissa.eq(Mux(exists, exp2.value[lane], 0)),
-                octave.eq((score >> FRACTION_BITS) + 16),
-                tag.eq(Mux(exists, (score >> FRACTION_BITS) + _TAG_BIAS, 0)),
+                octave.eq(Mux(exists, (score >> FRACTION_BITS) + _OCTAVE_BIAS, 0)),
                 term.eq(mantissa << octave),
             ]
             shifted.append(term)
-            tags.append(tag)
+            octaves.append(octave)
         total = tree(m, shifted, add, _LEVELS, "total")
-        top = tree(m, tags, larger, _LEVELS, "top")
+        top = tree(m, octaves, larger, _LEVELS, "top")
         return total, delay(m, top, 1, "top_kept")
 
-    def _accumulate(self, m: Module, total: Value, tag: Value, row: wiring.PureInterface) -> None:
+    def _accumulate(self, m: Module, total: Value, octave: Value, row: wiring.PureInterface) -> None:
         """Add the word to its lane in one cycle; hand over a complete row."""
         steps = 2 + self._tree
         lanes = self._arch.token_lanes
         sums = Array(Signal(total_bits(self._arch), name=f"sum_{lane}") for lane in range(lanes))
-        tops = Array(Signal(6, name=f"top_{lane}") for lane in range(lanes))
+        tops = Array(Signal(5, name=f"top_{lane}") for lane in range(lanes))
         kept = Cat(self.i.row, self.i.slot, self.i.mult2, self.i.shift2)
         lane = delay(m, self.i.lane, steps, "lane")
         first = delay(m, self.i.first_key, steps, "first")
         last = delay(m, self.i.last_key, steps, "last")
         valid = delay_valid(m, self.i.valid, steps)
-        new_sum, new_top, best = Signal(total_bits(self._arch)), Signal(6), Signal(6, reset_less=True)
+        new_sum, new_top, best = Signal(total_bits(self._arch)), Signal(5), Signal(5, reset_less=True)
         old_top = Mux(first, 0, tops[lane])
         m.d.comb += [
             new_sum.eq(Mux(first, 0, sums[lane]) + total),
-            new_top.eq(Mux(tag > old_top, tag, old_top)),
+            new_top.eq(Mux(octave > old_top, octave, old_top)),
         ]
         with m.If(valid):
             m.d.sync += [sums[lane].eq(new_sum), tops[lane].eq(new_top)]
         m.d.sync += [row.valid.eq(valid & last), row.total.eq(new_sum), best.eq(new_top)]
         m.d.comb += [
-            row.top.eq(best - _TAG_BIAS),
+            row.top.eq(best - _OCTAVE_BIAS),
             Cat(row.row, row.slot, row.mult, row.shift).eq(delay(m, kept, steps + 1, "kept")),
         ]

@@ -16,6 +16,7 @@ def test_exponentials_and_sums():
     logits = rng.integers(-32768, 32768, (200, count))
     logits[:100] = rng.integers(0, 4300, (100, count))  # octaves 0..16, the last that count
     logits[100] = (0, 32767, 0, 0, 0, 0, 0, -32768)
+    logits[101] = (15 * 256, 0, -1, 1, 255, 256, -256, -257)  # one remains at 15 octaves, nothing below
     summed = rng.integers(0, 256, 200)
     want = gate_exponentials(default_tables()["gate_exp2"], logits)
     got_x: list[list[int]] = []
@@ -44,4 +45,4 @@ def test_exponentials_and_sums():
     chosen = (summed[:, None] >> np.arange(count)) & 1
     assert got_total == (want * chosen).sum(axis=1).tolist()
     assert (want == 0).any()
-    assert (want == 1).any()
+    assert want[101, :3].tolist() == [32768, 1, 0]
