@@ -23,7 +23,7 @@ class ProbabilityLanes(wiring.Component):
 
     Members
     -------
-    valid: In(1). scores[i]: In(signed 10). octave: In(signed 5), the row's largest octave. mask: In, bit i: key i exists.
+    valid: In(1). scores[i]: In(signed 10). octave: In(signed 5), the largest of the row. mask: In, bit i: key i exists.
     table: In(table_bus).
     o_valid: Out(1). p[i]: Out(8), 0..127.
 

@@ -6,12 +6,12 @@ from amaranth.sim import Simulator
 from golden.softmax import probabilities
 from hwgen.rtl.probability import ProbabilityLanes
 from hwgen.spec.tables import default_tables
-from tests.rtl.small_arch import small_arch
+from tests.rtl.side_arch import side_arch
 from tests.rtl.table_load import load_tables
 
 
 def test_every_score():
-    arch = small_arch()
+    arch = side_arch()
     unit = ProbabilityLanes(arch)
     rng = np.random.default_rng(0)
     words: list[tuple[int, np.ndarray, int]] = []

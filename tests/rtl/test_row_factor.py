@@ -6,12 +6,12 @@ from amaranth.sim import Simulator
 from golden.softmax import SoftmaxStatistics, row_factor
 from hwgen.rtl.row_factor import RowFactorUnit, total_bits
 from hwgen.spec.tables import default_tables
-from tests.rtl.small_arch import small_arch
+from tests.rtl.side_arch import side_arch
 from tests.rtl.table_load import load_tables
 
 
 def test_one_row_a_cycle():
-    arch = small_arch(max_tokens=1024)
+    arch = side_arch(max_tokens=1024)
     rng = np.random.default_rng(3)
     tops = np.arange(-16, 16).repeat(4)
     lowest = np.int64(4096) << (tops + 16)

@@ -8,7 +8,7 @@ from golden.softmax import row_factor, softmax_statistics
 from hwgen.rtl.softmax import SoftmaxStatistics
 from hwgen.spec.isa import Counter
 from hwgen.spec.tables import default_tables
-from tests.rtl.small_arch import small_arch
+from tests.rtl.side_arch import side_arch
 from tests.rtl.table_load import load_tables
 
 TABLES = default_tables()
@@ -94,7 +94,7 @@ def corner_queries() -> list[np.ndarray]:
 
 @pytest.mark.parametrize(("token_lanes", "output_lanes"), [(1, 8), (2, 16), (4, 8)])
 def test_row_factors(token_lanes: int, output_lanes: int):
-    arch = small_arch(token_lanes=token_lanes, output_lanes=output_lanes)
+    arch = side_arch(token_lanes=token_lanes, output_lanes=output_lanes)
     rng = np.random.default_rng(token_lanes)
     queries = corner_queries() + [
         np.clip(rng.integers(-400, 400) + rng.integers(-120, 120, rng.integers(1, 41)), -512, 511) for _ in range(24)
