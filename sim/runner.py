@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,8 @@ from sim.toolchain import VerilatorTool, find_verilator
 
 BUILD_JOBS = min(2, os.cpu_count() or 1)
 SPLIT_STATEMENTS = 20000  # size of a generated C++ file; large designs compile in parts
-KEPT_BUILDS = 12  # newest builds that stay in a folder
+KEPT_BUILDS = 32  # newest builds that stay in a folder
+RUNTIME = tuple(f"verilated{part}" for part in ("", "_dpi", "_threads", "_timing", "_vcd_c", "_vpi"))  # its library
 TAIL_LINES = 40  # of a log, in an error message
 
 
@@ -60,7 +62,8 @@ class QuietVerilator(Verilator):
     def _build_command(self) -> list[list[str]]:
         verilate, make = super()._build_command()
         make[make.index("-j") + 1] = str(BUILD_JOBS)
-        return [[word for word in verilate if word != "--public-flat-rw"], make]
+        fresh = ["touch", "-c", *(f"{name}.o" for name in RUNTIME)]  # newer than the makefile they depend on
+        return [[word for word in verilate if word != "--public-flat-rw"], fresh, make]
 
     def _execute_cmds(
         self, cmds: Sequence[list[str]], cwd: "os.PathLike[str] | str", stdout: TextIO | None = None
@@ -98,14 +101,33 @@ def _tail(path: Path) -> str:
     return "\n".join(lines[-TAIL_LINES:])
 
 
-def _key(tool: VerilatorTool, sources: Sequence[Path], top: str, flags: Sequence[str], waves: bool) -> str:
-    """Digest of all that a build depends on."""
+def _digest(*parts: str) -> str:
+    """Name of a build: nothing that goes into it may differ."""
     digest = hashlib.sha256()
-    fixed = (tool.version, str(tool.executable), version("cocotb"), sys.prefix, sys.version, top, str(waves), *flags)
-    makeflags = tool.environment()["MAKEFLAGS"]
-    for part in (*fixed, makeflags, *(item for path in sources for item in (path.name, path.read_text()))):
+    for part in parts:
         digest.update(len(part.encode()).to_bytes(8, "little") + part.encode())
     return digest.hexdigest()[:20]
+
+
+def _environment(tool: VerilatorTool) -> tuple[str, ...]:
+    """The tools that a build depends on."""
+    compiler = subprocess.run(["g++", "-dumpfullversion"], capture_output=True, text=True, check=False).stdout
+    flags = tool.environment()["MAKEFLAGS"]
+    return (tool.version, str(tool.executable), version("cocotb"), sys.prefix, sys.version, compiler, flags)
+
+
+def _keep_runtime(folder: Path, runtime: Path) -> None:
+    """Keep the objects of Verilator's own library, the same in every build: they take most of a small build's time."""
+    if runtime.is_dir():
+        return
+    part = Path(tempfile.mkdtemp(prefix=".runtime-", dir=runtime.parent))
+    for name in RUNTIME:
+        if (folder / f"{name}.o").is_file():
+            shutil.copy(folder / f"{name}.o", part)
+    try:
+        part.rename(runtime)
+    except OSError:  # another process was faster
+        shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager
@@ -130,6 +152,9 @@ def _verilate(
 ) -> None:
     """Build in ``folder``; BuildError with the end of the log."""
     log = folder.with_suffix(".log")
+    runtime = folder.parent / f"runtime-{_digest(*flags, str(waves), *_environment(find_verilator()))}"
+    if runtime.is_dir():
+        shutil.copytree(runtime, folder)
     try:
         runner.build(
             sources=[path for path in sources if path.suffix in (".v", ".sv", ".vlt")],
@@ -143,6 +168,7 @@ def _verilate(
         raise BuildError(f"building {top} failed: {error}\n{_tail(log)}") from error
     shutil.copy(log, folder / "build.log")
     log.unlink()
+    _keep_runtime(folder, runtime)
     for path in folder.iterdir():
         if path.suffix in (".o", ".a", ".cpp", ".h", ".gch", ".d"):
             path.unlink()
@@ -163,7 +189,8 @@ def build(
     every = ["--timing", "--output-split", str(SPLIT_STATEMENTS), "-Wno-fatal", "-Wno-lint", "-Wno-style", *flags]
     every += [f"-G{name}={value}" for name, value in (parameters or {}).items()]
     root = root.resolve()
-    folder = root / f"{top}-{_key(tool, sources, top, every, waves)}"
+    texts = [item for path in sources for item in (path.name, path.read_text())]
+    folder = root / f"{top}-{_digest(top, str(waves), *every, *_environment(tool), *texts)}"
     record = folder / "build.json"
     with _locked(root / f".{folder.name}.lock"):
         if record.is_file():

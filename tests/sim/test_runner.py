@@ -1,0 +1,82 @@
+"""Builds are cached by content, survive interruptions, and failures say why."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sim.runner import Build, BuildError, SimulationError, build, run
+
+TINY = """module tiny #(parameter int VALUE = 7);
+  int value /*verilator public_flat_rd*/;
+  initial value = VALUE;
+endmodule
+"""
+
+
+def source(folder: Path, text: str = TINY) -> Path:
+    path = folder / "tiny.sv"
+    path.write_text(text)
+    return path
+
+
+def value_of(built: Build, folder: Path) -> int:
+    run(built, "tests.sim.tiny_cocotb", folder, seconds=60)
+    return int((folder / "value.txt").read_text())
+
+
+@pytest.fixture(scope="module")
+def builds(build_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Build, Build]:
+    path = source(tmp_path_factory.mktemp("tiny"))
+    small, large = (build([path], "tiny", root=build_root, parameters={"VALUE": value}) for value in (42, 100))
+    return small, large
+
+
+def test_equal_content_is_built_once_and_parameters_differ(builds: tuple[Build, Build], tmp_path: Path):
+    again = build([source(tmp_path)], "tiny", root=builds[0].folder.parent, parameters={"VALUE": 42})
+    assert again.cached
+    assert again.folder == builds[0].folder != builds[1].folder
+    assert value_of(again, tmp_path / "a") == 42
+
+
+def test_a_failing_test_and_a_missing_one_are_errors(builds: tuple[Build, Build], tmp_path: Path):
+    with pytest.raises(SimulationError, match="assert 100 < 100"):
+        value_of(builds[1], tmp_path / "a")
+    with pytest.raises(SimulationError, match="no_such_module"):
+        run(builds[0], "tests.sim.no_such_module", tmp_path / "b", seconds=60)
+
+
+def test_a_simulation_that_never_ends_is_killed(builds: tuple[Build, Build], tmp_path: Path):
+    with pytest.raises(SimulationError, match="not finished after 3 s"):
+        run(builds[0], "tests.sim.endless_cocotb", tmp_path / "a", seconds=3)
+
+
+def test_a_broken_source_is_a_build_error_and_leaves_nothing(tmp_path: Path):
+    with pytest.raises(BuildError, match="syntax error"):
+        build([source(tmp_path, "module tiny;\n  wire wire;\nendmodule\n")], "tiny", root=tmp_path / "builds")
+    assert not list((tmp_path / "builds").glob("tiny-*"))
+
+
+def test_an_interrupted_build_is_made_again_by_one_of_two_processes(builds: tuple[Build, Build], tmp_path: Path):
+    root = tmp_path / "builds"
+    root.mkdir()
+    for runtime in builds[0].folder.parent.glob("runtime-*"):
+        (root / runtime.name).symlink_to(runtime)
+    broken = root / builds[0].folder.name
+    for folder in (broken, root / f".{broken.name}.part"):  # killed while it was moved, or made
+        folder.mkdir()
+        (folder / "Vtop.mk").write_text("half of a makefi")
+    code = (
+        "import sys; from pathlib import Path; from sim.runner import build;"
+        f"b = build([Path({str(source(tmp_path))!r})], 'tiny', root=Path({str(root)!r}), parameters={{'VALUE': 42}});"
+        "print(b.cached, b.folder)"
+    )
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=env) for _ in "12"]
+    said = sorted(process.communicate(timeout=300)[0].strip() for process in both)
+    assert said == [f"False {broken}", f"True {broken}"]
+    assert not (root / f".{broken.name}.part").exists()
+    assert value_of(replace(builds[0], folder=broken), tmp_path / "a") == 42
