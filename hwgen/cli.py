@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from hwgen.cli_progress import Progress
 from hwgen.cli_tables import board_table, doctor_table, instruction_table, model_table, verification_lines
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.estimate import estimate
@@ -104,7 +105,8 @@ def build_command(
     design = resolve(board, model, arch)
     folder = output or build_folder(design)
     writable_folder(folder, "--output")
-    result, _ = build(design, folder, say)
+    with Progress(ERR) as say:
+        result, _ = build(design, folder, say)
     OUT.print(summary_text(design, result.estimates), markup=False, highlight=False)
     OUT.print(f"written to {folder}", markup=False, highlight=False, soft_wrap=True)
     write_json(json_file, build_report(result))
@@ -161,7 +163,8 @@ def verify_command(
         self_test=self_test,
     )
     try:
-        found = verify(design, folder, wanted, say)
+        with Progress(ERR) as say:
+            found = verify(design, folder, wanted, say)
     except MachineError as error:
         code = 0 if self_test else MISMATCH
         ERR.print(f"{'caught: ' if self_test else 'error: '}{error}", markup=False, highlight=False, soft_wrap=True)
@@ -199,12 +202,6 @@ def show_verification(found: Verification, folder: Path, wanted: Wanted, picture
         footer = verification_lines(found)[0]
         save(compose(found.panels(), found.class_names(), footer), picture)
         OUT.print(f"picture: {picture}", markup=False, highlight=False, soft_wrap=True)
-
-
-def say(line: str) -> None:
-    """One line of progress; on a terminal the next line takes the place of an unfinished one."""
-    unfinished = line.endswith("...") and sys.stderr.isatty()
-    ERR.print(line, markup=False, highlight=False, end="\r" if unfinished else "\n", soft_wrap=True)
 
 
 def guarded(command: Callable[[], Any]) -> int:
