@@ -40,7 +40,7 @@ class Loader:
         offset, items = 0x40, []
         self.want: list[list[int]] = [[], [], []]
         for pc, counts in enumerate(loads):
-            port_bytes = sum(16 * n * beats for n, beats in zip(counts, self.dut.slice_beats, strict=True))
+            port_bytes = sum(16 * n * beats for n, beats in zip(counts, self.dut.planner.slice_beats, strict=True))
             stride = port_bytes + 0x130
             values = dict(zip(("norm_entries", "param_entries", "weight_words"), counts, strict=True))
             items.append({"word": encode(Opcode.LOAD_WEIGHTS, offset=offset, port_stride=stride, **values), "pc": pc})
@@ -54,7 +54,7 @@ class Loader:
 
     def _expect(self, offset: int, stride: int, counts: tuple[int, ...]) -> None:
         at = MODEL + offset
-        for ring, (count, beats) in enumerate(zip(counts, self.dut.slice_beats, strict=True)):
+        for ring, (count, beats) in enumerate(zip(counts, self.dut.planner.slice_beats, strict=True)):
             for _ in range(count):
                 word = 0
                 for port in range(self.arch.weight_ports):
@@ -131,12 +131,12 @@ def test_rate_and_timing() -> None:
     bench.sim.add_testbench(control)
     bench.sim.run()
     first, last = beats.entries[0][0], beats.entries[-1][0]
-    total = sum(n * b for load in loads for n, b in zip(load, dut.slice_beats, strict=True))
+    total = sum(n * b for load in loads for n, b in zip(load, dut.planner.slice_beats, strict=True))
     assert len(beats.entries) == total
     assert last - first + 1 == total + len(loads) - 1, "one cycle per end marker and nothing else"
-    chunks = sum(-(-n // most) for n, most in zip(loads[0], dut.chunk_words, strict=True))
+    chunks = sum(-(-n // most) for n, most in zip(loads[0], dut.planner.chunk_words, strict=True))
     starts = [cycle for cycle, _ in bench.started.entries]
-    assert starts[1] - starts[0] == dut.chunk_interval * chunks + dut.load_overhead
+    assert starts[1] - starts[0] == dut.planner.chunk_interval * chunks + dut.planner.load_overhead
 
 
 def test_queue_takes_what_the_arch_says() -> None:
@@ -161,7 +161,7 @@ def test_error_names_the_load() -> None:
 
     async def control(ctx):
         ctx.set(bench.dut.model, MODEL)
-        _, param, tile = bench.dut.slice_beats
+        _, param, tile = bench.dut.planner.slice_beats
         stride = 16 * (param + 4 * tile) + 0x130
         target = MODEL + 0x40 + 2 * stride + 0x50 + 16 * param + 16
         bench.slaves[0].bad = lambda address: address == target
