@@ -10,7 +10,7 @@ import numpy as np
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.shapes import Shapes
 from hwgen.compiler.streams import Stream, stream_bytes
-from hwgen.spec.isa import INSTRUCTION_BYTES
+from hwgen.spec.isa import FETCH_BYTES, INSTRUCTION_BYTES
 from hwgen.spec.layout import U8, position_words
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.tables import TABLES, pack_table
@@ -99,7 +99,8 @@ class ImageWriter:
     def __init__(self, plan: ImagePlan) -> None:
         """An image of zeros."""
         self.plan = plan
-        self.image: U8 = np.zeros(-(-plan.size // ALIGNMENT) * ALIGNMENT, dtype=np.uint8)
+        readable = plan.size + FETCH_BYTES - INSTRUCTION_BYTES  # the program may be last
+        self.image: U8 = np.zeros(-(-readable // ALIGNMENT) * ALIGNMENT, dtype=np.uint8)
         self.entries: dict[str, Entry] = {}
 
     def put(self, name: str, data: U8) -> None:

@@ -10,9 +10,9 @@ from hwgen.rtl.decode import opcode_is
 from hwgen.rtl.interfaces import PC_BITS, issued
 from hwgen.rtl.read_engine import ReadEngine
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
-from hwgen.spec.isa import INSTRUCTION_BYTES, Opcode
+from hwgen.spec.isa import FETCH_BYTES, INSTRUCTION_BYTES, Opcode
 
-CHUNK = 8  # instructions read at a time: a program lies in memory padded to whole chunks of 256 bytes
+CHUNK = FETCH_BYTES // INSTRUCTION_BYTES  # instructions read at a time
 AHEAD = 16  # instructions that wait here
 
 

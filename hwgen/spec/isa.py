@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 INSTRUCTION_BYTES = 32
+FETCH_BYTES = 256  # programs are read in pieces of this size, so that many bytes from any instruction are readable
 
 
 class Unit(IntEnum):
