@@ -1,0 +1,300 @@
+"""Whatever goes wrong, the machine stops with a code and an instruction index, and the next start gives the image.
+
+Every scenario is a task of one network whose program was changed; all run in one session, a good run after each.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from golden.network import run_network
+from hwgen.compiler.compile import Compiled, Program, compile_model
+from hwgen.compiler.listing import ListingEntry
+from hwgen.driver.device import FILL
+from hwgen.driver.workload import Workload
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.arch_presets import ARCHS
+from hwgen.spec.isa import FORMATS, INSTRUCTION_BYTES, Counter, Destination, ErrorCode, Opcode, encode
+from sim.options import ErrorRange
+from sim.session import SimRun
+from tests.golden.random_package import random_image, random_package
+from tests.system.machines import check_run, run_machine, sim_options
+from tests.system.networks import SEG, TINY
+
+pytestmark = pytest.mark.xdist_group("sim")
+
+ARCH = ARCHS["sim"]
+GOOD = "good"
+WATCHDOG_CYCLES = 60_000  # several times what a good run takes
+FUZZ_PROGRAMS, FUZZ_INSTRUCTIONS = 12, 24
+
+Words = list[int]
+Change = Callable[[Program, ArchConfig], Words]
+Field = Callable[[ArchConfig], int]
+
+
+def find(program: Program, opcode: Opcode, **fields: int) -> ListingEntry:
+    """The first instruction with this opcode and these fields."""
+    for entry in program.listing:
+        if entry.opcode is opcode and all(entry.fields[name] == value for name, value in fields.items()):
+            return entry
+    raise LookupError(f"no {opcode.name} with {fields}")
+
+
+def changed_field(opcode: Opcode, where: dict[str, int], **values: Field) -> Change:
+    """The program with other values in some fields of its first ``opcode``."""
+
+    def change(program: Program, arch: ArchConfig) -> Words:
+        entry = find(program, opcode, **where)
+        words = list(program.words)
+        words[entry.index] = encode(opcode, **{**entry.fields, **{name: of(arch) for name, of in values.items()}})
+        return words
+
+    return change
+
+
+def only(*words: int) -> Change:
+    """Another, short program."""
+    return lambda program, arch: list(words)
+
+
+def with_opcode(index: int, opcode: int) -> Change:
+    """The program with another opcode in one instruction; ``index`` may count from the end."""
+
+    def change(program: Program, arch: ArchConfig) -> Words:
+        words = list(program.words)
+        words[index] = words[index] & ~0xFF | opcode
+        return words
+
+    return change
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A changed program and how it must end."""
+
+    change: Change
+    code: ErrorCode
+    where: Callable[[Program], int] | None = None  # ERROR_PC
+
+
+def at(opcode: Opcode, **fields: int) -> Callable[[Program], int]:
+    """Index of the first instruction like this."""
+    return lambda program: find(program, opcode, **fields).index
+
+
+RESIDUAL = {"destination": int(Destination.RESIDUAL)}
+KEY, VALUE = {"destination": int(Destination.KEY)}, {"destination": int(Destination.VALUE)}
+OUT = ErrorCode.OUT_OF_BOUNDS
+
+
+def out_of_bounds(
+    opcode: Opcode, where: dict[str, int] | None = None, **values: Callable[[ArchConfig], int]
+) -> Scenario:
+    """One field of the first such instruction leads out of a buffer."""
+    where = where or {}
+    return Scenario(change=changed_field(opcode, where, **values), code=OUT, where=at(opcode, **where))
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "illegal-opcode": Scenario(change=with_opcode(12, 0xEE), code=ErrorCode.ILLEGAL_OPCODE, where=lambda program: 12),
+    "opcode-zero-first": Scenario(change=with_opcode(0, 0), code=ErrorCode.ILLEGAL_OPCODE, where=lambda program: 0),
+    "no-end": Scenario(
+        change=with_opcode(-1, 0xFF), code=ErrorCode.ILLEGAL_OPCODE, where=lambda program: len(program.words) - 1
+    ),
+    "position-too-long": out_of_bounds(Opcode.LOAD_POSITION, dst_base=lambda arch: arch.residual_words - 1),
+    "patches-too-far": out_of_bounds(Opcode.LOAD_PATCHES, dst_base=lambda arch: arch.activation_words - 1),
+    "table-too-long": out_of_bounds(Opcode.LOAD_TABLE, words=lambda arch: 2048),
+    "norm-source": out_of_bounds(Opcode.LAYERNORM, src_base=lambda arch: arch.residual_words),
+    "norm-target": out_of_bounds(Opcode.LAYERNORM, dst_base=lambda arch: arch.norm_words - 1),
+    "linear-source": out_of_bounds(Opcode.LINEAR, RESIDUAL, src_base=lambda arch: arch.activation_words),
+    "linear-residual": out_of_bounds(Opcode.LINEAR, RESIDUAL, dst_base=lambda arch: arch.residual_words - 1),
+    "linear-key": out_of_bounds(Opcode.LINEAR, KEY, dst_base=lambda arch: arch.key_words),
+    "linear-value": out_of_bounds(Opcode.LINEAR, VALUE, dst_base=lambda arch: 65535),
+    "scores-target": out_of_bounds(Opcode.SCORES, score_base=lambda arch: arch.score_words - 1),
+    "scores-key": out_of_bounds(Opcode.SCORES, key_offset=lambda arch: arch.key_words),
+    "context-value": out_of_bounds(Opcode.CONTEXT, value_offset=lambda arch: arch.value_words),
+    "context-source": out_of_bounds(Opcode.CONTEXT, score_base=lambda arch: arch.score_words),
+    "experts-hidden": out_of_bounds(Opcode.EXPERTS, hidden_base=lambda arch: arch.activation_words),
+    "experts-residual": out_of_bounds(Opcode.EXPERTS, dst_base=lambda arch: arch.residual_words),
+    "waits-for-ever": Scenario(
+        change=changed_field(Opcode.LAYERNORM, {}, wait_a_base=lambda arch: 1000), code=ErrorCode.WATCHDOG
+    ),
+    "weights-never-come": Scenario(
+        change=only(encode(Opcode.LINEAR, rows=1, in_chunks=1, out_tiles=1), encode(Opcode.END)),
+        code=ErrorCode.WATCHDOG,
+    ),
+    "results-never-come": Scenario(
+        change=only(encode(Opcode.STORE, beats=64), encode(Opcode.END)), code=ErrorCode.WATCHDOG
+    ),
+}
+FINE: dict[str, Change] = {
+    "end-only": only(encode(Opcode.END)),
+    "nothing-to-store": only(encode(Opcode.STORE, beats=0), encode(Opcode.END)),
+    "nothing-to-load": only(encode(Opcode.LOAD_WEIGHTS), encode(Opcode.LOAD_PATCHES), encode(Opcode.END)),
+    "end-before-the-rest": lambda program, arch: [encode(Opcode.END), *program.words[1:]],
+}
+
+
+def random_words(seed: int) -> Words:
+    """Instructions with legal opcodes and random fields."""
+    rng = np.random.default_rng(seed)
+    words: Words = []
+    for _ in range(FUZZ_INSTRUCTIONS):
+        opcode = list(FORMATS)[rng.integers(1, len(FORMATS))]
+        word = int.from_bytes(rng.bytes(INSTRUCTION_BYTES), "little")
+        if rng.random() < 0.5:
+            word &= int.from_bytes(rng.bytes(INSTRUCTION_BYTES), "little")
+        words.append(word & ~0xFF | int(opcode))
+    return [*words, encode(Opcode.END)]
+
+
+FUZZ: dict[str, Change] = {f"random-{seed}": only(*random_words(seed)) for seed in range(FUZZ_PROGRAMS)}
+RANGES = ("program", "table", "position", "weights", "weights-last", "image", "result")
+NETWORK = replace(
+    TINY, name="errors", tasks=tuple(replace(SEG, name=name) for name in (GOOD, *SCENARIOS, *FINE, *FUZZ))
+)
+
+
+@dataclass(frozen=True)
+class Session:
+    """All runs by name, and the good run that followed each."""
+
+    compiled: Compiled
+    runs: dict[str, SimRun]
+    after: dict[str, SimRun]
+
+
+def _changed(compiled: Compiled) -> Compiled:
+    image = compiled.image.copy()
+    for name, change in {**{name: item.change for name, item in SCENARIOS.items()}, **FINE, **FUZZ}.items():
+        program = compiled.programs[name]
+        words = change(program, compiled.arch)
+        data = b"".join(word.to_bytes(INSTRUCTION_BYTES, "little") for word in words)
+        assert len(data) <= len(program.words) * INSTRUCTION_BYTES
+        image[program.offset : program.offset + len(data)] = np.frombuffer(data, np.uint8)
+    return replace(compiled, image=image)
+
+
+def _error_range(compiled: Compiled, name: str) -> tuple[ErrorRange, ErrorCode, int | None]:
+    """Memory that answers with an error; code and, where it is certain, instruction."""
+    workload, program = Workload.from_compiled(compiled), compiled.programs[GOOD]
+    loads = [entry for entry in program.listing if entry.opcode is Opcode.LOAD_WEIGHTS]
+    read, write = ErrorCode.AXI_READ, ErrorCode.AXI_WRITE
+    offset_of = {
+        "table": (find(program, Opcode.LOAD_TABLE, table=3), read),
+        "position": (find(program, Opcode.LOAD_POSITION), read),
+        "weights": (loads[0], read),
+        "weights-last": (loads[-1], read),
+    }
+    if name in offset_of:
+        entry, code = offset_of[name]
+        return ErrorRange(offset=entry.fields["offset"], size=16), code, entry.index
+    if name == "image":
+        place = workload.image_offset + 40 * NETWORK.image_width
+        return ErrorRange(offset=place, size=16), read, find(program, Opcode.LOAD_PATCHES).index
+    if name == "result":
+        return ErrorRange(offset=workload.result_offset + 64, size=16), write, find(program, Opcode.STORE).index
+    return ErrorRange(offset=program.offset + 20 * INSTRUCTION_BYTES, size=16), read, None
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    """Every scenario once, a good run after each; then the error ranges on the good program."""
+    package = random_package(NETWORK, 41)
+    compiled = _changed(compile_model(package, ARCH))
+    names = [*SCENARIOS, *FINE, *FUZZ]
+    tasks = [task for name in names for task in (name, GOOD)] + [GOOD] * (2 * len(RANGES))
+    first = 2 * len(names)
+    ranges = {first + 2 * number: _error_range(compiled, name)[0] for number, name in enumerate(RANGES)}
+    options = sim_options(errors_are_results=True, watchdog_cycles=WATCHDOG_CYCLES, error_ranges=ranges)
+    runs = run_machine(compiled, [random_image(NETWORK, 41)], tasks, options=options).runs
+    assert len(runs) == len(tasks)
+    order = [*names, *RANGES]
+    return Session(compiled, dict(zip(order, runs[::2], strict=True)), dict(zip(order, runs[1::2], strict=True)))
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, np.ndarray]:
+    return run_network(random_package(NETWORK, 41), random_image(NETWORK, 41), GOOD)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_program_errors(name: str, session: Session):
+    """The code, and the instruction that did it."""
+    scenario, program, run = SCENARIOS[name], session.compiled.programs[name], session.runs[name]
+    assert run.error is not None, "the machine did not notice"
+    assert run.data is None
+    assert (run.error.name, run.error.code) == (scenario.code.name, int(scenario.code))
+    if scenario.where is not None:
+        assert run.error.pc == scenario.where(program)
+    else:
+        assert 0 < run.error.pc < len(program.words)
+        assert run.simulated_cycles >= WATCHDOG_CYCLES
+    assert run.simulated_cycles < WATCHDOG_CYCLES + 5000
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_memory_errors(name: str, session: Session):
+    """A bad response stops the machine with the instruction that asked."""
+    _, code, pc = _error_range(session.compiled, name)
+    error = session.runs[name].error
+    assert error is not None, "the machine did not notice"
+    assert (error.name, error.code) == (code.name, int(code))
+    if pc is not None:
+        assert error.pc == pc
+    assert session.runs[name].simulated_cycles < WATCHDOG_CYCLES
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_programs_that_do_nothing(name: str, session: Session):
+    """They end at once, without an error, and leave the result alone."""
+    run = session.runs[name]
+    assert run.error is None
+    assert run.data is not None
+    assert np.all(run.data.view(np.uint8) == FILL)
+    assert 0 < run.cycles < 2000
+    assert run.counters["MAC_CYCLES"] == 0
+    assert run.counters["WRITE_BEATS"] == 0
+
+
+@pytest.mark.parametrize("name", FUZZ)
+def test_random_programs_end(name: str, session: Session):
+    """No program hangs the machine: it ends, or says why not."""
+    run = session.runs[name]
+    assert run.simulated_cycles < WATCHDOG_CYCLES + 70_000
+    if run.error is not None:
+        assert run.error.code in {int(code) for code in ErrorCode} - {0}
+
+
+def test_random_programs_are_caught(session: Session):
+    """Most of them are refused for what they are, not only by the watchdog."""
+    codes = [run.error.code for name in FUZZ if (run := session.runs[name]).error is not None]
+    assert len(codes) >= FUZZ_PROGRAMS // 2
+    assert {int(ErrorCode.OUT_OF_BOUNDS), int(ErrorCode.AXI_READ)} & set(codes)
+
+
+@pytest.mark.parametrize("name", [*SCENARIOS, *FINE, *FUZZ, *RANGES])
+def test_the_next_start_works(name: str, session: Session, golden: dict[str, np.ndarray]):
+    """All tensors of the good run behind it."""
+    checked = check_run(session.compiled, session.after[name], golden)
+    assert checked.run.task == GOOD
+    assert checked.comparison.values > 5000
+
+
+def test_good_runs_take_the_same_time(session: Session):
+    """Nothing of an error is left: every good run takes as many cycles as after a program that does nothing."""
+    cycles = {name: run.cycles for name, run in session.after.items()}
+    reference = cycles["end-only"]
+    spread = {name: count for name, count in cycles.items() if abs(count - reference) > reference // 50}
+    assert spread == {}
+    assert reference < WATCHDOG_CYCLES // 2
+
+
+def test_counters_name_no_reserved_code():
+    """The codes that these tests provoke are all there are."""
+    provoked = {scenario.code for scenario in SCENARIOS.values()} | {ErrorCode.AXI_READ, ErrorCode.AXI_WRITE}
+    assert provoked == set(ErrorCode) - {ErrorCode.NONE}
+    assert int(Counter.NONE) == 0
