@@ -1,6 +1,7 @@
 """Instruction words seen from hardware: fields by name, and the rule by which progress counters release a wait."""
 
-from amaranth.hdl import Mux, Value, ValueCastable
+from amaranth.hdl import Mux, Value, ValueLike
+from amaranth.lib import data
 
 from hwgen.spec.isa import FORMATS, Opcode
 
@@ -19,8 +20,8 @@ def opcode_is(word: Value, opcode: Opcode) -> Value:
     return word[:8] == int(opcode)
 
 
-def reached(counters: ValueCastable, counter: Value, base: Value, rows: Value) -> Value:
+def reached(counters: data.View, counter: Value, base: Value, rows: ValueLike) -> Value:
     """Whether ``rows`` rows counted from ``base`` are finished: signed 16-bit difference, counter 0 never blocks."""
-    value = Value.cast(counters[counter])  # type: ignore[index]  # an ArrayLayout view
+    value = Value.cast(counters[counter])
     difference = (value - base - rows)[:16]
     return Mux(counter == 0, 1, ~difference[15])

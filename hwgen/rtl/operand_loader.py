@@ -317,7 +317,7 @@ class OperandLoader(wiring.Component):
             m.d.sync += self.loaded.eq(self.loaded + 1)
 
     @staticmethod
-    def _delay(m: Module, value: Signal, cycles: int, name: str) -> Signal:
+    def _delay(m: Module, value: Signal | data.View, cycles: int, name: str) -> Signal | data.View:
         for stage in range(cycles):
             following = Signal(value.shape(), name=f"{name}_{stage}")
             m.d.sync += following.eq(value)

@@ -1,6 +1,6 @@
 """Read engine: turns (address, beats) into AXI4 read bursts and a stream of beats."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -57,7 +57,7 @@ class ReadEngine(wiring.Component):
         self._data(m, finished)
         return m
 
-    def _requests(self, m: Module, planned: Signal, issuing: Signal, room: object) -> None:
+    def _requests(self, m: Module, planned: Signal, issuing: Signal, room: Value) -> None:
         m.submodules.planner = planner = BurstPlanner(self._arch)
         drive_constants(m, self.bus, "r")
         m.d.comb += [

@@ -5,12 +5,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.tables import TABLES
@@ -125,8 +125,18 @@ class QuantisedModel:
 
 
 def _config_from(data: dict[str, Any]) -> ModelConfig:
-    tasks = tuple(TaskConfig(**task) for task in data.pop("tasks"))
-    return ModelConfig(**{**data, "moe_blocks": tuple(data["moe_blocks"]), "tasks": tasks})
+    tasks = tuple(TaskConfig(**task) for task in data["tasks"])
+    fields: dict[str, Any] = {**data, "moe_blocks": tuple(data["moe_blocks"]), "tasks": tasks}
+    return ModelConfig(**fields)
+
+
+def _read(path: Path) -> tuple[str | None, dict[str, Array]]:
+    """Manifest text, if any, and arrays of a safetensors file."""
+    with cast("Any", safe_open)(path, framework="numpy") as handle:  # compiled, without types
+        metadata = cast("dict[str, str] | None", handle.metadata())
+        names = cast("list[str]", handle.keys())
+        arrays = {name: cast("Array", handle.get_tensor(name)) for name in names}
+    return (metadata or {}).get("hwgen"), arrays
 
 
 def load_package(path: Path) -> QuantisedModel:
@@ -134,9 +144,7 @@ def load_package(path: Path) -> QuantisedModel:
     if not path.is_file():
         raise PackageError(f"{path}: no such package")
     try:
-        with safe_open(path, framework="numpy") as handle:
-            text = (handle.metadata() or {}).get("hwgen")
-            arrays = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
+        text, arrays = _read(path)
     except Exception as error:  # safetensors raises its own undocumented types
         raise PackageError(f"{path}: not a readable safetensors file ({error})") from error
     if text is None:
