@@ -79,7 +79,7 @@ class ChunkPlanner(wiring.Component):
     def _begin(self, m: Module, left: data.View) -> None:
         """Take a load; one port's address per cycle."""
         base, stride = Signal(ADDRESS_BITS), Signal(32)
-        port = Signal(range(self._ports))
+        port = Signal(range(max(self._ports, 2)))  # a signal of no bits is no Verilog
         load = self.load.payload
         with m.State("IDLE"):
             m.d.comb += self.load.ready.eq(~self.halt)

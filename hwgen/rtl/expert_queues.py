@@ -81,9 +81,10 @@ class ExpertQueues(wiring.Component):
         slots = experts << (tokens - 1).bit_length()
         m.submodules.entries = entries = Memory(shape=unsigned(ROW_BITS + SCORE_BITS), depth=slots, init=[])
         write, read = entries.write_port(), entries.read_port()
-        position, accept = Signal(ROW_BITS), Signal()
+        held, position, accept = Signal(ROW_BITS), Signal(ROW_BITS), Signal()
         m.d.comb += [
-            position.eq(Mux(self.push.clear, 0, Array(lengths)[self.push.expert])),
+            held.eq(Array(lengths)[self.push.expert]),  # on its own: with a default, so that no latch appears
+            position.eq(Mux(self.push.clear, 0, held)),
             accept.eq(self.push.valid & (self.push.expert < experts) & (position < tokens)),
             write.en.eq(accept),
             write.addr.eq(self._place(self.push.expert, position)),
