@@ -26,7 +26,7 @@ from hwgen.verification import Verification
 from sim.runner import BuildError, SimulationError
 from sim.toolchain import ToolMissing, doctor
 
-DEMO_SEED = 0
+DEMO_SEED = 30  # a scene with every class
 DEMO_PICTURE = Path("build") / "demo.png"
 MISMATCH, BAD_INPUT = 1, 2
 PLAIN_WIDTH = 120  # columns when the output is not a terminal
