@@ -90,8 +90,8 @@ class Ring(wiring.Component):
         """Write pointer of one slice and its beat-wide memories; their read data, lowest first."""
         valid = Signal(name=f"valid_{index}")
         beat_data = Signal(DATA_BITS, name=f"data_{index}")
-        beat = Signal(range(self.slice_beats), name=f"beat_{index}")
-        address = Signal(range(self.depth_words), name=f"address_{index}")
+        beat = Signal(range(max(self.slice_beats, 2)), name=f"beat_{index}")  # at least one bit, for Verilog
+        address = Signal(range(max(self.depth_words, 2)), name=f"address_{index}")
         m.d.sync += [valid.eq(self.fill.valid[index]), beat_data.eq(self.fill.data[index])]
         m.d.comb += complete.eq(valid & (beat == self.slice_beats - 1))
         with m.If(valid):
