@@ -47,8 +47,8 @@ class Ring(wiring.Component):
     reserve_latency = 1
 
     def __init__(self, depth_words: int, width_bits: int, slices: int) -> None:
-        if not 1 <= depth_words < 1 << (COUNTER_BITS - 1):
-            raise ValueError(f"depth_words must be in 1..{(1 << COUNTER_BITS - 1) - 1}, got {depth_words}")
+        if not 2 <= depth_words < 1 << (COUNTER_BITS - 1):
+            raise ValueError(f"depth_words must be in 2..{(1 << COUNTER_BITS - 1) - 1}, got {depth_words}")
         if slices < 1 or width_bits % (slices * DATA_BITS):
             raise ValueError(f"width_bits {width_bits} is not {slices} slices of whole {DATA_BITS}-bit beats")
         super().__init__(
@@ -91,7 +91,7 @@ class Ring(wiring.Component):
         valid = Signal(name=f"valid_{index}")
         beat_data = Signal(DATA_BITS, name=f"data_{index}")
         beat = Signal(range(max(self.slice_beats, 2)), name=f"beat_{index}")  # at least one bit, for Verilog
-        address = Signal(range(max(self.depth_words, 2)), name=f"address_{index}")
+        address = Signal(range(self.depth_words), name=f"address_{index}")
         m.d.sync += [valid.eq(self.fill.valid[index]), beat_data.eq(self.fill.data[index])]
         m.d.comb += complete.eq(valid & (beat == self.slice_beats - 1))
         with m.If(valid):
@@ -107,7 +107,7 @@ class Ring(wiring.Component):
                 store.en.eq(valid & (beat == column)),
                 store.addr.eq(address),
                 store.data.eq(beat_data),
-                fetch.addr.eq(self.read.address[: max(1, (self.depth_words - 1).bit_length())]),
+                fetch.addr.eq(self.read.address[: (self.depth_words - 1).bit_length()]),
             ]
             columns.append(fetch.data)
         return columns
