@@ -51,7 +51,8 @@ class Accelerator(wiring.Component):
         m.submodules.sequencer = sequencer
         m.submodules.registers = registers = ControlRegisters()
         m.submodules.counters = counters = PerfCounters(self._arch.weight_ports + 2)
-        m.submodules.read_mux = read_mux = ReadMux(self._arch, 2)
+        read_mux = ReadMux(self._arch, 2)
+        m.submodules.read_mux = ResetInserter(core_reset)(read_mux)
         self._control(m, registers, sequencer)
         self._run(m, sequencer, core, registers)
         self._count(m, counters, core, sequencer, registers)

@@ -157,6 +157,8 @@ class ComputeUnit(wiring.Component):
             loader.counters.eq(self.counters),
             loader.entered.eq(issuer.entered),
             loader.released.eq(issuer.released),
+            loader.stepping.eq(issuer.stepping),
+            loader.step.eq(issuer.step),
             queue.expert.eq(loader.queue_expert),
             queue.position.eq(loader.queue_position),
             loader.queue_token.eq(queue.token),

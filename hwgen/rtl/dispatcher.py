@@ -9,7 +9,7 @@ from hwgen.rtl.decode import opcode_is
 from hwgen.rtl.interfaces import PC_BITS, fault, issued
 from hwgen.spec.isa import FORMATS, ErrorCode, Opcode, Unit
 
-QUEUE_DEPTH = {Unit.IO: 4, Unit.COMPUTE: 4, Unit.NORM: 4}  # LOAD has its own queue, in the weight loader
+QUEUE_DEPTH = {Unit.IO: 8, Unit.COMPUTE: 4, Unit.NORM: 4}  # LOAD has its own queue, in the weight loader
 UNITS = (Unit.LOAD, Unit.IO, Unit.COMPUTE, Unit.NORM)
 
 

@@ -4,7 +4,7 @@ Control in two halves: `RowWalker` decides which row comes next, waits for it an
 streams its words. The datapath behind them has one fixed latency for every source.
 """
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -68,6 +68,7 @@ class RowWalker(wiring.Component):
     queue_expert, queue_position: Out; queue_token, queue_score: In, READ_LATENCY later.
     factor: Out(read_port), row factor of a query (for its octave).
     entered, released: In(16), row slots that the issuer has begun / given back in total.
+    stepping: In(1), the issuer is in the steps of a SCORES; step: In(1), a step begins.
     query_read: Out(1), a query row of SCORES begins to be read. dependent: Out(1), waiting for a progress counter.
     idle: Out(1).
 
@@ -87,6 +88,8 @@ class RowWalker(wiring.Component):
                 "factor": Out(read_port(RowFactor.as_shape().size)),
                 "entered": In(COUNTER_BITS),
                 "released": In(COUNTER_BITS),
+                "stepping": In(1),
+                "step": In(1),
                 "query_read": Out(1),
                 "dependent": Out(1),
                 "idle": Out(1),
@@ -111,7 +114,7 @@ class RowWalker(wiring.Component):
             self.factor.address.eq(op.slot * self._arch.max_tokens + row),
         ]
         free = Signal()
-        m.d.comb += free.eq(self._free(op, taken))
+        m.d.comb += free.eq(self._free(m, op, taken))
         m.d.sync += product_row.eq(Mux(op.source == int(RowSource.QUEUE_NORM), self.queue_token, row))
         m.d.sync += wide.eq(op.src_base + product_row * op.src_stride)
         self._describe(m, row, lane, slot, pad)
@@ -151,11 +154,17 @@ class RowWalker(wiring.Component):
                         m.d.sync += lane.eq(lane + 1)
         return m
 
-    def _free(self, op: data.View, taken: Signal) -> Signal:
-        """A slot is free; in SCORES moreover every row taken before has been entered: one query row a step."""
-        ahead = (taken - self.released)[:COUNTER_BITS]
-        waiting = (taken - self.entered)[:COUNTER_BITS]
-        return (ahead < 2 * self._arch.token_lanes) & ((op.kind != int(OpKind.SCORES)) | (waiting == 0))
+    def _free(self, m: Module, op: data.View, taken: Signal) -> Value:
+        """A slot is free; in SCORES at most token_lanes rows ahead, and one row in a step of the schedule."""
+        lanes, read = self._arch.token_lanes, Signal()
+        with m.If(self.query_read):
+            m.d.sync += read.eq(1)
+        with m.Elif(self.step):
+            m.d.sync += read.eq(0)
+        held = (taken - self.released)[:COUNTER_BITS]
+        ahead = (taken - self.entered)[:COUNTER_BITS]
+        in_turn = (ahead < lanes) & ~(self.stepping & read & ~self.step)
+        return (held < 2 * lanes) & ((op.kind != int(OpKind.SCORES)) | in_turn)
 
     def _describe(self, m: Module, row: Signal, lane: Signal, slot: Signal, pad: Signal) -> None:
         op, out, arch = self.i.payload, self.o.payload, self._arch
@@ -187,7 +196,7 @@ class OperandLoader(wiring.Component):
     Members
     -------
     i: In stream of ops. norm, activation, score: read ports of the buffers. factor: read port of the row factors.
-    queue_*: read side of the expert queues. counters, entered, released: see `RowWalker`.
+    queue_*: read side of the expert queues. counters, entered, released, stepping, step: see `RowWalker`.
     w_*: write side of `OperandRam`. info: Out, per slot and lane the token and expert score.
     loaded: Out(16), row slots loaded in total. query_read, dependent: Out(1). fault: Out. idle: Out(1).
 
@@ -211,6 +220,8 @@ class OperandLoader(wiring.Component):
                 "counters": In(data.ArrayLayout(COUNTER_BITS, COUNTERS)),
                 "entered": In(COUNTER_BITS),
                 "released": In(COUNTER_BITS),
+                "stepping": In(1),
+                "step": In(1),
                 "w_enable": Out(1),
                 "w_lane": Out(range(max(lanes, 2))),
                 "w_slot": Out(1),
@@ -239,6 +250,8 @@ class OperandLoader(wiring.Component):
             rows.counters.eq(self.counters),
             rows.entered.eq(self.entered),
             rows.released.eq(self.released),
+            rows.stepping.eq(self.stepping),
+            rows.step.eq(self.step),
             self.queue_expert.eq(rows.queue_expert),
             self.queue_position.eq(rows.queue_position),
             rows.queue_token.eq(self.queue_token),

@@ -82,6 +82,7 @@ class TileIssuer(wiring.Component):
     valid, first, last: Out, the chunk issued in this cycle. tag, tag_valid: Out, in the cycle of ``last``.
     gate_space, result_space: In(1), room for the rows of another tile. result_rows: Out, rows promised to the FIFO.
     started, started_pc: Out, first chunk of an instruction. step: Out(1), a step of the attention schedule begins;
+    stepping: Out(1), between the first step of a SCORES and its end;
     key_read: Out(1), it reads a key tile. wait_operand, wait_weight, wait_drain, wait_idle: Out(1), why nothing went
     out.
     fault: Out. idle: Out(1).
@@ -91,7 +92,7 @@ class TileIssuer(wiring.Component):
 
     def __init__(self, arch: ArchConfig) -> None:
         lanes = arch.token_lanes
-        flags = ("valid", "first", "last", "tag_valid", "started", "step", "key_read", "idle")
+        flags = ("valid", "first", "last", "tag_valid", "started", "step", "stepping", "key_read", "idle")
         waits = ("wait_operand", "wait_weight", "wait_drain", "wait_idle")
         super().__init__(
             {
@@ -346,6 +347,7 @@ class TileIssuer(wiring.Component):
             self.started_pc.eq(op.pc),
             self.result_rows.eq(Mux(self._go & self._head & result, self._count, 0)),
             self.step.eq(self._go & self._head & self._is_scores),
+            self.stepping.eq(self._busy & self._is_scores & ~(self._opening & self._head)),
             self.key_read.eq(self.step & ~self._no_key),
             waiting.eq(self._busy & ~self._go),
             self.wait_operand.eq(waiting & ~self._operand_ok),

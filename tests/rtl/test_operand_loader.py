@@ -36,6 +36,8 @@ class Bench:
         self.infos: list[tuple[int, int]] = []
         self.faults: list[tuple[int, int]] = []
         self.query_reads: list[int] = []
+        self.step_period = 0  # cycles from step to step of the schedule; 0: the issuer is not in its steps
+        self.enters = True  # rows are entered as soon as they are loaded
 
     def run(self, ops: list[dict[str, int]], *, ready_rows: int = 30000, cycles: int = 1500) -> "Bench":
         self.dut = OperandLoader(ARCH)
@@ -79,7 +81,10 @@ class Bench:
                 self._collect(ctx, released)
                 released += LANES
             ctx.set(dut.released, released)
-            ctx.set(dut.entered, loaded)
+            ctx.set(dut.entered, loaded if self.enters else 0)
+            if self.step_period:
+                ctx.set(dut.stepping, 1)
+                ctx.set(dut.step, cycle % self.step_period == 0)
             ctx.set(dut.i.valid, bool(waiting))
             if waiting:
                 for name, value in waiting[0].items():
@@ -176,11 +181,25 @@ def test_waits_row_by_row() -> None:
     assert len(Bench(1).run([op], ready_rows=16, cycles=300).written) == 12
 
 
-def test_scores_reads_one_query_at_a_time() -> None:
-    """In SCORES a query row is read only after the one before has been entered."""
-    bench = Bench(2).run([_op(OpKind.SCORES, RowSource.ACTIVATION, 8)])
-    assert len(bench.query_reads) == 8
+@pytest.mark.parametrize("period", [1, 4, 9, 30])
+def test_scores_reads_one_query_row_a_step(period: int) -> None:
+    """Between two steps of the schedule at most one query row is read, however long the steps are."""
+    bench = Bench(2)
+    bench.step_period = period
+    bench.run([_op(OpKind.SCORES, RowSource.ACTIVATION, 8)])
+    steps = [cycle // period for cycle in bench.query_reads]
+    assert len(steps) == 8
+    assert len(set(steps)) == 8
     assert len(bench.written) == 16
+
+
+def test_scores_reads_ahead() -> None:
+    """Before the first step as many rows as there are lanes are fetched, not more."""
+    bench = Bench(2)
+    bench.enters = False
+    with pytest.raises(AssertionError, match="did not finish"):
+        bench.run([_op(OpKind.SCORES, RowSource.ACTIVATION, 8)], cycles=100)
+    assert len(bench.query_reads) == LANES
 
 
 def test_out_of_bounds() -> None:

@@ -121,5 +121,5 @@ def test_arguments() -> None:
     """Sizes that do not divide are named."""
     with pytest.raises(ValueError, match="192 is not 1 slices"):
         Ring(4, 192, 1)
-    with pytest.raises(ValueError, match="must be in 2..32767, got 32768"):
+    with pytest.raises(ValueError, match=r"must be in 2\.\.32767, got 32768"):
         Ring(32768, 128, 1)
