@@ -202,13 +202,14 @@ def test_consecutive_instructions_wrap_the_parameter_ring():
     arch = side_arch(norm_entries=11)
     rng = np.random.default_rng(5)
     jobs = []
-    for channels, shift, base in ((33, 0, 0), (40, 13, 40), (8, 0, 80), (1, 47, 100), (64, 31, 120)):
+    # words 5 + 5 + 1 end exactly with the ring; 8 + 5 pass its end within a row
+    for channels, shift, base in ((33, 0, 0), (40, 13, 40), (8, 13, 80), (64, 13, 100), (40, 13, 140), (1, 47, 200)):
         rows = rng.integers(-2000, 2000, (3, channels))
         jobs.append(job_of(channels, rng, rows, shift=shift, src_base=base, dst_base=base, stretch=2))
     bench = Bench(arch, jobs)
     bench.run()
-    assert bench.check() == 3 * (33 + 40 + 8 + 1 + 64)
-    assert [pc for _, pc in bench.started] == [100, 101, 102, 103, 104]
+    assert bench.check() == 3 * (33 + 40 + 8 + 64 + 40 + 1)
+    assert [pc for _, pc in bench.started] == [100, 101, 102, 103, 104, 105]
 
 
 def test_rows_wait_for_their_counter_and_for_parameters():

@@ -178,6 +178,20 @@ def test_linear_loop_order_and_ring() -> None:
     assert [tag["first_tile"] for tag in bench.tags] == [1] + [0] * 8 + [1]
 
 
+def test_key_and_value_addresses() -> None:
+    """Keys: the head's words in the row of the step's tile. Values: the output tile's word in the row of the chunk."""
+    scores = {**_scores(5, 4, chunks=2), "b_offset": 3, "b_stride": 6}
+    bench = Bench(2, [scores]).run()
+    tiles = [next(lane["key_tile"] for lane in tag["lanes"] if lane["valid"]) for tag in bench.tags]
+    assert set(tiles) == {0, 1, 2, 3}
+    want = [3 + 6 * tile + word for tile in tiles for word in range(2)]
+    assert [chunk["key_address"] for chunk in bench.chunks] == want
+    context = {"kind": int(OpKind.CONTEXT), "rows": 3, "out_tiles": 3, "in_chunks": 4, "b_offset": 7, "b_stride": 5}
+    bench = Bench(2, [context]).run()
+    want = [7 + 5 * chunk + tile for _ in range(2) for tile in range(3) for chunk in range(4)]
+    assert [chunk["value_address"] for chunk in bench.chunks] == want
+
+
 def test_skip_releases_the_words() -> None:
     """An expert without tokens gives back its words, and the next op starts behind them."""
     skip = {"kind": int(OpKind.SKIP), "rows": 0, "out_tiles": 3, "in_chunks": 4}
