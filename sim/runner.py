@@ -124,6 +124,7 @@ def _keep_runtime(folder: Path, runtime: Path) -> None:
     for name in RUNTIME:
         if (folder / f"{name}.o").is_file():
             shutil.copy(folder / f"{name}.o", part)
+    part.chmod(0o755)
     try:
         part.rename(runtime)
     except OSError:  # another process was faster
@@ -152,7 +153,8 @@ def _verilate(
 ) -> None:
     """Build in ``folder``; BuildError with the end of the log."""
     log = folder.with_suffix(".log")
-    runtime = folder.parent / f"runtime-{_digest(*flags, str(waves), *_environment(find_verilator()))}"
+    common = [flag for flag in flags if not flag.startswith("-G")]
+    runtime = folder.parent / f"runtime-{_digest(*common, str(waves), *_environment(find_verilator()))}"
     if runtime.is_dir():
         shutil.copytree(runtime, folder)
     try:
