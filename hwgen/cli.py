@@ -16,7 +16,7 @@ from hwgen.compiler.estimate import estimate
 from hwgen.driver.device import MachineError
 from hwgen.emit.summary import summary_text
 from hwgen.picture import compose, save
-from hwgen.pipeline import WAVES_FOLDER, Wanted, build, build_folder, build_report, verify
+from hwgen.pipeline import FLIPPED, WAVES_FOLDER, Wanted, build, build_folder, build_report, verify
 from hwgen.report import tensor_table
 from hwgen.request import InputError, images_for, resolve, tasks_of, writable_file, writable_folder
 from hwgen.spec.package import PackageError
@@ -174,6 +174,8 @@ def verify_command(
     extra = {"self_test": True, "caught": found.mismatches > 0} if self_test else {}
     write_json(json_file, found.report() | extra)
     if self_test:
+        noticed = "noticed" if found.mismatches else "NOT NOTICED"
+        OUT.print(f"self-test: one spoilt bit in the weights of {FLIPPED} was {noticed}", markup=False, highlight=False)
         raise typer.Exit(0 if found.mismatches else MISMATCH)
     if not found.good:
         raise typer.Exit(MISMATCH)
