@@ -1,20 +1,22 @@
 """The commands as a user types them: output, JSON and exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from hwgen import cli
 from hwgen.spec.board import board_names
 from hwgen.spec.presets import MODELS
 
 
-def hwgen(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def hwgen(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the program in ``folder``."""
-    command = [sys.executable, "-m", "hwgen.cli", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    command, env = [sys.executable, "-m", "hwgen.cli", *words], os.environ | environment
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_doctor_finds_the_tools(tmp_path: Path):
@@ -23,6 +25,17 @@ def test_doctor_finds_the_tools(tmp_path: Path):
     data = json.loads((tmp_path / "out.json").read_text())
     assert data["missing"] == []
     assert {"g++", "make", "perl", "verilator", "cocotb", "amaranth"} <= {item["tool"] for item in data["tools"]}
+
+
+def test_doctor_says_how_to_install_what_is_missing(tmp_path: Path):
+    result = hwgen("doctor", "--json", "out.json", folder=tmp_path, PATH=str(tmp_path))
+    assert result.returncode == 2
+    missing = json.loads((tmp_path / "out.json").read_text())["missing"]
+    assert {"git", "g++", "make", "perl"} <= set(missing)
+    lines = [line for line in result.stderr.splitlines() if line.startswith("missing: ")]
+    assert len(lines) == len(missing)
+    assert all("install" in line for line in lines)
+    assert "Traceback" not in result.stderr
 
 
 def test_models_lists_every_network(tmp_path: Path):
@@ -82,9 +95,14 @@ def test_estimate_takes_a_machine_from_a_file(tmp_path: Path):
         (("boards", "--json", "."), "is a folder; give a file name"),
     ],
 )
-def test_bad_input_is_explained(tmp_path: Path, words: tuple[str, ...], says: str):
-    result = hwgen(*words, folder=tmp_path)
-    assert result.returncode == 2
-    assert says in result.stderr
-    assert "Traceback" not in result.stderr
+def test_bad_input_is_explained(
+    tmp_path: Path,
+    words: tuple[str, ...],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.chdir(tmp_path)
+    assert cli.guarded(lambda: cli.app(list(words))) == 2
+    assert says in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
