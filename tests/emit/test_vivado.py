@@ -8,7 +8,8 @@ import pytest
 
 from hwgen.emit.ports import Port, interfaces, ports_of
 from hwgen.emit.vivado import MEMORY_PORTS, emit_script, emit_wrapper, shared_ports
-from hwgen.spec.board import board
+from hwgen.spec.arch_presets import ARCHS
+from hwgen.spec.board import board, board_names
 
 BOARD = board("zcu102")
 
@@ -29,7 +30,7 @@ proc open_run {name} { note open_run $name }
 
 def _ports(masters: int) -> list[Port]:
     names = ["s_axi_control_awaddr", *(f"m_axi_gmem{i}_araddr" for i in range(masters))]
-    plain = [Port("ap_clk", "input", 1), Port("ap_rst_n", "input", 1), Port("interrupt", "output", 1)]
+    plain = [Port("ap_clk", "input", 1), Port("ap_rst_n", "input", 1), Port("irq", "output", 1)]
     return [*plain, *(Port(name, "output", 64) for name in names)]
 
 
@@ -72,6 +73,19 @@ def test_the_design_is_complete(tmp_path: Path, masters: int):
         assert f"{cell}/aclk" in nets[0]
         assert f"{cell}/aresetn" in nets[2]
     assert notes[-1][0] == "write_hw_platform"
+
+
+def test_every_board_takes_every_machine(tmp_path: Path):
+    rendered = 0
+    for name in board_names():
+        for arch in ARCHS.values():
+            folder = tmp_path / f"{name}-{arch.name}"
+            folder.mkdir()
+            notes = _run(emit_script(board(name), arch.name, _ports(arch.weight_ports + 1)), folder, "design")
+            assert notes[0][0] == "create_project"
+            assert board(name).part in notes[0]
+            rendered += 1
+    assert rendered >= 16
 
 
 def test_the_clock_of_every_used_memory_port_is_connected(tmp_path: Path):
