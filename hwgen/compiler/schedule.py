@@ -5,12 +5,21 @@ from collections.abc import Mapping, Sequence
 from hwgen.compiler.step import Step
 from hwgen.compiler.streams import Stream
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.isa import Opcode
+from hwgen.spec.isa import Counter, Opcode
 
 
-def _load(stream: Stream, offset: int, arch: ArchConfig) -> Step:
-    fields = {"offset": offset, "port_stride": stream.port_bytes(arch), **stream.fields()}
+def _load(stream: Stream, offset: int, arch: ArchConfig, wait: Mapping[str, int]) -> Step:
+    fields = {"offset": offset, "port_stride": stream.port_bytes(arch), **stream.fields(), **wait}
     return Step(opcode=Opcode.LOAD_WEIGHTS, name=stream.name, fields=fields)
+
+
+def _image_wait(steps: Sequence[Step]) -> dict[str, int]:
+    """The wait for all patches of the image."""
+    for step in steps:
+        if step.opcode is Opcode.LOAD_PATCHES:
+            patches = step.fields["patch_rows"] * step.fields["patch_columns"]
+            return {"wait_b": int(Counter.PATCH), "wait_b_base": patches}
+    return {}
 
 
 def with_loads(steps: Sequence[Step], offsets: Mapping[str, int], arch: ArchConfig) -> list[Step]:
@@ -19,8 +28,12 @@ def with_loads(steps: Sequence[Step], offsets: Mapping[str, int], arch: ArchConf
     With Q = ``load_queue``: load k follows the consumer of load k - Q directly, and the first Q loads come right
     before the first consumer. So at most Q loads are ahead of their consumers, and a consumer of more than Q loads
     (experts) finds the rest right behind it. A load never waits for an instruction that comes after it.
+
+    The first load comes at once; the others wait until the image is in, because position table and image are on the
+    way to the first result and would otherwise share DDR with weights that are needed much later.
     """
     streams = [stream for step in steps for stream in step.streams]
+    image_wait = _image_wait(steps)
     out: list[Step] = []
     emitted = consumed = 0
 
@@ -28,7 +41,7 @@ def with_loads(steps: Sequence[Step], offsets: Mapping[str, int], arch: ArchConf
         nonlocal emitted
         while emitted < min(consumed + arch.load_queue, len(streams)):
             stream = streams[emitted]
-            out.append(_load(stream, offsets[stream.name], arch))
+            out.append(_load(stream, offsets[stream.name], arch, image_wait if emitted else {}))
             emitted += 1
 
     for step in steps:

@@ -15,7 +15,13 @@ COUNT_BITS = 20
 def load_layout() -> data.StructLayout:
     """What is kept of a LOAD_WEIGHTS; ``words`` of the norm, parameter and weight ring, in the order of the load."""
     return data.StructLayout(
-        {"offset": 32, "port_stride": 32, "words": data.ArrayLayout(COUNT_BITS, RINGS), "pc": PC_BITS}
+        {
+            "offset": 32,
+            "port_stride": 32,
+            "words": data.ArrayLayout(COUNT_BITS, RINGS),
+            "pc": PC_BITS,
+            "wait": data.StructLayout({"counter": 4, "base": COUNTER_BITS}),
+        }
     )
 
 

@@ -235,7 +235,7 @@ class ComputeUnit(wiring.Component):
         loader, issuer = self._loader, self._issuer
         query_reads, key_reads = Signal(STEP_BITS), Signal(STEP_BITS)
         for total, pulse in ((query_reads, loader.query_read), (key_reads, issuer.key_read)):
-            m.d.sync += total.eq(Mux(issuer.step, pulse, total + pulse))
+            m.d.sync += total.eq(Mux(issuer.step, pulse, total + (pulse & issuer.stepping)))
         m.d.comb += [
             self.mac_cycles.eq(issuer.valid),
             self.wait_operand.eq(issuer.wait_operand & ~loader.dependent),

@@ -237,7 +237,8 @@ class Core(wiring.Component):
         m.submodules.scoreboard = scoreboard = Scoreboard(len(sources))
         for pulse, source in zip(scoreboard.pulses, sources, strict=True):
             m.d.comb += [getattr(pulse, name).eq(getattr(source, name)) for name in ("valid", "counter", "count")]
-        m.d.comb += [self._compute.counters.eq(scoreboard.counters), self._norm.counters.eq(scoreboard.counters)]
+        for unit in (self._compute, self._norm, self._loader):
+            m.d.comb += unit.counters.eq(scoreboard.counters)
 
     def _memory_buses(self, m: Module) -> None:
         loader, io = self._loader, self._io

@@ -25,6 +25,8 @@ from hwgen.rtl.probability import ProbabilityLanes
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import ErrorCode
 
+REFILL_CYCLES = 7  # a slot that is given back is not written for more than so many cycles
+
 
 def row_layout(arch: ArchConfig) -> data.StructLayout:
     """A row that may be read now."""
@@ -45,17 +47,27 @@ def row_layout(arch: ArchConfig) -> data.StructLayout:
     )
 
 
+def info_layout() -> data.StructLayout:
+    """What the issuer must know of a loaded row."""
+    return data.StructLayout({"token": ROW_BITS, "score": 16})
+
+
 def _word_layout(arch: ArchConfig) -> data.StructLayout:
     """What travels with a word from its address to its write."""
     lane = max(1, (arch.token_lanes - 1).bit_length())
     return data.StructLayout(
-        {"write": 1, "last": 1, "source": 2, "lane": lane, "slot": 1, "word": 10, "keys": ROW_BITS, "octave": 5}
+        {
+            "write": 1,
+            "last": 1,
+            "source": 2,
+            "lane": lane,
+            "slot": 1,
+            "word": 10,
+            "keys": ROW_BITS,
+            "octave": 5,
+            "info": info_layout(),
+        }
     )
-
-
-def info_layout() -> data.StructLayout:
-    """What the issuer must know of a loaded row."""
-    return data.StructLayout({"token": ROW_BITS, "score": 16})
 
 
 class RowWalker(wiring.Component):
@@ -200,7 +212,8 @@ class OperandLoader(wiring.Component):
     w_*: write side of `OperandRam`. info: Out, per slot and lane the token and expert score.
     loaded: Out(16), row slots loaded in total. query_read, dependent: Out(1). fault: Out. idle: Out(1).
 
-    Timing: one word a cycle; ``latency`` cycles from a word's address to its write.
+    Timing: one word a cycle; ``latency`` cycles from a word's address to its write. The first word of a row that waited
+    for its slot is written more than REFILL_CYCLES cycles after ``released`` was raised.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -262,9 +275,6 @@ class OperandLoader(wiring.Component):
             queue.w_en.eq(rows.o.valid),
             rows.o.ready.eq(queue.w_rdy),
         ]
-        with m.If(rows.o.valid & rows.o.ready):
-            info = self.info[rows.o.payload.slot][rows.o.payload.lane]
-            m.d.sync += [info.token.eq(rows.o.payload.token), info.score.eq(rows.o.payload.score)]
         m.d.comb += self.idle.eq(rows.idle & (queue.level == 0))
         self._words(m, queue)
         return m
@@ -299,6 +309,8 @@ class OperandLoader(wiring.Component):
             head.word.eq(word),
             head.keys.eq(keys_left),
             head.octave.eq(row.octave),
+            head.info.token.eq(row.token),
+            head.info.score.eq(row.score),
         ]
         self._datapath(m, head)
 
@@ -327,7 +339,7 @@ class OperandLoader(wiring.Component):
             self.w_data.eq(Mux(done.source == 2, probability.p, delayed)),
         ]
         with m.If(done.last):
-            m.d.sync += self.loaded.eq(self.loaded + 1)
+            m.d.sync += [self.loaded.eq(self.loaded + 1), self.info[done.slot][done.lane].eq(done.info)]
 
     @staticmethod
     def _delay(m: Module, value: Signal | data.View, cycles: int, name: str) -> Signal | data.View:

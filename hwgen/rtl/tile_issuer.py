@@ -4,12 +4,12 @@ Plain loop (LINEAR, CONTEXT): tile of rows, output tile, chunk. Reordered attent
 ``outer`` is the tile of rows or the block, ``inner`` the output tile or the key step.
 """
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.interfaces import ADDRESS_BITS, COUNTER_BITS, PC_BITS, ROW_BITS, fault, tile_tag
-from hwgen.rtl.operand_loader import info_layout
+from hwgen.rtl.operand_loader import REFILL_CYCLES, info_layout
 from hwgen.rtl.ops import OpKind, op_layout
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import Destination, ErrorCode
@@ -146,6 +146,7 @@ class TileIssuer(wiring.Component):
         self._left = Signal(ROW_BITS)  # rows from the first row of this tile to the end; 0 in the last, partial block
         self._previous = Signal(range(lanes + 1))  # valid lanes of the previous block
         self._opening = Signal()  # first tile of the op
+        self._first_rows = Signal()  # first tile of rows of the op
         self._slot = Signal()
         op = self._op
         self._is_scores = Signal()
@@ -176,7 +177,8 @@ class TileIssuer(wiring.Component):
             self._inner_end.eq(self._inner + 1 == steps),
         ]
         more_plain = self._left > lanes
-        partial = (self._left == 0) | (self._count <= 1)  # no partial block follows
+        single = (self._count <= 1) if lanes > 1 else Const(1)
+        partial = (self._left == 0) | single  # no partial block follows
         self._outer_end = Signal()  # this is the last tile of rows or block
         m.d.comb += self._outer_end.eq(Mux(self._is_scores, ~more_plain & partial, ~more_plain) | self._is_skip)
         self._go, self._done = Signal(), Signal()
@@ -187,7 +189,7 @@ class TileIssuer(wiring.Component):
         m.d.comb += self.i.ready.eq(~self._busy | self._done)
         with m.If(self.i.ready):
             m.d.sync += [self._busy.eq(self.i.valid), self._op.eq(self.i.payload), self._opening.eq(1)]
-            m.d.sync += [self._left.eq(self.i.payload.rows), self._previous.eq(0)]
+            m.d.sync += [self._left.eq(self.i.payload.rows), self._previous.eq(0), self._first_rows.eq(1)]
 
     def _conditions(self, m: Module) -> None:
         """What must hold for a chunk to go out."""
@@ -225,7 +227,7 @@ class TileIssuer(wiring.Component):
                 m.d.sync += [self._chunk.eq(0), self._sub.eq(0), self._word.eq(0), self._inner.eq(self._inner + 1)]
                 m.d.sync += self._opening.eq(0)
                 with m.If(self._inner_end):
-                    m.d.sync += self._inner.eq(0)
+                    m.d.sync += [self._inner.eq(0), self._first_rows.eq(self._done)]
                     with m.If(~self._outer_end):
                         m.d.sync += [self._left.eq(self._left - self._count), self._previous.eq(self._count)]
                     with m.If(~self._is_skip & ((self._left != 0) | ~self._is_scores)):
@@ -239,11 +241,23 @@ class TileIssuer(wiring.Component):
         with m.If(self._go & self._enters):
             m.d.sync += self.entered.eq(self.entered + Mux(self._is_scores, 1, lanes))
         again = self._go & self._enters & self._is_scores & (self._previous != 0)
-        tile_over = self._go & self._tail & self._inner_end & ~self._is_scores & ~self._is_skip
+        tile_over = self._go & self._gives_back(m) & self._inner_end & ~self._is_scores & ~self._is_skip
         with m.If(again):
             m.d.sync += self.released.eq(self.released + Mux(self._done, lanes + 1, 1))
         with m.Elif(tile_over | (self._done & self._is_scores)):
             m.d.sync += self.released.eq(self.released + lanes)
+
+    def _gives_back(self, m: Module) -> Signal:
+        """In the last output tile of a tile of rows: the chunk with which its slot is given back.
+
+        When nothing can hold the rest of the tile up (weights are there after the first tile of rows, a tile that is
+        long enough does not wait for the drain), the slot goes back REFILL_CYCLES early: it is refilled just behind.
+        """
+        op, back = self._op, Signal()
+        certain = (op.in_chunks >= self._arch.token_lanes) & (~self._is_linear | ~self._first_rows)
+        early = Mux(op.in_chunks > REFILL_CYCLES, self._chunk + REFILL_CYCLES + 1 == op.in_chunks, self._head)
+        m.d.comb += back.eq(Mux(certain, early, self._tail))
+        return back
 
     def _rings(self, m: Module) -> None:
         """Weight tiles chunk by chunk, parameters tile by tile; both again for every tile of rows."""
@@ -290,8 +304,7 @@ class TileIssuer(wiring.Component):
             with m.Else():
                 m.d.sync += row.eq(Mux(self._tail, 0, row + op.b_stride))
         for lane in range(arch.token_lanes):
-            older = self._is_scores & (self._inner < lane)
-            m.d.comb += self.slots[lane].eq(self._slot ^ older)
+            m.d.comb += self.slots[lane].eq(self._slot ^ self._older(lane))
         is_context = op.kind == int(OpKind.CONTEXT)
         m.d.comb += [
             self.valid.eq(self._go & ~self._no_key & ~self._is_skip),
@@ -322,15 +335,18 @@ class TileIssuer(wiring.Component):
         for lane in range(self._arch.token_lanes):
             self._lane_tag(m, lane)
 
+    def _older(self, lane: int) -> Value:
+        """Whether this lane is still at the query of the block before."""
+        return self._is_scores & (self._inner < lane) if lane else Const(0)
+
     def _lane_tag(self, m: Module, lane: int) -> None:
         out = self.tag.lanes[lane]
         info = self.info[self.slots[lane]][lane]
-        older = self._is_scores & (self._inner < lane)
-        late: Value = lane > self._idle_steps  # this lane wraps around: it ends in the next block
+        late: Value = self._idle_steps < lane if lane else Const(0)  # this lane wraps around: it ends in the next block
         first: Value = self._inner == Mux(late, lane, self._idle_steps)
         last_of_lane: Value = Mux(late, self._inner + 1 == lane, self._inner_end)
         m.d.comb += [
-            out.valid.eq(Mux(older, lane < self._previous, lane < self._count)),
+            out.valid.eq(Mux(self._older(lane), lane < self._previous, lane < self._count)),
             out.row.eq(info.token),
             out.score.eq(info.score),
             out.key_tile.eq(self._inner - self._idle_steps),

@@ -1,14 +1,15 @@
 """Weight loader: runs LOAD_WEIGHTS far ahead of their consumers and keeps the three rings full."""
 
 from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hwgen.rtl.axi import axi4_read
 from hwgen.rtl.chunk_planner import ChunkPlanner, load_layout
-from hwgen.rtl.decode import fields
-from hwgen.rtl.interfaces import PC_BITS, fault, issued
+from hwgen.rtl.decode import fields, reached
+from hwgen.rtl.interfaces import COUNTER_BITS, PC_BITS, fault, issued
+from hwgen.rtl.ops import COUNTERS
 from hwgen.rtl.port_reader import PortReader
 from hwgen.rtl.ring import ring_fill
 from hwgen.spec.arch import ArchConfig
@@ -26,6 +27,7 @@ class WeightLoader(wiring.Component):
     Members
     -------
     instructions: In(stream of issued), LOAD_WEIGHTS; ``arch.load_queue`` of them wait here.
+    counters: In, progress counters; the oldest load in the queue waits for its ``wait_b``, and the others behind it.
     model: In(64), the MODEL pointer.
     buses[p]: Out(axi4_read), weight port p. beats: Out(ports), a beat came, for the counters.
     norm, param, weight: Out(ring_fill(ports)), one per ring.
@@ -44,6 +46,7 @@ class WeightLoader(wiring.Component):
         super().__init__(
             {
                 "instructions": In(stream.Signature(issued())),
+                "counters": In(data.ArrayLayout(COUNTER_BITS, COUNTERS)),
                 "model": In(64),
                 "buses": Out(axi4_read()).array(ports),
                 "beats": Out(ports),
@@ -88,6 +91,8 @@ class WeightLoader(wiring.Component):
                 for i, name in enumerate(("norm_entries", "param_entries", "weight_words"))
             ),
             load.pc.eq(item.pc),
+            load.wait.counter.eq(parts["wait_b"]),
+            load.wait.base.eq(parts["wait_b_base"]),
             loads.w_data.eq(load),
             loads.w_en.eq(self.instructions.valid),
             self.instructions.ready.eq(loads.w_rdy),
@@ -95,10 +100,12 @@ class WeightLoader(wiring.Component):
 
     def _plan(self, m: Module, loads: SyncFIFO, pcs: SyncFIFO, readers: list[PortReader]) -> None:
         """Loads to the planner, its claims to the rings, its chunks to the ports."""
-        planner = self.planner
+        planner, released = self.planner, Signal()
+        wait = data.View(load_layout(), loads.r_data).wait
         m.d.comb += [
+            released.eq(reached(self.counters, wait.counter, wait.base, 0)),
             planner.load.payload.as_value().eq(loads.r_data),
-            planner.load.valid.eq(loads.r_rdy & pcs.w_rdy),
+            planner.load.valid.eq(loads.r_rdy & pcs.w_rdy & released),
             self.started.eq(planner.load.valid & planner.load.ready),
             self.started_pc.eq(planner.load.payload.pc),
             loads.r_en.eq(self.started),

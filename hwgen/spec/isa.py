@@ -158,6 +158,7 @@ FORMATS: dict[Opcode, InstructionFormat] = {
                 Field("norm_entries", 12, "LayerNorm parameter entries, first in the stream"),
                 Field("param_entries", 12, "post-processor parameter entries, second"),
                 Field("weight_words", 20, "weight tiles, last"),
+                *_WAIT_B,
             ),
         ),
         InstructionFormat(

@@ -9,7 +9,7 @@ from amaranth.sim import Simulator
 
 from golden.softmax import probabilities, softmax_statistics
 from hwgen.rtl.interfaces import READ_LATENCY, RowFactor
-from hwgen.rtl.operand_loader import OperandLoader
+from hwgen.rtl.operand_loader import REFILL_CYCLES, OperandLoader
 from hwgen.rtl.ops import OpKind, RowSource
 from hwgen.spec.isa import ErrorCode
 from hwgen.spec.tables import default_tables
@@ -37,6 +37,8 @@ class Bench:
         self.faults: list[tuple[int, int]] = []
         self.query_reads: list[int] = []
         self.step_period = 0  # cycles from step to step of the schedule; 0: the issuer is not in its steps
+        self.release_cycles: list[int] = []  # tiles are given back in these cycles before any other
+        self.write_cycles: list[int] = []
         self.enters = True  # rows are entered as soon as they are loaded
 
     def run(self, ops: list[dict[str, int]], *, ready_rows: int = 30000, cycles: int = 1500) -> "Bench":
@@ -77,7 +79,7 @@ class Bench:
         total = sum(-(-op["rows"] // LANES) * LANES for op in self.ops)
         for cycle in range(self.limit):
             loaded = ctx.get(dut.loaded)
-            while released + LANES <= loaded and self.rng.random() < 0.1:
+            while released + LANES <= loaded and self._may_release(cycle):
                 self._collect(ctx, released)
                 released += LANES
             ctx.set(dut.released, released)
@@ -98,6 +100,12 @@ class Bench:
                 waiting.pop(0)
         raise AssertionError(f"the loader did not finish: {released} of {total} rows released")
 
+    def _may_release(self, cycle: int) -> bool:
+        if cycle in self.release_cycles:
+            self.release_cycles.remove(cycle)
+            return True
+        return not self.release_cycles and self.rng.random() < 0.1
+
     def _collect(self, ctx: Any, first: int) -> None:
         slot = first // LANES % 2
         self.infos += [
@@ -108,6 +116,7 @@ class Bench:
     def _observe(self, ctx: Any, cycle: int) -> None:
         dut = self.dut
         if ctx.get(dut.w_enable):
+            self.write_cycles.append(cycle)
             names = ("w_slot", "w_lane", "w_word", "w_data")
             self.written.append(tuple(ctx.get(getattr(dut, name)) for name in names))  # type: ignore[arg-type]
         if ctx.get(dut.fault.valid):
@@ -201,6 +210,17 @@ def test_scores_reads_ahead() -> None:
     with pytest.raises(AssertionError, match="did not finish"):
         bench.run([_op(OpKind.SCORES, RowSource.ACTIVATION, 8)], cycles=100)
     assert len(bench.query_reads) == LANES
+
+
+@pytest.mark.parametrize(("kind", "source"), [(OpKind.LINEAR, RowSource.NORM), (OpKind.CONTEXT, RowSource.NORM)])
+def test_refill_takes_its_time(kind: OpKind, source: RowSource) -> None:
+    """A slot that is given back is written REFILL_CYCLES later at the earliest; the issuer gives it back that early."""
+    bench = Bench(4)
+    bench.release_cycles = [60, 100, 140]
+    bench.run([_op(kind, source, 4 * LANES, in_chunks=4, keys=32)])
+    waited = [min(cycle for cycle in bench.write_cycles if cycle >= release) - release for release in (60, 100)]
+    assert min(waited) >= REFILL_CYCLES
+    assert len(bench.written) == 8 * LANES
 
 
 def test_out_of_bounds() -> None:
