@@ -35,12 +35,12 @@ def _trace() -> dict[str, Any]:
     """Debug paths: wires below the top, and the fields of each channel."""
     return {
         channel.name: {
-            "valid": f"{TOP}.trace.{channel.name}__valid",
+            "valid": f"{TOP}.core.trace.{channel.name}__valid",
             "fields": {
-                item.name: {"path": f"{TOP}.trace.{channel.name}__{item.name}", "bits": item.bits}
+                item.name: {"path": f"{TOP}.core.trace.{channel.name}__{item.name}", "bits": item.bits}
                 for item in channel.fields
             },
-            "data": f"{TOP}.trace.{channel.name}__data" if channel.lane_bits else None,
+            "data": f"{TOP}.core.trace.{channel.name}__data" if channel.lane_bits else None,
             "lane_bits": channel.lane_bits,
         }
         for channel in CHANNELS

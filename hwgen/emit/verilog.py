@@ -2,13 +2,14 @@
 
 import importlib
 import pkgutil
-import re
 
 from amaranth.back import verilog
 from amaranth.lib.wiring import Component
 
 import hwgen.rtl
 from hwgen.emit.c_header import TOP
+from hwgen.emit.merge_modules import merge_modules
+from hwgen.emit.tidy import compact_memories, compare_vectors, drop_aliases
 from hwgen.rtl.accelerator import Accelerator
 from hwgen.spec.arch import ArchConfig
 
@@ -16,29 +17,8 @@ from hwgen.spec.arch import ArchConfig
 def emit(arch: ArchConfig) -> str:
     """Elaborate the accelerator; the text holds no paths and no dates."""
     text = verilog.convert(Accelerator(arch), name=TOP, emit_src=False, strip_internal_attrs=True)
-    return compact_memories(text)
-
-
-_ZERO_MEMORY = re.compile(
-    r"^  initial begin\n"
-    r"((?:    (?P<name>\S+ ?)\[\d+\] = (?P<bits>\d+)'[hdb]0+;\n)"
-    r"(?:    (?P=name)\[\d+\] = (?P=bits)'[hdb]0+;\n)*)  end\n",
-    re.MULTILINE,
-)
-
-
-def compact_memories(text: str) -> str:
-    """The same Verilog with one loop in place of a line per word where a memory starts as zeros."""
-
-    def loop(match: re.Match[str]) -> str:
-        name, words = match["name"], match[1].count("\n")
-        label = f"zero_{re.sub(r'[^A-Za-z0-9_]', '_', name)}"
-        return (
-            f"  initial begin : {label}\n    integer i;\n"
-            f"    for (i = 0; i < {words}; i = i + 1) {name}[i] = {match['bits']}'d0;\n  end\n"
-        )
-
-    return _ZERO_MEMORY.sub(loop, text)
+    text = compare_vectors(drop_aliases(compact_memories(text), keep=".trace"))
+    return merge_modules(text)
 
 
 def unit_timing() -> dict[str, dict[str, int]]:

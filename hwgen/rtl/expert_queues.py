@@ -83,7 +83,7 @@ class ExpertQueues(wiring.Component):
         write, read = entries.write_port(), entries.read_port()
         held, position, accept = Signal(ROW_BITS), Signal(ROW_BITS), Signal()
         m.d.comb += [
-            held.eq(Array(lengths)[self.push.expert]),  # on its own: with a default, so that no latch appears
+            held.eq(Array(lengths)[self.push.expert[: max(1, (experts - 1).bit_length())]]),  # every case is listed
             position.eq(Mux(self.push.clear, 0, held)),
             accept.eq(self.push.valid & (self.push.expert < experts) & (position < tokens)),
             write.en.eq(accept),
