@@ -29,7 +29,7 @@ demo: $(RUN_STAMP)
 test: $(TEST_STAMP)
 	@$(BIN)/hwgen doctor
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest -n $(WORKERS)
 
 lint: $(TEST_STAMP)
 	$(BIN)/ruff check

@@ -17,8 +17,6 @@ from sim.compare import Comparison, compare
 from tests.system.machines import run_machine, sim_options
 from tests.system.networks import NETWORKS
 
-pytestmark = pytest.mark.xdist_group("sim")
-
 ARCH = ARCHS["sim"]
 NETWORK = NETWORKS["top-2"]
 TASK = "seg"

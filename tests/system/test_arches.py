@@ -14,11 +14,6 @@ NAMES = ("sim", "sim-1x8x8", "sim-4x8x16", "sim-3x8x16", "sim-2x16x16")
 STALLS = (0.0, 0.3)
 
 
-def arches(*names: str) -> list:
-    """Parameters whose tests share a worker for each arch, so that one builds it and the others find it built."""
-    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
-
-
 def test_the_machines_differ():
     """In every parallelism, in buffers, in ring and in ports."""
     chosen = [ARCHS[name] for name in NAMES]
@@ -29,7 +24,7 @@ def test_the_machines_differ():
 
 
 @pytest.mark.parametrize("stall", STALLS)
-@pytest.mark.parametrize("name", arches(*NAMES))
+@pytest.mark.parametrize("name", NAMES)
 def test_same_bits(name: str, stall: float):
     """Both tasks; every named tensor is that of the network, which knows of no machine."""
     package = load_model(MODEL)
@@ -47,7 +42,6 @@ def test_same_bits(name: str, stall: float):
     assert np.array_equal(seg["blocks.0.mlp"], depth["blocks.0.mlp"])
 
 
-@pytest.mark.xdist_group("sim")
 def test_images_follow_each_other():
     """Nothing of an image is left for the next one; the first image comes a second time."""
     package = load_model(MODEL)

@@ -23,8 +23,6 @@ from tests.golden.random_package import random_image, random_package
 from tests.system.machines import check_run, run_machine, sim_options
 from tests.system.networks import SEG, TINY
 
-pytestmark = pytest.mark.xdist_group("sim")
-
 ARCH = ARCHS["sim"]
 GOOD = "good"
 WATCHDOG_CYCLES = 60_000  # several times what a good run takes

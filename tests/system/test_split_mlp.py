@@ -83,11 +83,7 @@ def test_golden(experts: int):
 
 
 @pytest.mark.parametrize(
-    ("name", "experts"),
-    [
-        pytest.param(name, experts, marks=pytest.mark.xdist_group(name))
-        for name, experts in (("sim", 2), ("sim", 4), ("sim", 8), ("sim-3x8x16", 4), ("sim-2x16x16", 4))
-    ],
+    ("name", "experts"), [("sim", 2), ("sim", 4), ("sim", 8), ("sim-3x8x16", 4), ("sim-2x16x16", 4)]
 )
 def test_rtl(name: str, experts: int):
     """Residual stream, final LayerNorm and head of both networks as the RTL computed them."""

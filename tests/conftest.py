@@ -1,0 +1,30 @@
+"""Which tests run in one process under pytest-xdist: those that share a simulator wait for one build, not two."""
+
+import re
+from typing import Any
+
+import pytest
+
+SIMULATED = ("tests/system/", "tests/mutation/test_images.py", "tests/test_cli_simulation.py")
+ARCH = re.compile(r"\bsim(-\d+x\d+x\d+)?\b")  # as it stands in the parameters of a test
+
+
+def simulator_of(nodeid: str) -> str | None:
+    """The arch whose simulator a test uses, by its name; None for a test without one."""
+    if not nodeid.startswith(SIMULATED) or "golden" in nodeid:
+        return None
+    parameters = nodeid.partition("[")[2]
+    found = ARCH.search(parameters)
+    return found.group() if found else "sim"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests of one simulator are one unit of work, every other test is its own."""
+    from xdist.scheduler import LoadScopeScheduling  # here: pytest runs without xdist, too
+
+    class BySimulator(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return simulator_of(nodeid) or nodeid
+
+    return BySimulator(config, log)
