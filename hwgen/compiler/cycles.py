@@ -3,6 +3,7 @@
 from hwgen.compiler.step import Step
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.isa import Opcode
+from hwgen.spec.timing import norm_cycles
 
 
 def tile_cycles(arch: ArchConfig, chunks: int) -> int:
@@ -50,7 +51,7 @@ def step_cycles(step: Step, arch: ArchConfig, top_k: int) -> int:
         case Opcode.EXPERTS:
             return experts_cycles(step, arch, top_k)
         case Opcode.LAYERNORM:
-            return f["rows"] * f["words"] + 2 * f["words"]
+            return norm_cycles(arch, f["rows"], f["words"])
         case _:
             return step_bytes(step, arch) // BEAT_BYTES
 

@@ -1,6 +1,7 @@
 """Estimated cycles of one image, from shapes alone: no weights needed.
 
-An estimate, labelled as such: experts are taken to have equal queues, pipelines one latency, and DDR one rate.
+The sum of the units' own cycles (hwgen/spec/timing.py) and a model of the memory, walked tile by tile and burst by
+burst. How many tokens each expert gets depends on the image: the queues are taken to be even unless they are given.
 """
 
 from dataclasses import asdict, dataclass
@@ -10,7 +11,7 @@ from hwgen.compiler.compile import scheduled
 from hwgen.compiler.cycles import step_bytes, step_cycles
 from hwgen.compiler.resources import resources
 from hwgen.compiler.shapes import Shapes
-from hwgen.compiler.timeline import Timeline
+from hwgen.compiler.timeline import Queues, end_cycle, intervals, numbered, run_machine
 from hwgen.spec.design import Design
 from hwgen.spec.isa import INSTRUCTION_BYTES, Opcode
 
@@ -55,13 +56,16 @@ class Estimate:
         return asdict(self) | {"milliseconds": self.milliseconds, "estimate": True}
 
 
-def estimate(design: Design, task: str | None = None) -> Estimate:
-    """Cycles, traffic and resources of one image; ``task``: the first one when not given."""
+def estimate(design: Design, task: str | None = None, queues: Queues | None = None) -> Estimate:
+    """Cycles, traffic and resources of one image; ``task``: the first one when not given.
+
+    ``queues`` gives tokens per expert by name of the tensor (``blocks.1.queue_lengths``, as ``golden.network`` returns
+    it): with the queues of an image, the estimate is that of this image. Without, experts share the tokens evenly.
+    """
     shapes = Shapes(config=design.model, arch=design.arch)
     name = task or design.model.tasks[0].name
     steps = scheduled(shapes, [name], lambda _: [0] * max(1, design.model.heads))[1][name]
-    timeline = Timeline(design.arch, design.board.bytes_per_cycle, design.board.ddr.read_latency_cycles, _top_k(design))
-    intervals = timeline.walk(steps)
+    machine = run_machine(numbered(steps, _top_k(design), queues), design.arch, design.board)
     entries = tuple(
         InstructionEstimate(
             index=index,
@@ -72,9 +76,9 @@ def estimate(design: Design, task: str | None = None) -> Estimate:
             cycles=step_cycles(step, design.arch, _top_k(design)),
             macs=step.macs,
         )
-        for index, (step, interval) in enumerate(zip(steps, intervals, strict=True))
+        for index, (step, interval) in enumerate(zip(steps, intervals(machine), strict=True))
     )
-    cycles, macs = max(entry.end_cycle for entry in entries), sum(entry.macs for entry in entries)
+    cycles, macs = end_cycle(machine), sum(entry.macs for entry in entries)
     moved = {step.opcode is Opcode.STORE: 0 for step in steps}
     for step in steps:
         moved[step.opcode is Opcode.STORE] += step_bytes(step, design.arch)

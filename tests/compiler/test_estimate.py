@@ -1,6 +1,7 @@
 """Estimates: array cycles by hand, a timeline that makes sense, every board with every model that fits."""
 
 import json
+import time
 
 import pytest
 
@@ -62,14 +63,14 @@ def test_formulas():
 def test_timeline():
     """Units run one instruction at a time; nothing ends before its work is done."""
     found = tiny()
-    by_unit: dict[Unit, int] = {}
+    starts: dict[Unit, int] = {}
     for entry in found.instructions:
         unit = FORMATS[Opcode[entry.opcode]].unit
         assert entry.end_cycle >= entry.start_cycle
+        assert entry.start_cycle >= starts.get(unit, 0)
+        starts[unit] = entry.start_cycle
         if unit in (Unit.COMPUTE, Unit.NORM):
-            assert entry.start_cycle >= by_unit.get(unit, 0) - 1
             assert entry.end_cycle - entry.start_cycle >= entry.cycles - 1
-            by_unit[unit] = entry.end_cycle
     assert found.cycles == found.instructions[-1].end_cycle
     residual_end, norms = 0, 0
     for entry in found.instructions:  # a LayerNorm ends behind the last row that it reads
@@ -81,6 +82,25 @@ def test_timeline():
     assert norms == 25
     assert found.macs == sum(entry.macs for entry in found.instructions)
     assert found.mac_utilisation == pytest.approx(found.macs / (2048 * found.cycles))
+
+
+def test_queues_matter():
+    """Work that does not hide the weights costs cycles; lengths that cannot be are refused."""
+    design = Design(model=M3VIT_TINY, arch=ZCU102, board=board("zcu102"))
+    names = [f"blocks.{block}.queue_lengths" for block in M3VIT_TINY.moe_blocks]
+    even = expert_rows(M3VIT_TINY.tokens, M3VIT_TINY.top_k, M3VIT_TINY.experts)
+    cycles = tiny().cycles
+    assert estimate(design, queues={name: even for name in names}).cycles == cycles
+    crowd = [M3VIT_TINY.tokens] * 2 + [0] * 14  # the weights of fourteen experts come and nobody uses them
+    assert estimate(design, queues={name: crowd for name in names}).cycles > 1.1 * cycles
+    with pytest.raises(ValueError, match="16 queues with 256 entries, expected 16 with 258"):
+        estimate(design, queues={name: [16] * 16 for name in names})
+
+
+def test_estimates_are_quick():
+    begin = time.monotonic()
+    estimate(Design(model=MODELS["deit-tiny"], arch=ZCU102, board=board("zcu102")))
+    assert time.monotonic() - begin < 5
 
 
 def test_tiny_is_near_both_walls():

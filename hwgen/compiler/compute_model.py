@@ -1,0 +1,145 @@
+"""Front of the compute unit: op expander and operand loader, row by row."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from hwgen.compiler.events import Process, Track, after
+from hwgen.compiler.machine_model import EXPERT_HIDDEN, LINEAR_COUNTERS, Instruction, Machine
+from hwgen.spec import timing
+from hwgen.spec.isa import Counter, Destination, Opcode, Unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Op:
+    """One loop nest of the unit; an EXPERTS instruction has two for every expert."""
+
+    item: Instruction
+    kind: Opcode
+    rows: int
+    chunks: int
+    tiles: int  # output tiles; SCORES: key tiles
+    counter: int = 0  # of finished rows
+    by_row: tuple[Track, int] | None = None
+    whole: tuple[Track, int] | None = None
+    lookup: bool = False  # rows are named by a token queue
+    first: bool = True
+    destination: Destination | None = None
+    finish: int = 0  # rows to count with the last tile
+    top_k: int = 1
+
+
+@dataclass
+class ComputeUnit:
+    """Ops pass expander, operand loader and issuer in order."""
+
+    machine: Machine
+    ops: list[Op] = field(default_factory=list[Op])
+    _hidden_rows: int = 0  # hidden rows of all experts so far
+
+    def __post_init__(self) -> None:
+        """Totals of row slots and words start at nothing."""
+        track = self.machine.track
+        self.handed, self.walked, self.issued = track(), track(), track()  # ops
+        self.loaded, self.entered, self.released = track(), track(), track()  # row slots
+
+    def expand(self) -> Process:
+        """Instructions to ops; EXPERTS waits for the gate first."""
+        queue, time = self.machine.queues[Unit.COMPUTE], 0
+        for number, item in enumerate(queue.items):
+            time = yield from after(time + 1, queue.entered, number + 1)
+            if item.step.opcode is Opcode.EXPERTS:
+                track, base = self.machine.waits(item, "wait_b")
+                time = 1 + (yield from after(time, track, base))
+            for op in self._ops(item):
+                for taken in (self.walked, self.issued):
+                    time = yield from after(time, taken, len(self.ops) + 1 - timing.OP_QUEUE)
+                self.ops.append(op)
+                self.handed.reach(time + 2)
+                time += 1
+            queue.left.reach(time - 1)
+
+    def _ops(self, item: Instruction) -> Iterator[Op]:
+        """An instruction is one op, EXPERTS are many."""
+        if item.step.opcode is Opcode.EXPERTS:
+            yield from self._experts(item)
+            return
+        f, arch = item.step.fields, self.machine.arch
+        destination = Destination(f["destination"]) if item.step.opcode is Opcode.LINEAR else None
+        match item.step.opcode:
+            case Opcode.SCORES:
+                counter, chunks, tiles = Counter.SCORE, f["in_chunks"], arch.words(f["keys"])
+            case Opcode.CONTEXT:
+                counter, chunks, tiles = Counter.CONTEXT, arch.chunks(f["keys"]), f["out_tiles"]
+            case _:
+                counter = LINEAR_COUNTERS[Destination(f["destination"])]
+                chunks, tiles = f["in_chunks"], f["out_tiles"]
+        yield Op(
+            item=item,
+            kind=item.step.opcode,
+            rows=f["rows"],
+            chunks=chunks,
+            tiles=tiles,
+            counter=counter,
+            by_row=self.machine.waits(item, "wait_a"),
+            whole=self.machine.waits(item, "wait_b"),
+            destination=destination,
+            top_k=f.get("top_k", 1),
+        )
+
+    def _experts(self, item: Instruction) -> Iterator[Op]:
+        """Two layers an expert; an empty queue only passes its weights by."""
+        f, hidden = item.step.fields, self.machine.progress[EXPERT_HIDDEN]
+        layers = ((f["in_chunks"], f["hidden_tiles"]), (f["hidden_chunks"], f["out_tiles"]))
+        last = max((expert for expert, rows in enumerate(item.queues) if rows), default=-1)
+        base = self._hidden_rows
+        for expert, rows in enumerate(item.queues):
+            for second, (chunks, tiles) in enumerate(layers):
+                yield Op(
+                    item=item,
+                    kind=Opcode.LINEAR if rows else Opcode.EXPERTS,
+                    rows=rows,
+                    chunks=chunks,
+                    tiles=tiles,
+                    counter=0 if second else EXPERT_HIDDEN,
+                    by_row=(hidden, base) if second else None,
+                    lookup=True,
+                    first=expert == 0 and not second,
+                    finish=f["rows"] if second and expert == last else 0,
+                )
+            base += rows
+        self._hidden_rows = base
+
+    def load(self) -> Process:
+        """Rows of A, as far ahead as slots are free."""
+        lanes, time = self.machine.arch.token_lanes, 0
+        taken = words_end = 0
+        emits: list[int] = []  # when rows leave the row queue
+        number = 0
+        while True:
+            time = yield from after(time, self.handed, number + 1)
+            op = self.ops[number]
+            number += 1
+            if op.kind is Opcode.EXPERTS:
+                self.walked.reach(time)
+                time += 1
+                continue
+            if op.whole is not None:
+                time = yield from after(time, *op.whole)
+            words = -(-op.chunks // self.machine.arch.subwords)
+            time += 1
+            for row in range(-(-op.rows // lanes) * lanes):
+                pad = row >= op.rows
+                time = yield from after(time, self.released, taken + 1 - 2 * lanes)
+                if op.kind is Opcode.SCORES:
+                    time = yield from after(time, self.entered, taken + 1 - lanes)
+                if op.by_row is not None and op.by_row[1] >= 0 and not pad:
+                    time = yield from after(time, op.by_row[0], op.by_row[1] + row + 1)
+                time += timing.ROW_CYCLES - 1 + (timing.LOOKUP_CYCLES if op.lookup and not pad else 0)
+                if len(emits) > timing.ROW_QUEUE:
+                    time = max(time, emits[-timing.ROW_QUEUE - 1])
+                taken += 1
+                words_end = max(words_end, time + 2) + (1 if pad else words)
+                emits.append(words_end)
+                self.loaded.reach(words_end + timing.LOADER_LATENCY)
+                time += 1
+            self.walked.reach(time - 1)
