@@ -16,12 +16,24 @@ from hwgen.compiler.estimate import estimate
 from hwgen.driver.device import MachineError
 from hwgen.emit.summary import summary_text
 from hwgen.picture import compose, save
-from hwgen.pipeline import FLIPPED, WAVES_FOLDER, Wanted, build, build_folder, build_report, verify
+from hwgen.pipeline import (
+    FLIPPED,
+    SYNTH_STEPS,
+    WAVES_FOLDER,
+    Wanted,
+    build,
+    build_folder,
+    build_report,
+    synthesised,
+    verify,
+)
 from hwgen.report import tensor_table
 from hwgen.request import InputError, images_for, resolve, tasks_of, writable_file, writable_folder
 from hwgen.spec.package import PackageError
 from hwgen.spec.strict_yaml import ConfigError
 from hwgen.steps import write_text
+from hwgen.synth import SynthesisError
+from hwgen.synth.page import synthesis_text
 from hwgen.verification import Verification
 from sim.runner import BuildError, SimulationError
 from sim.toolchain import ToolMissing, doctor
@@ -98,6 +110,9 @@ def build_command(
     model: Annotated[str, MODEL] = "m3vit-micro",
     arch: ArchName = None,
     output: Folder = None,
+    synth: Annotated[
+        bool, typer.Option("--synth", help="Also synthesise every unit with Yosys; count cells and longest paths.")
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Write Verilog, side-car, program, memory image, driver, C header, Vivado project and a summary."""
@@ -106,10 +121,14 @@ def build_command(
     folder = output or build_folder(design)
     writable_folder(folder, "--output")
     with Progress(ERR) as say:
-        result, _ = build(design, folder, say)
+        result, steps = build(design, folder, say, SYNTH_STEPS if synth else ())
+        report = synthesised(result, steps, say) if synth else None
     OUT.print(summary_text(design, result.estimates), markup=False, highlight=False)
+    if report is not None:
+        OUT.print(synthesis_text(report, design.board), markup=False, highlight=False, soft_wrap=True)
     OUT.print(f"written to {folder}", markup=False, highlight=False, soft_wrap=True)
-    write_json(json_file, build_report(result))
+    found = {"synthesis": report.to_json(design.board)} if report is not None else {}
+    write_json(json_file, build_report(result) | found)
 
 
 @app.command("estimate")
@@ -210,7 +229,7 @@ def guarded(command: Callable[[], Any]) -> int:
     """Run a command; what the user can put right becomes one message and exit code 2."""
     try:
         command()
-    except (InputError, ConfigError, PackageError, CompileError, ToolMissing) as error:
+    except (InputError, ConfigError, PackageError, CompileError, ToolMissing, SynthesisError) as error:
         ERR.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         return BAD_INPUT
     except (BuildError, SimulationError) as error:

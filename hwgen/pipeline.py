@@ -29,6 +29,10 @@ from hwgen.spec.isa import Opcode
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.package import QuantisedModel
 from hwgen.steps import Steps, digest, source_digest
+from hwgen.synth import SynthReport, synthesise
+from hwgen.synth.page import JSON_FILE as SYNTHESIS_JSON
+from hwgen.synth.page import TEXT_FILE as SYNTHESIS_TEXT
+from hwgen.synth.page import synthesis_text
 from hwgen.verification import Pass, Tensors, Verification
 from sim.compare import compare
 from sim.options import SimOptions
@@ -40,6 +44,8 @@ WAVES_FOLDER = "waves"  # where a simulation with waves leaves dump.vcd
 FLIPPED = "blocks.0.query"  # layer whose first weight the self-test spoils ...
 FLIPPED_BIT = 6  # ... in this bit: half of the largest weight
 BUILD_STEPS = ("network", "program", "Verilog", "board files", "driver", "network files", "summary")
+SYNTH_STEPS = ("synthesis",)
+SYNTH_CACHE = Path("build") / "synthesis"  # netlists of single modules, by hash: shared by all machines
 VERIFY_STEPS = ("simulator", "simulation", "golden and float", "comparison")
 
 Say = Callable[[str], None]
@@ -99,6 +105,15 @@ def build(design: Design, folder: Path, say: Say, more_steps: tuple[str, ...] = 
     steps.files("network files", network, lambda part: _write_network(part / place, result), name)
     steps.files("summary", network, lambda part: _write_summary(part / place, result), name)
     return result, steps
+
+
+def synthesised(result: Build, steps: Steps, say: Say) -> SynthReport:
+    """Cells and longest paths of a build's Verilog, written beside it; needs steps announced as SYNTH_STEPS."""
+    report = steps.run("synthesis", lambda: synthesise(result.verilog.read_text(), SYNTH_CACHE, say))
+    board = result.design.board
+    (result.folder / SYNTHESIS_TEXT).write_text(synthesis_text(report, board))
+    (result.folder / SYNTHESIS_JSON).write_text(json.dumps(report.to_json(board), indent=1) + "\n")
+    return report
 
 
 @dataclass(frozen=True, kw_only=True)

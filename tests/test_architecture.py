@@ -19,6 +19,7 @@ ARROWS: dict[str, set[str]] = {
     "hwgen.rtl": {"hwgen.spec"},
     "hwgen.emit": {"hwgen.spec", "hwgen.rtl", "hwgen.compiler", "hwgen.driver"},
     "hwgen.driver": {"hwgen.spec"},
+    "hwgen.synth": {"hwgen.spec", "hwgen.compiler", "hwgen.emit"},
     "golden": {"hwgen.spec"},
     "golden.reference": {"hwgen.spec"},
     "sim": {"hwgen.spec", "hwgen.compiler", "hwgen.emit", "hwgen.driver", "golden"},

