@@ -107,7 +107,7 @@ def _memory_connections(ports: dict[str, Port], count: int) -> tuple[list[tuple[
 
 def _connections(ports: dict[str, Port], count: int) -> tuple[list[tuple[str, str]], list[tuple[str, int, str]]]:
     memory, tied = _memory_connections(ports, count)
-    known = dict(memory) | {"ap_clk": "clk", "ap_rst_n": "reset_n", "irq": "interrupt"}
+    known = dict(memory) | {"ap_clk": "clk", "ap_rst_n": "reset_n", "interrupt": "interrupt"}
     known |= {f"s_axi_control_{name}": f"control_{name}" for name in CONTROL_SIGNALS}
     missing = [name for name in known if name not in ports]
     if missing:

@@ -19,7 +19,7 @@ def _attributes(port: Port, buses: tuple[str, ...]) -> str:
     about = {
         "ap_clk": ("clock:1.0 ap_clk CLK", f"ASSOCIATED_BUSIF {':'.join(buses)}, ASSOCIATED_RESET ap_rst_n"),
         "ap_rst_n": ("reset:1.0 ap_rst_n RST", "POLARITY ACTIVE_LOW"),
-        "irq": ("interrupt:1.0 irq INTERRUPT", "SENSITIVITY LEVEL_HIGH"),
+        "interrupt": ("interrupt:1.0 interrupt INTERRUPT", "SENSITIVITY LEVEL_HIGH"),
     }
     if port.name not in about:
         return ""
@@ -95,7 +95,7 @@ def emit_script(board: Board, arch: str, ports: list[Port]) -> str:
         ["processing_system/pl_clk0", *clocked],
         ["processing_system/pl_resetn0", "reset/ext_reset_in"],
         ["reset/peripheral_aresetn", "accelerator/ap_rst_n", *(f"{name}/aresetn" for name in names)],
-        ["accelerator/irq", "processing_system/pl_ps_irq0"],
+        ["accelerator/interrupt", "processing_system/pl_ps_irq0"],
     ]
     return render(
         "vivado.tcl.j2",

@@ -23,7 +23,7 @@ class Accelerator(wiring.Component):
 
     Members
     -------
-    ap_clk, ap_rst_n: In(1). irq: Out(1), level: the interrupt.
+    ap_clk, ap_rst_n: In(1). interrupt: Out(1), level.
     s_axi_control_*: AXI4-Lite slave, hwgen/spec/registers.py.
     m_axi_gmem0_* ..: AXI4 masters of 128 bits; the first ``weight_ports`` fill the rings, the last one does the rest.
 
@@ -32,7 +32,7 @@ class Accelerator(wiring.Component):
 
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch
-        members = {"ap_clk": In(1), "ap_rst_n": In(1), "irq": Out(1)}
+        members = {"ap_clk": In(1), "ap_rst_n": In(1), "interrupt": Out(1)}
         members |= slave_members("s_axi_control", ADDRESS_BITS)
         for port in range(arch.weight_ports + 1):
             members |= master_members(f"m_axi_gmem{port}")
@@ -62,7 +62,7 @@ class Accelerator(wiring.Component):
     def _control(self, m: Module, registers: ControlRegisters, sequencer: Sequencer) -> None:
         """Start, end and error of a run."""
         m.d.comb += [
-            self.irq.eq(registers.interrupt),
+            self.interrupt.eq(registers.interrupt),
             sequencer.start.eq(registers.start),
             registers.accepted.eq(sequencer.accepted),
             registers.done.eq(sequencer.done),

@@ -29,7 +29,7 @@ def test_the_ports_are_those_of_the_machine(verilog: str):
     masters = [f"m_axi_gmem{index}" for index in range(arch_preset(ARCH).weight_ports + 1)]
     assert sorted(interfaces(ports)) == ["m_axi_gmem0", *masters[1:], "s_axi_control"]
     names = {port.name: port for port in ports}
-    assert {"ap_clk", "ap_rst_n", "irq", "s_axi_control_awaddr", "m_axi_gmem0_araddr"} <= set(names)
+    assert {"ap_clk", "ap_rst_n", "interrupt", "s_axi_control_awaddr", "m_axi_gmem0_araddr"} <= set(names)
     assert (names["m_axi_gmem0_araddr"].direction, names["m_axi_gmem0_araddr"].width) == ("output", 64)
     assert (names["m_axi_gmem0_rdata"].direction, names["m_axi_gmem0_rdata"].width) == ("input", 128)
 

@@ -30,7 +30,7 @@ proc open_run {name} { note open_run $name }
 
 def _ports(masters: int) -> list[Port]:
     names = ["s_axi_control_awaddr", *(f"m_axi_gmem{i}_araddr" for i in range(masters))]
-    plain = [Port("ap_clk", "input", 1), Port("ap_rst_n", "input", 1), Port("irq", "output", 1)]
+    plain = [Port("ap_clk", "input", 1), Port("ap_rst_n", "input", 1), Port("interrupt", "output", 1)]
     return [*plain, *(Port(name, "output", 64) for name in names)]
 
 

@@ -34,7 +34,7 @@ class MockAccelerator(wiring.Component):
 
     def __init__(self, arch: ArchConfig, beats: int, script: Sequence[Played]) -> None:
         self._arch, self._beats, self._script = arch, beats, script
-        members = {"ap_clk": In(1), "ap_rst_n": In(1), "irq": Out(1)}
+        members = {"ap_clk": In(1), "ap_rst_n": In(1), "interrupt": Out(1)}
         members |= slave_members("s_axi_control", ADDRESS_BITS)
         for port in range(2):
             members |= master_members(f"m_axi_gmem{port}")
@@ -45,7 +45,7 @@ class MockAccelerator(wiring.Component):
         m.domains.sync = ClockDomain()
         m.d.comb += [ClockSignal().eq(self.ap_clk), ResetSignal().eq(~self.ap_rst_n)]
         m.submodules.registers = registers = ControlRegisters()
-        m.d.comb += [self.irq.eq(registers.interrupt), registers.arch_id.eq(self._arch.arch_id)]
+        m.d.comb += [self.interrupt.eq(registers.interrupt), registers.arch_id.eq(self._arch.arch_id)]
         connect_flat(m, self, "s_axi_control", registers.bus)
         step = Signal(range(len(self._script) + 1))
         self._control(m, registers, step)
