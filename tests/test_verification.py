@@ -1,6 +1,7 @@
 """Around a simulation: reports add up, mismatches are found and named, the self-test spoils exactly one bit."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from golden.network import run_network
 from golden.reference.m3vit_float import FloatModel
 from golden.reference.scenes import CLASS_NAMES
 from hwgen.compiler.compile import Compiled, compile_model
+from hwgen.compiler.estimate import estimate
 from hwgen.frontend.store import load_float, load_model
 from hwgen.pipeline import FLIPPED, spoilt
 from hwgen.request import images_for, resolve, tasks_of
@@ -66,6 +68,16 @@ def test_a_perfect_machine_passes_and_the_report_adds_up(compiled: Compiled):
     assert report["mac_utilisation"] == pytest.approx(report["macs"] / (DESIGN.arch.macs * report["cycles"]))
     assert (report["ddr_read_bytes"], report["ddr_write_bytes"]) == (4000, 64)
     assert report["sim_seconds"] == 2.0
+
+
+def test_every_key_of_a_report_is_documented(compiled: Compiled):
+    page = (Path(__file__).parents[1] / "docs" / "reports.md").read_text()
+    verified = _verification(compiled, task="seg").report()
+    estimated = estimate(DESIGN).to_json()
+    instructions = [*verified["instructions"][:1], *estimated["instructions"][:1]]
+    keys = {*verified, *estimated, *(key for item in instructions for key in item)} - {"estimate"}
+    assert len(keys) > 25
+    assert sorted(key for key in keys if f"`{key}`" not in page) == []
 
 
 def test_every_named_tensor_is_compared_with_golden_and_float(compiled: Compiled):
