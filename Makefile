@@ -4,6 +4,8 @@
 #   make test     lint, format, types and tests
 #   make lint     ruff check, ruff format --check, basedpyright
 #   make format   let ruff rewrite the sources
+#   make bench    measure whole images on whole machines; writes benchmarks/results.json, results.md and README.md
+#   make bench-check  measure again and fail when a figure is worse than kept by more than 1 %
 #   make train    train m3vit-micro and quantise it (15 minutes on two cores)
 #   make clean    remove build/ and .venv/
 #
@@ -17,7 +19,7 @@ RUN_STAMP := $(VENV)/installed-run
 TEST_STAMP := $(VENV)/installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format train clean
+.PHONY: help demo test check lint format bench bench-check train clean
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile
@@ -39,6 +41,12 @@ lint: $(TEST_STAMP)
 format: $(TEST_STAMP)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+bench: $(TEST_STAMP)
+	$(BIN)/python -m benchmarks
+
+bench-check: $(TEST_STAMP)
+	$(BIN)/python -m benchmarks --check
 
 train: $(TEST_STAMP)
 	$(BIN)/python -m hwgen.frontend.train

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("hwgen", "golden", "sim", "tests")
+PACKAGES = ("hwgen", "golden", "sim", "benchmarks", "tests")
 LONGEST_FILE = 450  # lines
 
 # Part -> parts of the project that it may import besides itself. A part is the longest matching prefix.

@@ -1,0 +1,45 @@
+"""What is measured: one image of a network through the machine of a board."""
+
+from dataclasses import dataclass
+
+from hwgen.spec.arch_presets import arch_preset
+from hwgen.spec.board import board
+from hwgen.spec.design import Design
+from hwgen.spec.presets import model_config
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network on a board, its first task."""
+
+    model: str
+    board: str
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+        return f"{self.model}/{self.board}"
+
+    @property
+    def design(self) -> Design:
+        """Network, board and the board's machine."""
+        target = board(self.board)
+        return Design(model=model_config(self.model), arch=arch_preset(target.arch), board=target)
+
+
+CASES = (
+    Case("m3vit-micro", "sim"),
+    Case("m3vit-micro", "zcu102"),
+    Case("m3vit-tiny", "zcu102"),
+    Case("deit-tiny", "zcu102"),
+)
+IMAGE_SEED = 0  # of the generated scene
+
+
+def cases(names: list[str]) -> list[Case]:
+    """The cases called ``names``, all of them when there are none."""
+    known = {case.name: case for case in CASES}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"no case {', '.join(unknown)}; there are {', '.join(known)}")
+    return [known[name] for name in names] if names else list(CASES)

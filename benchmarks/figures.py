@@ -1,0 +1,131 @@
+"""The figures of one case: cycles, where they go, traffic, cost; as they lie in results.json."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from hwgen.compiler.estimate import estimate
+from hwgen.compiler.resources import resources
+from hwgen.request import images_for
+from hwgen.spec.design import Design
+from hwgen.spec.model import ModelConfig, TaskConfig
+from hwgen.spec.package import package_arrays
+from hwgen.verification import Verification
+
+WAITS = {  # figure -> performance counter; what is left of the idle cycles is "other"
+    "operand": "WAIT_OPERAND",
+    "weight": "WAIT_WEIGHT",
+    "drain": "WAIT_DRAIN",
+    "dependence": "WAIT_DEPENDENCE",
+    "no instruction": "WAIT_IDLE",
+}
+ESTIMATE, SYNTHESIS = "estimate", "synthesis"  # where the number of DSPs comes from
+OTHER = "other"  # steps of the attention schedule without a key tile, skipped experts, start and end
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """One image, one task. ``information`` depends on the computer and is not compared."""
+
+    model: str
+    board: str
+    arch: str
+    task: str
+    clock_mhz: float
+    cycles: int  # start to interrupt
+    macs: int  # multiplications that the network needs
+    mac_utilisation: float  # macs / (MACs of the array x cycles)
+    mac_cycles: int  # cycles in which the array multiplies
+    exposed: Mapping[str, int]  # the other cycles, by cause
+    ddr_read_bytes: int
+    ddr_write_bytes: int
+    ddr_least_bytes: int  # every number that the task needs once, image and result
+    dsp: int
+    dsp_source: str  # ESTIMATE or SYNTHESIS
+    compared_values: int  # in RTL and golden
+    mismatches: int
+    queues: Mapping[str, list[int]]  # tokens of every expert
+    estimated_cycles: int  # with these queues
+    information: Mapping[str, float]
+
+    @property
+    def name(self) -> str:
+        """As the case is called."""
+        return f"{self.model}/{self.board}"
+
+    @property
+    def milliseconds(self) -> float:
+        """Time of one image."""
+        return self.cycles / self.clock_mhz / 1e3
+
+    @property
+    def ddr_ratio(self) -> float:
+        """Bytes moved over the least that is possible."""
+        return (self.ddr_read_bytes + self.ddr_write_bytes) / self.ddr_least_bytes
+
+    @property
+    def estimate_error(self) -> float:
+        """Of the estimate, relative."""
+        return self.estimated_cycles / self.cycles - 1
+
+    def to_json(self) -> dict[str, Any]:
+        """As data."""
+        return asdict(self)
+
+
+def least_bytes(model: ModelConfig, task: TaskConfig) -> int:
+    """Bytes of every array that the task uses, of the image, and of the result."""
+    others = {other.name for other in model.tasks} - {task.name}
+    total = model.channels * model.image_height * model.image_width
+    total += 2 * task.outputs * (1 if task.kind == "classification" else model.patches)
+    for name, (shape, kind) in package_arrays(model).items():
+        parts = name.split(".")
+        alien = parts[0] == "heads" and parts[1] in others
+        alien |= len(parts) > 3 and parts[2] == "gate" and parts[3] in others
+        if not alien:
+            total += int(np.prod(shape)) * np.dtype(kind).itemsize
+    return total
+
+
+def figures_of(found: Verification) -> Figures:
+    """The figures of a verification of one image and one task."""
+    (item,), design = found.passes, found.design
+    counters = item.run.counters
+    cycles, busy = counters["CYCLES"], counters["MAC_CYCLES"]
+    exposed = {name: counters[register] for name, register in WAITS.items()}
+    exposed[OTHER] = cycles - busy - sum(exposed.values())
+    queues = {
+        name: [int(count) for count in value] for name, value in item.golden.items() if name.endswith(".queue_lengths")
+    }
+    return Figures(
+        model=design.model.name,
+        board=design.board.name,
+        arch=design.arch.name,
+        task=item.run.task,
+        clock_mhz=design.board.clock_mhz,
+        cycles=cycles,
+        macs=found.macs,
+        mac_utilisation=round(found.macs / (design.arch.macs * cycles), 5),
+        mac_cycles=busy,
+        exposed=exposed,
+        ddr_read_bytes=item.run.ddr_read_bytes,
+        ddr_write_bytes=item.run.ddr_write_bytes,
+        ddr_least_bytes=least_bytes(design.model, design.model.task(item.run.task)),
+        dsp=resources(design.arch).dsp,
+        dsp_source=ESTIMATE,
+        compared_values=found.values,
+        mismatches=found.mismatches,
+        queues=queues,
+        estimated_cycles=estimate(design, item.run.task, queues=queues or None).cycles,
+        information={
+            "sim_cycles_per_second": round(found.simulation.sim_cycles_per_second),
+            "sim_seconds": round(found.simulation.sim_seconds, 2),
+        },
+    )
+
+
+def images(design: Design, seed: int) -> list[np.ndarray]:
+    """The generated scene that is sent through."""
+    return images_for(design.model, None, 1, seed)

@@ -1,0 +1,109 @@
+"""The kept figures: results.json, and what is generated from it: results.md and the table in README.md."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.cases import CASES
+from benchmarks.figures import ESTIMATE, OTHER, WAITS, Figures
+
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "results.json"
+MARKDOWN = FOLDER / "results.md"
+README = FOLDER.parent / "README.md"
+BEGIN, END = "<!-- python -m benchmarks -->", "<!-- end of benchmarks -->"
+
+
+def load(path: Path = RESULTS) -> dict[str, Figures]:
+    """Kept figures by name of the case; none when nothing is kept."""
+    if not path.is_file():
+        return {}
+    return {item.name: item for item in (Figures(**data) for data in json.loads(path.read_text())["cases"])}
+
+
+def save(found: dict[str, Figures], path: Path = RESULTS) -> None:
+    """Keep figures, in the order of the cases."""
+    ordered = [found[case.name].to_json() for case in CASES if case.name in found]
+    path.write_text(json.dumps({"cases": ordered}, indent=1) + "\n")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first column is text, the others are numbers."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def summary_table(found: Sequence[Figures]) -> str:
+    """One line per case."""
+    header = (
+        "network on board",
+        "cycles",
+        "ms",
+        "useful MACs",
+        "array busy",
+        "DDR bytes",
+        "of the least",
+        "DSPs",
+        "estimate",
+        "simulated cycles/s",
+    )
+    rows = [
+        (
+            f"{item.model} on {item.board}",
+            f"{item.cycles:,}",
+            f"{item.milliseconds:.3f}",
+            f"{item.mac_utilisation:.1%}",
+            f"{item.mac_cycles / item.cycles:.1%}",
+            f"{item.ddr_read_bytes + item.ddr_write_bytes:,}",
+            f"{item.ddr_ratio:.3f}",
+            f"{item.dsp:,}{' (estimate)' if item.dsp_source == ESTIMATE else ''}",
+            f"{item.estimate_error:+.2%}",
+            f"{item.information['sim_cycles_per_second']:,.0f}",
+        )
+        for item in found
+    ]
+    return _table(header, rows)
+
+
+def exposed_table(found: Sequence[Figures]) -> str:
+    """Cycles in which the array does not multiply, by cause, as shares of all cycles."""
+    names = (*WAITS, OTHER)
+    rows = [
+        (f"{item.model} on {item.board}", *(f"{item.exposed[name] / item.cycles:.2%}" for name in names))
+        for item in found
+    ]
+    return _table(("array waits for", *names), rows)
+
+
+EXPLANATION = """\
+One generated scene, the first task, start to interrupt, every value compared with golden. *Useful MACs*:
+multiplications of the network over what the array could do in these cycles. *Of the least*: bytes moved over weights
+and tables once, image and result. *Estimate*: cycles of `hwgen estimate` with the queues of this image, against the
+simulation. The last column depends on the computer."""
+
+
+def tables(found: Sequence[Figures]) -> str:
+    """Both tables with what their columns mean."""
+    return f"{summary_table(found)}\n\n{exposed_table(found)}\n\n{EXPLANATION}\n"
+
+
+def markdown(found: Sequence[Figures]) -> str:
+    """results.md."""
+    return f"# Benchmarks\n\nWritten by `python -m benchmarks` from results.json.\n\n{tables(found)}"
+
+
+def with_tables(text: str, found: Sequence[Figures]) -> str:
+    """``text`` with the tables between the markers; ValueError when they are missing."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the text lacks {BEGIN} or {END}")
+    return f"{before}{BEGIN}\n\n{tables(found)}\n{END}{after}"
+
+
+def write(found: dict[str, Figures]) -> None:
+    """results.json and everything that follows from it."""
+    save(found)
+    kept = list(load().values())
+    MARKDOWN.write_text(markdown(kept))
+    README.write_text(with_tables(README.read_text(), kept))
