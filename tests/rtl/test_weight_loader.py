@@ -10,7 +10,7 @@ from amaranth.sim import Simulator
 from hwgen.rtl.interfaces import READ_LATENCY
 from hwgen.rtl.ring import Ring
 from hwgen.rtl.weight_loader import RING_NAMES, WeightLoader
-from hwgen.spec.isa import ErrorCode, Opcode, encode
+from hwgen.spec.isa import Counter, ErrorCode, Opcode, encode
 from tests.rtl.arches import small_arch
 from tests.rtl.axi_bench import PulseLog, ReadSlave, StreamSource, ddr_beat, wait_until
 
@@ -21,6 +21,7 @@ class Loader:
     """A loader, its three rings and one memory per port."""
 
     def __init__(self, loads: list[tuple[int, int, int]], stall: float = 0.0, latency: int = 15, **changes) -> None:
+        waits = changes.pop("waits", {})  # index of a load -> counter and base that it waits for
         self.arch = arch = small_arch(2, 8, changes.pop("output_lanes", 16), **changes)
         m = Module()
         m.submodules.dut = self.dut = WeightLoader(arch)
@@ -43,6 +44,7 @@ class Loader:
             port_bytes = sum(16 * n * beats for n, beats in zip(counts, self.dut.planner.slice_beats, strict=True))
             stride = port_bytes + 0x130
             values = dict(zip(("norm_entries", "param_entries", "weight_words"), counts, strict=True))
+            values |= dict(zip(("wait_b", "wait_b_base"), waits.get(pc, (0, 0)), strict=True))
             items.append({"word": encode(Opcode.LOAD_WEIGHTS, offset=offset, port_stride=stride, **values), "pc": pc})
             self._expect(offset, stride, counts)
             offset += stride * arch.weight_ports + 0x50
@@ -151,6 +153,26 @@ def test_queue_takes_what_the_arch_says() -> None:
 
     bench.sim.add_testbench(control)
     bench.sim.run()
+
+
+def test_a_load_waits_for_its_counter() -> None:
+    """A load and those behind it start when the progress counter has reached the base."""
+    waits = {1: (int(Counter.PATCH), 8)}
+    bench = Loader([(0, 1, 2)] * 3, weight_ports=1, ring_bytes=64 * 128, waits=waits)
+    dut = bench.dut
+
+    async def control(ctx):
+        for value in (0, 7):
+            ctx.set(dut.counters[int(Counter.PATCH)], value)
+            await ctx.tick().repeat(200)
+            assert len(bench.started.entries) == 1
+            assert ctx.get(dut.idle) == 0
+        ctx.set(dut.counters[int(Counter.PATCH)], 8)
+        await wait_until(ctx, lambda: len(bench.finished.entries) == 3)
+
+    bench.sim.add_testbench(control)
+    bench.sim.run()
+    assert [pc for _, pc in bench.started.entries] == [0, 1, 2]
 
 
 def test_error_names_the_load() -> None:
