@@ -346,11 +346,11 @@ ORDER_MUTANTS = (
         arguments=(6, 16),
     ),
     Mutant(
-        name="lane-ends-a-block-early",
+        name="lane-starts-with-the-block",
         kind="order",
         module="tile_issuer",
-        old="late: Value = lane > self._idle_steps",
-        new="late: Value = lane >= self._idle_steps",
+        old="Mux(late, lane, self._idle_steps)",
+        new="self._idle_steps",
         test="test_tile_issuer:test_first_key_comes_first",
     ),
     Mutant(
