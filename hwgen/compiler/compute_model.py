@@ -1,9 +1,10 @@
 """Front of the compute unit: op expander and operand loader, row by row."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from hwgen.compiler.events import Process, Track, after
+from hwgen.compiler.events import Process, Track, Wait, after
 from hwgen.compiler.machine_model import EXPERT_HIDDEN, LINEAR_COUNTERS, Instruction, Machine
 from hwgen.spec import timing
 from hwgen.spec.isa import Counter, Destination, Opcode, Unit
@@ -29,6 +30,42 @@ class Op:
 
 
 @dataclass
+class Steps:
+    """Steps of the attention schedule: between the first and the end of an op, one query row is read a step."""
+
+    changes: Track  # steps and ends
+    times: list[int] = field(default_factory=list[int])  # of the steps
+    _spans: list[tuple[int, int | None]] = field(default_factory=lambda: [])  # first step and last cycle of every op
+
+    def step(self, time: int, opening: bool) -> None:
+        """A step begins at ``time``."""
+        if opening:
+            self._spans.append((time, None))
+        self.times.append(time)
+        self.changes.reach(time)
+
+    def end(self, last: int) -> None:
+        """``last`` is the last cycle of the op."""
+        self._spans[-1] = (self._spans[-1][0], last)
+        self.changes.reach(last + 1)
+
+    def turn(self, time: int, read: int) -> Wait:
+        """When a row may be read, not before ``time``, if the one before was read at ``read``."""
+        yield time
+        while self._stepping(time) and not self._stepped(read, time):
+            seen = bisect_right(self.changes.times, time)
+            time = yield from after(time, self.changes, seen + 1)
+        return time
+
+    def _stepping(self, time: int) -> bool:
+        return any(first < time and (last is None or time <= last) for first, last in self._spans[-2:])
+
+    def _stepped(self, after: int, upto: int) -> bool:
+        index = bisect_right(self.times, after)
+        return index < len(self.times) and self.times[index] <= upto
+
+
+@dataclass
 class ComputeUnit:
     """Ops pass expander, operand loader and issuer in order."""
 
@@ -41,6 +78,7 @@ class ComputeUnit:
         track = self.machine.track
         self.handed, self.walked, self.issued = track(), track(), track()  # ops
         self.loaded, self.entered, self.released = track(), track(), track()  # row slots
+        self.steps = Steps(track())
 
     def expand(self) -> Process:
         """Instructions to ops; EXPERTS waits for the gate first."""
@@ -113,6 +151,7 @@ class ComputeUnit:
         """Rows of A, as far ahead as slots are free."""
         lanes, time = self.machine.arch.token_lanes, 0
         taken = words_end = 0
+        read = -1  # when the last query row was read
         emits: list[int] = []  # when rows leave the row queue
         number = 0
         while True:
@@ -134,10 +173,13 @@ class ComputeUnit:
                     time = yield from after(time, self.entered, taken + 1 - lanes)
                 if op.by_row is not None and op.by_row[1] >= 0 and not pad:
                     time = yield from after(time, op.by_row[0], op.by_row[1] + row + 1)
+                if op.kind is Opcode.SCORES:
+                    time = yield from self.steps.turn(time, read)
                 time += timing.ROW_CYCLES - 1 + (timing.LOOKUP_CYCLES if op.lookup and not pad else 0)
                 if len(emits) > timing.ROW_QUEUE:
                     time = max(time, emits[-timing.ROW_QUEUE - 1])
                 taken += 1
+                read = time if op.kind is Opcode.SCORES and not pad else read
                 words_end = max(words_end, time + 2) + (1 if pad else words)
                 emits.append(words_end)
                 self.loaded.reach(words_end + timing.LOADER_LATENCY)

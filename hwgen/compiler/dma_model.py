@@ -13,7 +13,7 @@ from hwgen.spec.isa import Unit
 
 SAVED_BYTES = 8192  # bandwidth that DDR may save up while nobody asks
 PAGE_BYTES = 4096  # bursts do not cross its multiples
-IO_PORT, WEIGHT_PORTS = "io", "weights"
+IO_PORT, WEIGHT_PORTS, WRITE_PORT = "io", "weights", "write"
 Bursts = Generator[Request, None, list[tuple[int, int]]]
 
 

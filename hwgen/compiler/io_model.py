@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hwgen.compiler.dma_model import ReadEngine, last_beats
+from hwgen.compiler.dma_model import WRITE_PORT, ReadEngine, last_beats
 from hwgen.compiler.events import Process, Wait, after
 from hwgen.compiler.machine_model import Instruction, Machine
 from hwgen.spec import timing
@@ -11,7 +11,7 @@ from hwgen.spec.isa import FETCH_BYTES, FORMATS, INSTRUCTION_BYTES, Counter, Opc
 
 CHUNK = FETCH_BYTES // INSTRUCTION_BYTES
 _DEPTHS = {Unit.IO: timing.IO_QUEUE, Unit.COMPUTE: timing.COMPUTE_QUEUE, Unit.NORM: timing.NORM_QUEUE}
-_WRITE_OVERHEAD = 4  # cycles of a burst of results besides its beats: size, request, plan, address
+_WRITE_LATENCY = 3  # request of a burst of results to its first beat: plan, address, data
 
 
 @dataclass
@@ -112,8 +112,9 @@ class IoEngine:
         while left:
             take = min(left, most)
             time = yield from after(time, self.machine.result_words, sent + take)
-            for _ in range(take):
-                time += word_beats
-                self.machine.stored_words.reach(time)
-            time, left, sent = time + _WRITE_OVERHEAD, left - take, sent + take
+            yield time
+            _, time = self.engine.ddr.serve(WRITE_PORT, time + _WRITE_LATENCY, take * word_beats)
+            for word in range(take):
+                self.machine.stored_words.reach(time - 1 - (take - 1 - word) * word_beats)
+            left, sent = left - take, sent + take
         return time + self.machine.board.ddr.read_latency_cycles

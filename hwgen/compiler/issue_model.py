@@ -174,8 +174,9 @@ class Issuer:
                     self.unit.entered.reach(time + 1)
                     if previous:
                         self.unit.released.reach(time + 1)
+                self.unit.steps.step(time, opening=block == step == 0)
                 if block == step == 0:
-                    self._begin_scores(op, time)
+                    self.machine.starts[op.item.index] = time
                 if step >= idle:
                     self.machine.mac_cycles += op.chunks
                     time = self.last = max(time + op.chunks - 1, self.last + lanes)
@@ -183,10 +184,8 @@ class Issuer:
                 time += 1
             left, previous, block = left - lanes, count, block + 1
         self.unit.released.reach(time, lanes)
+        self.unit.steps.end(time - 1)
         return time - 1
-
-    def _begin_scores(self, op: Op, time: int) -> None:
-        self.machine.starts[op.item.index] = time
 
     def _queries(self, op: Op, last: int, step: int, block: tuple[int, int, int, int]) -> None:
         """Queries whose last key tile is the one of this step: late lanes of the block before, early ones of this."""
