@@ -2,8 +2,11 @@
 
 import importlib
 import pkgutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from amaranth.back import verilog
+from amaranth.back import rtlil, verilog
 from amaranth.lib.wiring import Component
 
 import hwgen.rtl
@@ -16,9 +19,45 @@ from hwgen.spec.arch import ArchConfig
 
 def emit(arch: ArchConfig) -> str:
     """Elaborate the accelerator; the text holds no paths and no dates."""
-    text = verilog.convert(Accelerator(arch), name=TOP, emit_src=False, strip_internal_attrs=True)
+    with quick_memories():
+        text = verilog.convert(Accelerator(arch), name=TOP, emit_src=False, strip_internal_attrs=True)
     text = compare_vectors(drop_aliases(compact_memories(text), keep=".trace"))
     return merge_modules(text)
+
+
+@contextmanager
+def quick_memories() -> Iterator[None]:
+    """While this is entered, Amaranth writes memories that start as zeros at once; the text is the same.
+
+    Else it makes one Python object a bit: half a minute for the 20 million bits of a large machine. Made for the
+    pinned Amaranth.
+    """
+    emitter: Any = vars(rtlil)["ModuleEmitter"]
+    original = emitter.emit_memory
+
+    def emit_memory(self: Any, cell_idx: int, cell: Any) -> None:
+        if any(cell.init):
+            original(self, cell_idx, cell)
+            return
+        bits = cell.width * cell.depth
+        self.builder.cell(
+            "$meminit_v2",
+            ports={"ADDR": self.sigspec(), "DATA": f"{bits}'{'0' * bits}", "EN": f"{cell.width}'{'1' * cell.width}"},
+            parameters={
+                "MEMID": self.memories[cell_idx].memid,
+                "ABITS": 0,
+                "WIDTH": cell.width,
+                "WORDS": cell.depth,
+                "PRIORITY": 0,
+            },
+            src_loc=cell.src_loc,
+        )
+
+    emitter.emit_memory = emit_memory
+    try:
+        yield
+    finally:
+        emitter.emit_memory = original
 
 
 def unit_timing() -> dict[str, dict[str, int]]:
