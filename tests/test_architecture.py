@@ -27,7 +27,7 @@ ARROWS: dict[str, set[str]] = {
 # External package -> where it may be imported.
 CONFINED: dict[str, tuple[str, ...]] = {
     "torch": ("hwgen.frontend", "golden.reference", "tests.frontend"),
-    "amaranth": ("hwgen.rtl", "hwgen.emit.verilog", "tests.rtl", "tests.sim"),
+    "amaranth": ("hwgen.rtl", "hwgen.emit.verilog", "tests.emit", "tests.rtl", "tests.sim"),
     "cocotb": ("sim", "tests.sim"),
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from amaranth.back import rtlil, verilog
+from amaranth.back import verilog
 from amaranth.lib.wiring import Component
 
 import hwgen.rtl
@@ -32,7 +32,7 @@ def quick_memories() -> Iterator[None]:
     Else it makes one Python object a bit: half a minute for the 20 million bits of a large machine. Made for the
     pinned Amaranth.
     """
-    emitter: Any = vars(rtlil)["ModuleEmitter"]
+    emitter: Any = importlib.import_module("amaranth.back.rtlil").ModuleEmitter  # not in the stubs
     original = emitter.emit_memory
 
     def emit_memory(self: Any, cell_idx: int, cell: Any) -> None:

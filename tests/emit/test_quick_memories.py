@@ -29,20 +29,20 @@ class Memories(wiring.Component):
 
 def test_the_text_is_the_same():
     usual = rtlil.convert(Memories(), emit_src=False)
-    before = vars(rtlil)["ModuleEmitter"].emit_memory
+    before = rtlil.ModuleEmitter.emit_memory
     with quick_memories():
-        assert vars(rtlil)["ModuleEmitter"].emit_memory is not before
+        assert rtlil.ModuleEmitter.emit_memory is not before
         quick = rtlil.convert(Memories(), emit_src=False)
     assert quick == usual
     assert usual.count("$meminit_v2") == len(INITS)
-    assert vars(rtlil)["ModuleEmitter"].emit_memory is before
+    assert rtlil.ModuleEmitter.emit_memory is before
 
 
 def test_a_failure_leaves_amaranth_as_it_was():
-    before = vars(rtlil)["ModuleEmitter"].emit_memory
+    before = rtlil.ModuleEmitter.emit_memory
     try:
         with quick_memories():
             raise KeyError
     except KeyError:
         pass
-    assert vars(rtlil)["ModuleEmitter"].emit_memory is before
+    assert rtlil.ModuleEmitter.emit_memory is before
