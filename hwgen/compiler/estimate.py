@@ -13,7 +13,7 @@ from hwgen.compiler.resources import resources
 from hwgen.compiler.shapes import Shapes
 from hwgen.compiler.timeline import Queues, end_cycle, intervals, numbered, run_machine
 from hwgen.spec.design import Design
-from hwgen.spec.isa import INSTRUCTION_BYTES, Opcode
+from hwgen.spec.isa import FETCH_BYTES, INSTRUCTION_BYTES, Opcode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def estimate(design: Design, task: str | None = None, queues: Queues | None = No
         cycles=cycles,
         macs=macs,
         mac_utilisation=macs / (design.arch.macs * cycles),
-        ddr_read_bytes=moved[False] + len(steps) * INSTRUCTION_BYTES,
+        ddr_read_bytes=moved[False] + -(-len(steps) * INSTRUCTION_BYTES // FETCH_BYTES) * FETCH_BYTES,
         ddr_write_bytes=moved[True],
         resources=resources(design.arch).against(design.board),
         instructions=entries,
