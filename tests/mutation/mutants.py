@@ -260,7 +260,7 @@ ADDRESS_MUTANTS = (
     Mutant(
         name="key-words-of-head-zero",
         kind="address",
-        module="tile_issuer",
+        module="tile_loops",
         old="key.eq(row + op.b_offset + self._word)",
         new="key.eq(row + self._word)",
         test="test_tile_issuer:test_key_and_value_addresses",
@@ -268,7 +268,7 @@ ADDRESS_MUTANTS = (
     Mutant(
         name="value-words-of-output-tile-zero",
         kind="address",
-        module="tile_issuer",
+        module="tile_loops",
         old="value.eq(row + op.b_offset + self._inner)",
         new="value.eq(row + op.b_offset)",
         test="test_tile_issuer:test_key_and_value_addresses",
@@ -348,7 +348,7 @@ ORDER_MUTANTS = (
     Mutant(
         name="lane-starts-with-the-block",
         kind="order",
-        module="tile_issuer",
+        module="tile_loops",
         old="Mux(late, lane, self._idle_steps)",
         new="self._idle_steps",
         test="test_tile_issuer:test_first_key_comes_first",

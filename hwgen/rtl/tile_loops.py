@@ -1,0 +1,305 @@
+"""The loop nests of the compute unit as a stream of steps: everything that is known before anything must be waited for.
+
+Plain loop (LINEAR, CONTEXT): tile of rows, output tile, chunk. Reordered attention (SCORES): block, key step, chunk;
+``outer`` is the tile of rows or the block, ``inner`` the output tile or the key step.
+"""
+
+from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.rtl.interfaces import ADDRESS_BITS, ROW_BITS
+from hwgen.rtl.operand_loader import REFILL_CYCLES
+from hwgen.rtl.ops import OpKind, op_layout
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.isa import Destination
+
+
+def lane_step() -> data.StructLayout:
+    """One lane in a step; see ``lane_tag``."""
+    return data.StructLayout({"valid": 1, "key_tile": 8, "first_key": 1, "last_key": 1})
+
+
+def step_layout(arch: ArchConfig) -> data.StructLayout:
+    """One chunk, or one step without a chunk."""
+    lanes = arch.token_lanes
+    return data.StructLayout(
+        {
+            "op": op_layout(),
+            "is_scores": 1,
+            "is_skip": 1,
+            "opening": 1,  # in the first tile of the op
+            "head": 1,  # first cycle of a tile or of a key step
+            "tail": 1,  # its last cycle
+            "idle": 1,  # a key step without a key tile
+            "chunk": 1,  # operands go to the array
+            "last": 1,  # with the last chunk of a tile
+            "enters": 1,  # a query enters (SCORES) or a tile of rows begins ...
+            "rows": range(lanes + 1),  # ... which needs so many row slots
+            "releases": range(lanes + 2),  # row slots given back
+            "uses": 1,  # weights and parameters
+            "advance": 10,  # ... so many weight tiles
+            "inner_end": 1,  # last output tile or key step
+            "outer_end": 1,  # last tile of rows or block
+            "gate": 1,  # the tile goes to the gate
+            "result": 1,  # the tile goes to the results
+            "count": range(lanes + 1),  # rows of this tile
+            "word": 10,
+            "sub": 4,
+            "slots": lanes,
+            "key_address": ADDRESS_BITS,
+            "value_address": ADDRESS_BITS,
+            "outside": 1,  # the address of the key or value is outside its buffer
+            "out_tile": 10,
+            "lanes": data.ArrayLayout(lane_step(), lanes),
+        }
+    )
+
+
+class TileLoops(wiring.Component):
+    """Walks the loop nest of one op after the other.
+
+    Parameters
+    ----------
+    arch: the machine.
+
+    Members
+    -------
+    i: In stream of ops. o: Out stream of steps; from registers, and ready reaches nothing but registers.
+    idle: Out(1), neither an op nor a step here.
+
+    Timing: a step a cycle while they are taken, also from op to op; the first one ``latency`` cycles after its op.
+    """
+
+    latency = 2  # op register, step register
+
+    def __init__(self, arch: ArchConfig) -> None:
+        super().__init__(
+            {
+                "i": In(stream.Signature(op_layout())),
+                "o": Out(stream.Signature(step_layout(arch))),
+                "idle": Out(1),
+            }
+        )
+        self._arch = arch
+
+    def elaborate(self, platform: object) -> Module:
+        """Current op, loop counters, the step that they describe, and a buffer of two."""
+        m = Module()
+        self._state(m)
+        self._loops(m)
+        self._current_op(m)
+        self._step(m)
+        self._rows(m)
+        self._addresses(m)
+        self._lanes(m)
+        self._buffer(m)
+        return m
+
+    def _state(self, m: Module) -> None:
+        """Registers and the facts that follow from them."""
+        lanes = self._arch.token_lanes
+        self._op, self._busy = Signal(op_layout()), Signal()
+        self._inner, self._chunk = Signal(10), Signal(10)
+        self._last_chunk, self._last_inner = Signal(10), Signal(10)
+        self._head, self._at_last_chunk, self._at_last_inner, self._no_key = Signal(), Signal(), Signal(), Signal()
+        self._idle_steps = Signal(range(lanes + 1))  # steps of a block that wait for lanes to take their queries
+        self._word, self._sub = Signal(10), Signal(4)
+        self._left = Signal(ROW_BITS)  # rows from the first row of this tile to the end; 0 in the last, partial block
+        self._more = Signal()  # more rows than those of this tile
+        self._count = Signal(range(lanes + 1))  # valid lanes of this tile of rows
+        self._previous = Signal(range(lanes + 1))  # valid lanes of the previous block
+        self._opening = Signal()  # first tile of the op
+        self._first_rows = Signal()  # first tile of rows of the op
+        self._slot = Signal()
+        self._made = Signal(step_layout(self._arch))  # the step of this cycle
+        self._go = Signal()  # it is taken
+        kind, step = self._op.kind, self._made
+        self._is_linear, self._done = Signal(), Signal()
+        m.d.comb += [
+            step.is_scores.eq(kind == int(OpKind.SCORES)),
+            step.is_skip.eq(kind == int(OpKind.SKIP)),
+            self._is_linear.eq(kind == int(OpKind.LINEAR)),
+            step.head.eq(self._head),
+            step.tail.eq(self._at_last_chunk | self._no_key | step.is_skip),
+            step.inner_end.eq(self._at_last_inner),
+            step.outer_end.eq(step.is_skip | (~self._more & (~step.is_scores | (self._count <= 1)))),
+            self._done.eq(self._go & step.tail & step.inner_end & step.outer_end),
+        ]
+
+    def _current_op(self, m: Module) -> None:
+        """The next op is taken in the cycle in which the current one ends, and overrides what that cycle does."""
+        lanes, new = self._arch.token_lanes, self.i.payload
+        scores = new.kind == int(OpKind.SCORES)
+        short = scores & (new.out_tiles < lanes)
+        whole = Mux(short, lanes - 1, new.out_tiles - 1)
+        more = new.rows > lanes
+        m.d.comb += self.i.ready.eq(~self._busy | self._done)
+        with m.If(self.i.ready):
+            m.d.sync += [
+                self._busy.eq(self.i.valid),
+                self._op.eq(new),
+                self._opening.eq(1),
+                self._first_rows.eq(1),
+                self._last_chunk.eq(new.in_chunks - 1),
+                self._last_inner.eq(whole),
+                self._head.eq(1),
+                self._at_last_chunk.eq(new.in_chunks == 1),
+                self._at_last_inner.eq(whole == 0),
+                self._no_key.eq(short),
+                self._idle_steps.eq(Mux(short, lanes - new.out_tiles, 0)),
+                self._left.eq(new.rows),
+                self._more.eq(more),
+                self._count.eq(Mux(more, lanes, new.rows)),
+                self._previous.eq(0),
+            ]
+
+    def _loops(self, m: Module) -> None:
+        """chunk, inner, outer; what holds in the last chunk or output tile is known a cycle before."""
+        step = self._made
+        with m.If(self._go):
+            m.d.sync += [self._chunk.eq(self._chunk + 1), self._sub.eq(self._sub + 1), self._head.eq(step.tail)]
+            m.d.sync += self._at_last_chunk.eq(self._chunk + 1 == self._last_chunk)
+            with m.If(self._sub == self._arch.subwords - 1):
+                m.d.sync += [self._sub.eq(0), self._word.eq(self._word + 1)]
+            with m.If(step.tail):
+                m.d.sync += [self._chunk.eq(0), self._sub.eq(0), self._word.eq(0), self._opening.eq(0)]
+                with m.If(~step.inner_end):
+                    self._next_inner(m)
+                with m.Else():
+                    m.d.sync += [self._inner.eq(0), self._first_rows.eq(step.outer_end)]
+                    with m.If(~step.is_skip & ((self._count != 0) | ~step.is_scores)):
+                        m.d.sync += self._slot.eq(~self._slot)
+                m.d.sync += self._at_last_chunk.eq(self._last_chunk == 0)
+                with m.If(step.inner_end & ~step.outer_end):
+                    self._next_rows(m)
+
+    def _next_inner(self, m: Module) -> None:
+        """Next output tile or key step."""
+        m.d.sync += [
+            self._inner.eq(self._inner + 1),
+            self._at_last_inner.eq(self._inner + 1 == self._last_inner),
+            self._no_key.eq(self._inner + 1 < self._idle_steps),
+        ]
+
+    def _next_rows(self, m: Module) -> None:
+        """Rows of the next tile; a block without rows of its own ends with the last lane of the one before."""
+        lanes = self._arch.token_lanes
+        left = Mux(self._more, self._left - lanes, 0)
+        more = self._left > 2 * lanes
+        partial = self._made.is_scores & ~self._more
+        m.d.sync += [
+            self._left.eq(left),
+            self._more.eq(more),
+            self._count.eq(Mux(more, lanes, left)),
+            self._previous.eq(self._count),
+            self._at_last_inner.eq(Mux(partial, self._count == 2, self._last_inner == 0)),
+            self._no_key.eq(self._idle_steps != 0),
+        ]
+        with m.If(partial):
+            m.d.sync += self._last_inner.eq(self._count - 2)
+
+    def _step(self, m: Module) -> None:
+        """What the step needs and does."""
+        step, op, is_linear = self._made, self._op, self._is_linear
+        m.d.comb += [
+            step.op.eq(op),
+            step.opening.eq(self._opening),
+            step.idle.eq(self._no_key),
+            step.chunk.eq(~self._no_key & ~step.is_skip),
+            step.last.eq(step.chunk & step.tail),
+            step.uses.eq(is_linear | step.is_skip),
+            step.advance.eq(Mux(step.is_skip, op.in_chunks, 1)),
+            step.gate.eq((op.destination == int(Destination.GATE)) & is_linear),
+            step.result.eq((op.destination == int(Destination.RESULT)) & is_linear),
+            step.count.eq(self._count),
+            step.word.eq(self._word),
+            step.sub.eq(self._sub),
+            step.out_tile.eq(self._inner),
+        ]
+
+    def _rows(self, m: Module) -> None:
+        """Row slots begun and given back."""
+        lanes, step = self._arch.token_lanes, self._made
+        begins = Mux(step.is_scores, (self._inner < lanes) & (self._count != 0), self._inner == 0)
+        ends = step.tail & step.inner_end & step.outer_end
+        again = step.enters & step.is_scores & (self._previous != 0)
+        over = self._gives_back(m) & step.inner_end & ~step.is_scores & ~step.is_skip
+        m.d.comb += [
+            step.enters.eq(step.head & ~step.is_skip & begins),
+            step.rows.eq(Mux(step.is_scores, 1, lanes)),
+        ]
+        with m.If(again):
+            m.d.comb += step.releases.eq(Mux(ends, lanes + 1, 1))
+        with m.Elif(over | (ends & step.is_scores)):
+            m.d.comb += step.releases.eq(lanes)
+
+    def _gives_back(self, m: Module) -> Signal:
+        """In the last output tile of a tile of rows: the chunk with which its slot is given back.
+
+        When nothing can hold the rest of the tile up (weights are there after the first tile of rows, a tile that is
+        long enough does not wait for the drain), the slot goes back REFILL_CYCLES early: it is refilled just behind.
+        """
+        op, back = self._op, Signal()
+        certain = (op.in_chunks >= self._arch.token_lanes) & (~self._is_linear | ~self._first_rows)
+        refill = self._chunk + REFILL_CYCLES == self._last_chunk
+        early = Mux(op.in_chunks > REFILL_CYCLES, refill, self._made.head)
+        m.d.comb += back.eq(Mux(certain, early, self._made.tail))
+        return back
+
+    def _addresses(self, m: Module) -> None:
+        """A and B operands."""
+        arch, op, step = self._arch, self._op, self._made
+        row = Signal(ADDRESS_BITS + 2)  # key row of this step, or value row of this chunk
+        key, value = Signal(ADDRESS_BITS + 2), Signal(ADDRESS_BITS + 2)
+        is_context = op.kind == int(OpKind.CONTEXT)
+        m.d.comb += [
+            key.eq(row + op.b_offset + self._word),
+            value.eq(row + op.b_offset + self._inner),
+            step.key_address.eq(key),
+            step.value_address.eq(value),
+            step.outside.eq((step.is_scores & (key >= arch.key_words)) | (is_context & (value >= arch.value_words))),
+        ]
+        with m.If(self._go):
+            with m.If(step.is_scores):
+                with m.If(step.tail & ~self._no_key):
+                    m.d.sync += row.eq(Mux(step.inner_end, 0, row + op.b_stride))
+            with m.Else():
+                m.d.sync += row.eq(Mux(step.tail, 0, row + op.b_stride))
+
+    def _older(self, lane: int) -> Value:
+        """Whether this lane is still at the query of the block before."""
+        return self._made.is_scores & (self._inner < lane) if lane else Const(0)
+
+    def _lanes(self, m: Module) -> None:
+        """What every lane holds."""
+        step = self._made
+        for lane in range(self._arch.token_lanes):
+            late: Value = self._idle_steps < lane if lane else Const(0)  # wraps around: it ends in the next block
+            first: Value = self._inner == Mux(late, lane, self._idle_steps)
+            last_of_lane: Value = Mux(late, self._inner + 1 == lane, step.inner_end)
+            out = step.lanes[lane]
+            m.d.comb += [
+                step.slots[lane].eq(self._slot ^ self._older(lane)),
+                out.valid.eq(Mux(self._older(lane), lane < self._previous, lane < self._count)),
+                out.key_tile.eq(self._inner - self._idle_steps),
+                out.first_key.eq(first),
+                out.last_key.eq(last_of_lane),
+            ]
+
+    def _buffer(self, m: Module) -> None:
+        """Two places, so that a step is made without a look at whether one is taken in the same cycle."""
+        current, spare = Signal(step_layout(self._arch)), Signal(step_layout(self._arch))
+        there, held = Signal(), Signal()
+        m.d.comb += [
+            self._go.eq(self._busy & ~held),
+            self.o.valid.eq(there),
+            self.o.payload.eq(current),
+            self.idle.eq(~self._busy & ~there),
+        ]
+        with m.If(~held):
+            m.d.sync += spare.eq(self._made)
+        with m.If(~there | self.o.ready):
+            m.d.sync += [current.eq(Mux(held, spare, self._made)), there.eq(held | self._busy), held.eq(0)]
+        with m.Elif(self._go):
+            m.d.sync += held.eq(1)
