@@ -51,10 +51,10 @@ class GeluLanes(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """One table with a read port for every lane."""
+        """One copy of the table a lane: block memories have two ports."""
         m = Module()
-        memory = table_memory(m, table_info("gelu"), self.table, BASE_BITS + SLOPE_BITS, "entries")
         for lane in range(self._lanes):
+            memory = table_memory(m, table_info("gelu"), self.table, BASE_BITS + SLOPE_BITS, f"entries_{lane}")
             index, fraction, inside, relu = self._index(m, lane)
             port = memory.read_port()
             m.d.comb += port.addr.eq(index)
