@@ -100,8 +100,9 @@ def run_tool(package: str, arguments: list[str], folder: Path, entry: str = "_ru
     except subprocess.TimeoutExpired:
         raise SynthesisError(f"{package} did not finish in {TIMEOUT_S} s") from None
     if done.returncode:
-        tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-        raise SynthesisError(f"{package} failed with code {done.returncode}:\n{tail}")
+        lines = (done.stdout + done.stderr).splitlines()
+        errors = [line for line in lines if line.startswith("ERROR")] or lines[-15:]
+        raise SynthesisError(f"{package} failed with code {done.returncode}: " + "\n".join(errors))
     return done.stdout + done.stderr
 
 
