@@ -1,18 +1,21 @@
 """The figures of one case: cycles, where they go, traffic, cost; as they lie in results.json."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from hwgen.compiler.estimate import estimate
+from hwgen.compiler.listing import ListingEntry
 from hwgen.compiler.resources import resources
 from hwgen.request import images_for
 from hwgen.spec.design import Design
+from hwgen.spec.isa import Opcode, Unit
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.package import package_arrays
-from hwgen.verification import Verification
+from hwgen.verification import Pass, Verification
 
 WAITS = {  # figure -> performance counter; what is left of the idle cycles is "other"
     "operand": "WAIT_OPERAND",
@@ -39,6 +42,7 @@ class Figures:
     mac_utilisation: float  # macs / (MACs of the array x cycles)
     mac_cycles: int  # cycles in which the array multiplies
     exposed: Mapping[str, int]  # the other cycles, by cause
+    attention_cycles: int  # from the start of each SCORES and CONTEXT to that of the next instruction
     ddr_read_bytes: int
     ddr_write_bytes: int
     ddr_least_bytes: int  # every number that the task needs once, image and result
@@ -89,6 +93,16 @@ def least_bytes(model: ModelConfig, task: TaskConfig) -> int:
     return total
 
 
+def attention_cycles(item: Pass, listing: Sequence[ListingEntry]) -> int:
+    """Cycles of the compute unit for q.k and p.v."""
+    times = [time for time in item.run.instructions(listing) if time.unit == Unit.COMPUTE.name]
+    return sum(
+        (following.start_cycle or 0) - (time.start_cycle or 0)
+        for time, following in pairwise(times)
+        if listing[time.index].opcode in (Opcode.SCORES, Opcode.CONTEXT)
+    )
+
+
 def figures_of(found: Verification) -> Figures:
     """The figures of a verification of one image and one task."""
     (item,), design = found.passes, found.design
@@ -110,6 +124,7 @@ def figures_of(found: Verification) -> Figures:
         mac_utilisation=round(found.macs / (design.arch.macs * cycles), 5),
         mac_cycles=busy,
         exposed=exposed,
+        attention_cycles=attention_cycles(item, found.compiled.programs[item.run.task].listing),
         ddr_read_bytes=item.run.ddr_read_bytes,
         ddr_write_bytes=item.run.ddr_write_bytes,
         ddr_least_bytes=least_bytes(design.model, design.model.task(item.run.task)),

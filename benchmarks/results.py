@@ -41,6 +41,7 @@ def summary_table(found: Sequence[Figures]) -> str:
         "ms",
         "useful MACs",
         "array busy",
+        "q.k and p.v",
         "DDR bytes",
         "of the least",
         "DSPs",
@@ -54,6 +55,7 @@ def summary_table(found: Sequence[Figures]) -> str:
             f"{item.milliseconds:.3f}",
             f"{item.mac_utilisation:.1%}",
             f"{item.mac_cycles / item.cycles:.1%}",
+            f"{item.attention_cycles / item.cycles:.1%}",
             f"{item.ddr_read_bytes + item.ddr_write_bytes:,}",
             f"{item.ddr_ratio:.3f}",
             f"{item.dsp:,}{' (estimate)' if item.dsp_source == ESTIMATE else ''}",
@@ -77,9 +79,9 @@ def exposed_table(found: Sequence[Figures]) -> str:
 
 EXPLANATION = """\
 One generated scene, the first task, start to interrupt, every value compared with golden. *Useful MACs*:
-multiplications of the network over what the array could do in these cycles. *Of the least*: bytes moved over weights
-and tables once, image and result. *Estimate*: cycles of `hwgen estimate` with the queues of this image, against the
-simulation. The last column depends on the computer."""
+multiplications of the network over what the array could do in these cycles. *q.k and p.v*: share of the cycles that
+attention takes. *Of the least*: bytes moved over weights and tables once, image and result. *Estimate*: cycles of
+`hwgen estimate` with the queues of this image, against the simulation. The last column depends on the computer."""
 
 
 def tables(found: Sequence[Figures]) -> str:

@@ -27,6 +27,7 @@ def example() -> Figures:
         mac_utilisation=0.75,
         mac_cycles=80_000,
         exposed={"operand": 100, "weight": 15_000, OTHER: 4_900},
+        attention_cycles=10_000,
         ddr_read_bytes=500_000,
         ddr_write_bytes=40_000,
         ddr_least_bytes=500_000,
