@@ -33,20 +33,21 @@ class Issuer:
         self.softmax = timing.softmax_latency(self.arch) + 1
 
     def run(self) -> Process:
-        """Op after op; the next one is taken in the last cycle of the one before."""
-        time, number = 0, 0
+        """Op after op; steps are made a little ahead, so that nothing is lost between two ops."""
+        last, number = 0, 0
         while True:
-            time = yield from after(time, self.unit.handed, number + 1)
-            self.unit.issued.reach(time)
+            handed = yield from after(0, self.unit.handed, number + 1)
+            self.unit.issued.reach(max(handed, last - timing.ISSUE_LATENCY + 1))
+            time = max(last + 1, handed + timing.ISSUE_LATENCY)
             op = self.unit.ops[number]
             number += 1
             if op.kind is Opcode.SCORES:
-                time = yield from self._scores(op, time + 1)
+                last = yield from self._scores(op, time)
             elif op.kind is Opcode.EXPERTS:
-                time = yield from self._skip(op, time + 1)
+                last = yield from self._skip(op, time)
             else:
-                time = yield from self._rounds(op, time + 1)
-            self.machine.done(time)
+                last = yield from self._rounds(op, time)
+            self.machine.done(last)
 
     # --- plain loop: tile of rows, output tile, chunk -------------------------------------------------------------
 

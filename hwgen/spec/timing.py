@@ -37,6 +37,7 @@ ROW_QUEUE = 4  # rows that wait for their words to be read
 ROW_CYCLES = 3  # a row of the operand loader, at least
 LOOKUP_CYCLES = READ_LATENCY + 2  # more when the row is named by a token queue
 LOADER_LATENCY = READ_LATENCY + 2  # address of an operand word to its write: buffer and probability lanes
+ISSUE_LATENCY = 2  # op to its first chunk when the issuer is idle
 REFILL_CYCLES = 7  # a slot goes back so early
 COMPUTE_LATENCY = 8  # last chunk of a tile to its sums
 POST_LATENCY = 22  # sums to the written row of lane 0
