@@ -161,7 +161,9 @@ def verify_command(
     task: Annotated[str | None, typer.Option("--task", metavar="TASK|all", help="First task when not given.")] = None,
     images: Annotated[int, typer.Option("--images", min=1, max=1000, help="How many generated scenes.")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, max=900_000, help="Which generated scenes.")] = 0,
-    waves: Annotated[bool, typer.Option("--waves", help="Also write a waveform (VCD); much slower.")] = False,
+    waves: Annotated[
+        bool, typer.Option("--waves", help="Also write a waveform (VCD): slow, some 50 KB a cycle.")
+    ] = False,
     self_test: Annotated[
         bool, typer.Option("--self-test", help="Spoil one bit of the weights for the RTL; succeed if that is noticed.")
     ] = False,
