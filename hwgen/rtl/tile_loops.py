@@ -116,6 +116,7 @@ class TileLoops(wiring.Component):
         self._go = Signal()  # it is taken
         kind, step = self._op.kind, self._made
         self._is_linear, self._done = Signal(), Signal()
+        alone = (self._count <= 1) if lanes > 1 else Const(1)
         m.d.comb += [
             step.is_scores.eq(kind == int(OpKind.SCORES)),
             step.is_skip.eq(kind == int(OpKind.SKIP)),
@@ -123,7 +124,7 @@ class TileLoops(wiring.Component):
             step.head.eq(self._head),
             step.tail.eq(self._at_last_chunk | self._no_key | step.is_skip),
             step.inner_end.eq(self._at_last_inner),
-            step.outer_end.eq(step.is_skip | (~self._more & (~step.is_scores | (self._count <= 1)))),
+            step.outer_end.eq(step.is_skip | (~self._more & (~step.is_scores | alone))),
             self._done.eq(self._go & step.tail & step.inner_end & step.outer_end),
         ]
 
