@@ -109,12 +109,16 @@ class IoEngine:
         depth = max(2, arch.result_beats // word_beats)
         most = min(max(1, arch.burst_beats // word_beats), depth)
         left, sent = item.step.fields["beats"] // word_beats, 0
+        latency, ends = self.machine.board.ddr.read_latency_cycles, list[int]()
         while left:
             take = min(left, most)
             time = yield from after(time, self.machine.result_words, sent + take)
+            if len(ends) >= arch.outstanding:  # bursts whose response has not come
+                time = max(time, ends[-arch.outstanding] + latency - 1)
             yield time
             _, time = self.engine.ddr.serve(WRITE_PORT, time + _WRITE_LATENCY, take * word_beats)
+            ends.append(time)
             for word in range(take):
                 self.machine.stored_words.reach(time - 1 - (take - 1 - word) * word_beats)
             left, sent = left - take, sent + take
-        return time + self.machine.board.ddr.read_latency_cycles
+        return time + latency
