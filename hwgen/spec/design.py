@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.board import Board
 from hwgen.spec.model import ModelConfig
-from hwgen.spec.numerics import NUMERICS, NumericsConfig
+from hwgen.spec.numerics import NUMERICS, PROFILES, NumericsConfig
 
 
 class DesignError(ValueError):
@@ -35,7 +35,12 @@ class Design:
                 f"arch {self.arch.name} has {ports} AXI masters (weight_ports {self.arch.weight_ports} and one more),"
                 f" board {self.board.name} offers {self.board.axi.ports}; lower weight_ports"
             )
-        if self.numerics != NUMERICS:
+        if self.numerics.profile != NUMERICS.profile:
+            found.append(
+                f"numerics profile {self.numerics.profile!r} has {PROFILES[self.numerics.profile]};"
+                f" a build needs {NUMERICS.profile!r}"
+            )
+        elif self.numerics != NUMERICS:
             found.append(f"numerics profile {self.numerics.profile!r} differs from {NUMERICS.profile!r}, the only one")
         if not self.model.tasks:
             found.append(f"model {self.model.name} has no task")

@@ -1,6 +1,9 @@
 """What numbers: widths, binary points and ranges of every stream. The formulas are in docs/numerics.md."""
 
+import difflib
 from dataclasses import dataclass
+
+PROFILES = {"octave": "the arithmetic of the RTL", "ivit": "golden functions only (golden/ivit), no RTL"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,14 @@ class NumericsConfig:
     reciprocal_bits: int = 15  # reciprocal and rsqrt mantissas are UQ1.15
     norm_fraction_bits: int = 10  # normalised LayerNorm value is Q6.10 in 17 bits
     norm_gain_bits: int = 16  # signed per-channel LayerNorm multiplier
+
+    def __post_init__(self) -> None:
+        """Refuse a profile that does not exist; the message names the nearest one."""
+        if self.profile not in PROFILES:
+            near = difflib.get_close_matches(self.profile, PROFILES, n=1, cutoff=0.0)[0]
+            raise ValueError(
+                f"unknown numerics profile {self.profile!r}; did you mean {near!r}? (known: {', '.join(PROFILES)})"
+            )
 
     @property
     def activation_max(self) -> int:

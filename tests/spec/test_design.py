@@ -7,7 +7,7 @@ import pytest
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.board import board
 from hwgen.spec.design import Design, DesignError
-from hwgen.spec.numerics import NUMERICS
+from hwgen.spec.numerics import NUMERICS, NumericsConfig
 from hwgen.spec.presets import M3VIT_MICRO, M3VIT_TINY
 
 
@@ -38,6 +38,18 @@ def test_other_numerics():
         Design(
             model=M3VIT_MICRO, arch=ARCHS["sim"], board=board("sim"), numerics=replace(NUMERICS, gate_fraction_bits=7)
         )
+
+
+def test_a_profile_without_rtl_is_refused():
+    message = r"numerics profile 'ivit' has golden functions only \(golden/ivit\), no RTL; a build needs 'octave'"
+    with pytest.raises(DesignError, match=message):
+        Design(model=M3VIT_MICRO, arch=ARCHS["sim"], board=board("sim"), numerics=NumericsConfig(profile="ivit"))
+
+
+@pytest.mark.parametrize(("name", "near"), [("octaves", "octave"), ("i-vit", "ivit"), ("", "octave|ivit")])
+def test_an_unknown_profile_is_refused(name: str, near: str):
+    with pytest.raises(ValueError, match=rf"unknown numerics profile '{name}'; did you mean '({near})'"):
+        NumericsConfig(profile=name)
 
 
 def test_no_task():

@@ -1,0 +1,19 @@
+"""Print the error tables, or write them into a document: ``python -m golden.ivit [docs/numerics.md]``."""
+
+import sys
+from pathlib import Path
+
+from golden.ivit.errors import error_tables, regenerate
+
+
+def main() -> None:
+    """Entry point."""
+    if len(sys.argv) == 1:
+        print(error_tables().strip())
+    for name in sys.argv[1:]:
+        path = Path(name)
+        path.write_text(regenerate(path.read_text()))
+
+
+if __name__ == "__main__":
+    main()
