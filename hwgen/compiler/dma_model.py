@@ -143,15 +143,14 @@ class WeightLoader:
         return self._issues[self._pushes[-ahead]] if len(self._pushes) >= ahead else 0
 
     def _send(self, push: int, ring: Ring, take: int, slice_beats: int, address: int) -> Process:
-        """One chunk, cut at pages, from its request to the arrival of its words."""
+        """One chunk, cut into bursts, from its request to the arrival of its words."""
         arch, latency = self.machine.arch, self.machine.board.ddr.read_latency_cycles
-        beats = take * slice_beats
-        first = min(beats, (PAGE_BYTES - address % PAGE_BYTES) // BEAT_BYTES)
-        issue, gone = push + 1 + timing.COMMAND_LATENCY, 0
-        for index, size in enumerate((first, beats - first)):
-            if not size:
-                continue
-            interval = timing.BURST_INTERVAL + (index == 0)
+        total, gone = take * slice_beats, 0
+        issue = push + 1 + timing.COMMAND_LATENCY
+        while gone < total:
+            page = (PAGE_BYTES - (address + gone * BEAT_BYTES) % PAGE_BYTES) // BEAT_BYTES
+            size = min(total - gone, arch.burst_beats, page)
+            interval = timing.BURST_INTERVAL + (gone == 0)
             issue = max(issue, self._issues[-1] + interval if self._issues else 0)
             if len(self._ends) >= arch.outstanding:
                 issue = max(issue, self._ends[-arch.outstanding] + timing.BURST_INTERVAL - 1)

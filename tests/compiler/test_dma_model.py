@@ -2,11 +2,13 @@
 
 import pytest
 
-from hwgen.compiler.dma_model import IO_PORT, SAVED_BYTES, WEIGHT_PORTS, Ddr, ReadEngine, last_beats
+from hwgen.compiler.dma_model import IO_PORT, SAVED_BYTES, WEIGHT_PORTS, Ddr, ReadEngine, WeightLoader, last_beats
 from hwgen.compiler.events import Process
-from hwgen.compiler.machine_model import Machine
+from hwgen.compiler.machine_model import Instruction, Machine
+from hwgen.compiler.step import Step
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.board import Board, board
+from hwgen.spec.isa import Opcode, Unit
 
 
 def without_refresh(rate_bytes: float = 16.0) -> Board:
@@ -63,3 +65,40 @@ def test_bursts_of_a_transfer():
     assert len(ends) == 4
     assert ends[0] == found[1][0] + 8  # beat 24 is the ninth of the second burst
     assert ends[-1] == found[-1][1] - 1
+
+
+def loaded(arch_name: str, words: int) -> tuple[list[int], int]:
+    """When ``words`` weight tiles of one load have arrived, and when its planning began."""
+    arch, quick = ARCHS[arch_name], without_refresh(1000.0)
+    fields = {"offset": 0, "port_stride": 0, "norm_entries": 0, "param_entries": 0, "weight_words": words}
+    step = Step(opcode=Opcode.LOAD_WEIGHTS, name="load", fields=fields)
+    machine = Machine(arch, quick, [Instruction(index=0, step=step)])
+    machine.queues[Unit.LOAD].entered.reach(0)
+    machine.clock.at(0, WeightLoader(machine, Ddr(quick)).run())
+    machine.clock.run()
+    return machine.weights.arrived.times, machine.starts[0]
+
+
+@pytest.mark.parametrize(
+    ("arch", "bursts_a_word"),
+    [("sim", 0.5), ("sim-1x8x8", 0.5), ("sim-1x8x64", 2), ("zcu102", 0.5)],
+)
+def test_bursts_in_flight_limit_a_load(arch: str, bursts_a_word: float):
+    """Short loads take a latency; long ones take one for every ``outstanding`` bursts."""
+    spec, latency = ARCHS[arch], 100
+    times, begin = loaded(arch, 1)
+    assert latency < times[0] - begin < latency + 50
+    words = 100
+    times, _ = loaded(arch, words)
+    assert len(times) == words
+    rounds = words * bursts_a_word / spec.outstanding
+    beats = words * spec.tile_beats // spec.weight_ports
+    least = max(rounds * latency, beats)
+    assert least < times[-1] < 1.25 * least + latency + 40
+
+
+def test_a_load_waits_for_space():
+    """Nothing beyond the ring is asked for until something is freed."""
+    arch = ARCHS["sim"]
+    times, _ = loaded("sim", arch.ring_words + 10)
+    assert len(times) == arch.ring_words
