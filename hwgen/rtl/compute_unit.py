@@ -23,6 +23,7 @@ from hwgen.rtl.operand_loader import OperandLoader
 from hwgen.rtl.operand_ram import OperandRam
 from hwgen.rtl.ops import COUNTERS, op_layout
 from hwgen.rtl.perf_counters import STEP_BITS
+from hwgen.rtl.stream_buffer import StreamBuffer
 from hwgen.rtl.tile_issuer import TileIssuer
 from hwgen.spec.arch import ArchConfig
 
@@ -126,7 +127,11 @@ class ComputeUnit(wiring.Component):
     def _ops(self, m: Module) -> None:
         """Every op goes to the loader and to the issuer."""
         expander, queue = self._expander, self.queue
-        wiring.connect(m, wiring.flipped(self.i), expander.i)
+        m.submodules.instructions = instructions = StreamBuffer(issued())
+        m.submodules.ops = expanded = StreamBuffer(op_layout())
+        wiring.connect(m, wiring.flipped(self.i), instructions.i)
+        wiring.connect(m, instructions.o, expander.i)
+        wiring.connect(m, expander.o, expanded.i)
         m.d.comb += [
             expander.counters.eq(self.counters),
             queue.length_expert.eq(expander.length_expert),
@@ -137,16 +142,16 @@ class ComputeUnit(wiring.Component):
         for name, target in (("loader", self._loader.i), ("issuer", self._issuer.i)):
             m.submodules[f"{name}_ops"] = ops = fifo.SyncFIFOBuffered(width=op_layout().size, depth=OP_QUEUE)
             m.d.comb += [
-                ops.w_data.eq(expander.o.payload),
+                ops.w_data.eq(expanded.o.payload),
                 target.payload.eq(ops.r_data),
                 target.valid.eq(ops.r_rdy),
                 ops.r_en.eq(target.ready),
             ]
             fifos.append(ops)
         ready = fifos[0].w_rdy & fifos[1].w_rdy
-        m.d.comb += expander.o.ready.eq(ready)
-        m.d.comb += [ops.w_en.eq(expander.o.valid & ready) for ops in fifos]
-        self._ops_waiting = Cat(ops.level != 0 for ops in fifos).any()
+        m.d.comb += expanded.o.ready.eq(ready)
+        m.d.comb += [ops.w_en.eq(expanded.o.valid & ready) for ops in fifos]
+        self._ops_waiting = self.i.valid | expanded.o.valid | Cat(ops.level != 0 for ops in fifos).any()
 
     def _load(self, m: Module) -> None:
         loader, issuer, operand, queue = self._loader, self._issuer, self._operand, self.queue

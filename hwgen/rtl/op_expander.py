@@ -32,11 +32,13 @@ class OpExpander(wiring.Component):
     i: In stream of ``issued()``, COMPUTE instructions.
     o: Out stream of ops.
     counters: In, progress counters.
-    length_expert / length: Out / In, index of an expert and the length of its token queue in the same cycle.
+    length_expert / length: Out / In, index of an expert and the length of its token queue in the same cycle; used in
+    the next one.
     more: In(1), an expert after ``length_expert`` has a non-empty queue (meta-queue).
     idle: Out(1).
 
-    Timing: one op a cycle; EXPERTS waits for its ``wait_b`` (the gate) before it reads the queues.
+    Timing: one op a cycle, in EXPERTS two in three cycles; EXPERTS waits for its ``wait_b`` (the gate) before it reads
+    the queues.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -136,17 +138,19 @@ class OpExpander(wiring.Component):
     def _experts(self, m: Module, f: dict[str, Value]) -> None:
         """For every expert: first layer into hidden rows, second layer into the residual; or two skips."""
         expert, second, passed = Signal(6), Signal(), Signal()
+        length, more, known = Signal(ROW_BITS), Signal(), Signal()  # of the expert, a cycle after it was asked for
         hidden_base = Signal(COUNTER_BITS)
         last = expert + 1 == f["experts"]
-        empty = self.length == 0
+        empty = length == 0
         m.d.comb += self.length_expert.eq(expert)
+        m.d.sync += [length.eq(self.length), more.eq(self.more), known.eq(passed)]
         self._assign(
             m,
             {
                 "first": Cat(expert, second) == 0,
                 "expert": expert,
                 "kind": Mux(empty, int(OpKind.SKIP), int(OpKind.LINEAR)),
-                "rows": self.length,
+                "rows": length,
                 "in_chunks": Mux(second, f["hidden_chunks"], f["in_chunks"]),
                 "out_tiles": Mux(second, f["out_tiles"], f["hidden_tiles"]),
                 "source": Mux(second, int(RowSource.QUEUE_ACTIVATION), int(RowSource.QUEUE_NORM)),
@@ -156,7 +160,7 @@ class OpExpander(wiring.Component):
                 "wait_a_base": hidden_base,
                 "destination": Mux(second, int(Destination.EXPERT), int(Destination.HIDDEN)),
                 "counter": Mux(second, 0, EXPERT_HIDDEN),
-                "finish": second & ~self.more,
+                "finish": second & ~more,
                 "finish_count": f["rows"],
                 "dst_base": Mux(second, f["dst_base"], f["hidden_base"]),
                 "dst_stride": Mux(second, f["dst_stride"], f["hidden_stride"]),
@@ -166,12 +170,12 @@ class OpExpander(wiring.Component):
         )
         with m.If(~passed):
             m.d.sync += passed.eq(reached(self.counters, f["wait_b"], f["wait_b_base"], 0))
-        with m.Else():
+        with m.Elif(known):
             m.d.comb += self.o.valid.eq(1)
             with m.If(self.o.ready):
                 m.d.sync += second.eq(~second)
                 with m.If(second):
-                    m.d.sync += [expert.eq(expert + 1), hidden_base.eq(hidden_base + self.length)]
+                    m.d.sync += [expert.eq(expert + 1), hidden_base.eq(hidden_base + length), known.eq(0)]
                     with m.If(last):
                         m.d.comb += self.i.ready.eq(1)
                         m.d.sync += [expert.eq(0), passed.eq(0)]

@@ -1,6 +1,6 @@
 """Tile issuer: one operand chunk a cycle to the array, as soon as rows, weights and room are there."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,6 +41,10 @@ class RingReader(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         """Address and the words ahead of it, and both for the mark; ``arrived`` counts one cycle later."""
+
+        def some(words: Value) -> Value:
+            return (words != 0) & ~words[-1]
+
         m = Module()
         total, mark_total = Signal(COUNTER_BITS), Signal(COUNTER_BITS)
         mark, following = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
@@ -50,12 +54,15 @@ class RingReader(wiring.Component):
         m.d.comb += [
             sum_.eq(self.address + self.advance),
             following.eq(Mux(sum_ >= self._depth, sum_ - self._depth, sum_)),
-            self.available.eq((ahead != 0) & ~ahead[15]),
             missing.eq(ahead - self.advance),
             self.reaches.eq(~missing[15]),
         ]
-        stayed, stepped, returned = (self.arrived - place for place in (total, next_total, mark_total))
-        m.d.sync += ahead.eq(Mux(self.step, Mux(self.rewind & ~self.keep, returned, stepped), stayed))
+        stayed, stepped, returned = ((self.arrived - place)[:COUNTER_BITS] for place in (total, next_total, mark_total))
+        returns = self.rewind & ~self.keep
+        m.d.sync += [
+            ahead.eq(Mux(self.step, Mux(returns, returned, stepped), stayed)),
+            self.available.eq(Mux(self.step, Mux(returns, some(returned), some(stepped)), some(stayed))),
+        ]
         with m.If(self.step):
             m.d.sync += [self.address.eq(following), total.eq(next_total)]
             with m.If(self.keep):

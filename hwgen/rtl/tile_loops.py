@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from hwgen.rtl.interfaces import ADDRESS_BITS, ROW_BITS
 from hwgen.rtl.operand_loader import REFILL_CYCLES
 from hwgen.rtl.ops import OpKind, op_layout
+from hwgen.rtl.stream_buffer import StreamBuffer
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import Destination
 
@@ -100,6 +101,7 @@ class TileLoops(wiring.Component):
         """Registers and the facts that follow from them."""
         lanes = self._arch.token_lanes
         self._op, self._busy = Signal(op_layout()), Signal()
+        self._back_chunk, self._at_back_chunk, self._long = Signal(10), Signal(), Signal()
         self._inner, self._chunk = Signal(10), Signal(10)
         self._last_chunk, self._last_inner = Signal(10), Signal(10)
         self._head, self._at_last_chunk, self._at_last_inner, self._no_key = Signal(), Signal(), Signal(), Signal()
@@ -146,7 +148,10 @@ class TileLoops(wiring.Component):
                 self._last_inner.eq(whole),
                 self._head.eq(1),
                 self._at_last_chunk.eq(new.in_chunks == 1),
-                self._at_last_inner.eq(whole == 0),
+                self._at_last_inner.eq(Mux(short, lanes == 1, new.out_tiles == 1)),
+                self._back_chunk.eq(Mux(new.in_chunks > REFILL_CYCLES + 1, new.in_chunks - REFILL_CYCLES - 1, 0)),
+                self._at_back_chunk.eq(new.in_chunks <= REFILL_CYCLES + 1),
+                self._long.eq(new.in_chunks >= lanes),
                 self._no_key.eq(short),
                 self._idle_steps.eq(Mux(short, lanes - new.out_tiles, 0)),
                 self._left.eq(new.rows),
@@ -160,7 +165,10 @@ class TileLoops(wiring.Component):
         step = self._made
         with m.If(self._go):
             m.d.sync += [self._chunk.eq(self._chunk + 1), self._sub.eq(self._sub + 1), self._head.eq(step.tail)]
-            m.d.sync += self._at_last_chunk.eq(self._chunk + 1 == self._last_chunk)
+            m.d.sync += [
+                self._at_last_chunk.eq(self._chunk + 1 == self._last_chunk),
+                self._at_back_chunk.eq(self._chunk + 1 == self._back_chunk),
+            ]
             with m.If(self._sub == self._arch.subwords - 1):
                 m.d.sync += [self._sub.eq(0), self._word.eq(self._word + 1)]
             with m.If(step.tail):
@@ -171,7 +179,10 @@ class TileLoops(wiring.Component):
                     m.d.sync += [self._inner.eq(0), self._first_rows.eq(step.outer_end)]
                     with m.If(~step.is_skip & ((self._count != 0) | ~step.is_scores)):
                         m.d.sync += self._slot.eq(~self._slot)
-                m.d.sync += self._at_last_chunk.eq(self._last_chunk == 0)
+                m.d.sync += [
+                    self._at_last_chunk.eq(self._last_chunk == 0),
+                    self._at_back_chunk.eq(self._back_chunk == 0),
+                ]
                 with m.If(step.inner_end & ~step.outer_end):
                     self._next_rows(m)
 
@@ -180,7 +191,7 @@ class TileLoops(wiring.Component):
         m.d.sync += [
             self._inner.eq(self._inner + 1),
             self._at_last_inner.eq(self._inner + 1 == self._last_inner),
-            self._no_key.eq(self._inner + 1 < self._idle_steps),
+            self._no_key.eq(self._no_key & (self._inner[: len(self._idle_steps)] + 1 != self._idle_steps)),
         ]
 
     def _next_rows(self, m: Module) -> None:
@@ -225,7 +236,7 @@ class TileLoops(wiring.Component):
         begins = Mux(step.is_scores, (self._inner < lanes) & (self._count != 0), self._inner == 0)
         ends = step.tail & step.inner_end & step.outer_end
         again = step.enters & step.is_scores & (self._previous != 0)
-        over = self._gives_back(m) & step.inner_end & ~step.is_scores & ~step.is_skip
+        over = self._gives_back() & step.inner_end & ~step.is_scores & ~step.is_skip
         m.d.comb += [
             step.enters.eq(step.head & ~step.is_skip & begins),
             step.rows.eq(Mux(step.is_scores, 1, lanes)),
@@ -235,18 +246,14 @@ class TileLoops(wiring.Component):
         with m.Elif(over | (ends & step.is_scores)):
             m.d.comb += step.releases.eq(lanes)
 
-    def _gives_back(self, m: Module) -> Signal:
+    def _gives_back(self) -> Value:
         """In the last output tile of a tile of rows: the chunk with which its slot is given back.
 
         When nothing can hold the rest of the tile up (weights are there after the first tile of rows, a tile that is
         long enough does not wait for the drain), the slot goes back REFILL_CYCLES early: it is refilled just behind.
         """
-        op, back = self._op, Signal()
-        certain = (op.in_chunks >= self._arch.token_lanes) & (~self._is_linear | ~self._first_rows)
-        refill = self._chunk + REFILL_CYCLES == self._last_chunk
-        early = Mux(op.in_chunks > REFILL_CYCLES, refill, self._made.head)
-        m.d.comb += back.eq(Mux(certain, early, self._made.tail))
-        return back
+        certain = self._long & (~self._is_linear | ~self._first_rows)
+        return Mux(certain, self._at_back_chunk, self._made.tail)
 
     def _addresses(self, m: Module) -> None:
         """A and B operands."""
@@ -289,18 +296,12 @@ class TileLoops(wiring.Component):
             ]
 
     def _buffer(self, m: Module) -> None:
-        """Two places, so that a step is made without a look at whether one is taken in the same cycle."""
-        current, spare = Signal(step_layout(self._arch)), Signal(step_layout(self._arch))
-        there, held = Signal(), Signal()
+        """A step is made without a look at whether one is taken in the same cycle."""
+        m.submodules.steps = steps = StreamBuffer(step_layout(self._arch))
+        wiring.connect(m, steps.o, wiring.flipped(self.o))
         m.d.comb += [
-            self._go.eq(self._busy & ~held),
-            self.o.valid.eq(there),
-            self.o.payload.eq(current),
-            self.idle.eq(~self._busy & ~there),
+            steps.i.payload.eq(self._made),
+            steps.i.valid.eq(self._busy),
+            self._go.eq(self._busy & steps.i.ready),
+            self.idle.eq(~self._busy & ~steps.o.valid),
         ]
-        with m.If(~held):
-            m.d.sync += spare.eq(self._made)
-        with m.If(~there | self.o.ready):
-            m.d.sync += [current.eq(Mux(held, spare, self._made)), there.eq(held | self._busy), held.eq(0)]
-        with m.Elif(self._go):
-            m.d.sync += held.eq(1)
