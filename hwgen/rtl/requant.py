@@ -43,7 +43,7 @@ class RequantLanes(wiring.Component):
     mult[lane]: In(16), unsigned. shift[lane]: In(6), 0..47. y[lane]: Out(signed(16)).
 
     Timing: fully pipelined, ``latency`` cycles from x, bias, mult and shift to y:
-    sum (when biased), partial products, product, coarse shift, fine shift, rounding.
+    sum (when biased), partial products, product, coarse shift, fine shift, clipping, rounding.
 
     Equals golden.rounding.requant followed by sat16.
     """
@@ -54,7 +54,7 @@ class RequantLanes(wiring.Component):
         if not 2 <= input_bits <= ACC_BITS or (biased and input_bits != ACC_BITS):
             raise ValueError(f"input_bits must be 2..{ACC_BITS}, and {ACC_BITS} with a bias; got {input_bits}")
         self._lanes, self._input_bits, self._biased, self._shared = lanes, input_bits, biased, shared
-        self.latency = 5 + biased
+        self.latency = 6 + biased
         members = {
             "x": In(data.ArrayLayout(signed(input_bits), lanes)),
             "mult": In(MULT_BITS if shared else data.ArrayLayout(MULT_BITS, lanes)),
@@ -111,13 +111,14 @@ class RequantLanes(wiring.Component):
         """Half up for every shift, zero included: keep one fraction bit, add one to it, drop it."""
         doubled = (product << 1).as_signed()
         coarsely = Signal(signed(len(doubled)), name=f"coarse_{lane}", reset_less=True)
-        shifted = Signal(signed(len(doubled)), name=f"shifted_{lane}")
+        shifted = Signal(signed(len(doubled)), name=f"shifted_{lane}", reset_less=True)
         finely = Signal(signed(OUT_BITS + 2), name=f"finely_{lane}", reset_less=True)
         whole = Signal(signed(OUT_BITS + 2), name=f"whole_{lane}")
         rounded = Signal(signed(OUT_BITS), name=f"rounded_{lane}", reset_less=True)
-        m.d.comb += [shifted.eq(coarsely >> fine), whole.eq((finely + 1) >> 1)]
+        m.d.comb += whole.eq((finely + 1) >> 1)
         m.d.sync += [
             coarsely.eq(doubled >> Cat(Const(0, FINE_BITS), coarse)),
+            shifted.eq(coarsely >> fine),
             finely.eq(saturate(shifted, OUT_BITS + 2)),
             rounded.eq(saturate(whole, OUT_BITS)),
         ]

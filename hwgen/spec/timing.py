@@ -40,7 +40,7 @@ LOADER_LATENCY = READ_LATENCY + 2  # address of an operand word to its write: bu
 ISSUE_LATENCY = 2  # op to its first chunk when the issuer is idle
 REFILL_CYCLES = 7  # a slot goes back so early
 COMPUTE_LATENCY = 8  # last chunk of a tile to its sums
-POST_LATENCY = 22  # sums to the written row of lane 0
+POST_LATENCY = 24  # sums to the written row of lane 0
 
 NORM_SEND_LATENCY = 12  # word sent to the normaliser to word written
 
