@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from hwgen.cli_import import import_command
 from hwgen.cli_progress import Progress
 from hwgen.cli_tables import board_table, doctor_table, instruction_table, model_table, verification_lines
 from hwgen.compiler.errors import CompileError
@@ -61,7 +62,7 @@ ArchName = Annotated[
 Folder = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Build folder; below build/ when not given.")
 ]
-MODEL = typer.Option("--model", metavar="NAME", help="Network; see hwgen models.")
+MODEL = typer.Option("--model", metavar="NAME|FILE.safetensors", help="Network; see hwgen models and hwgen import.")
 
 
 def write_json(path: Path | None, result: dict[str, Any]) -> None:
@@ -212,6 +213,9 @@ def demo_command(
     """Build, verify every task on a generated scene, print the table and draw the picture (build/demo.png)."""
     DEMO_PICTURE.parent.mkdir(exist_ok=True)
     verify_command(board, model, None, None, "all", 1, seed, False, False, DEMO_PICTURE, None, json_file)
+
+
+app.command("import")(import_command)
 
 
 def show_verification(found: Verification, folder: Path, wanted: Wanted, picture: Path | None) -> None:

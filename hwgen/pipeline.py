@@ -91,7 +91,7 @@ def machine_key(design: Design) -> str:
 def build(design: Design, folder: Path, say: Say, more_steps: tuple[str, ...] = ()) -> tuple[Build, Steps]:
     """Every file of a machine and of one network for it; ``more_steps`` names what the caller will run afterwards."""
     steps = Steps(folder, (*BUILD_STEPS, *more_steps), say)
-    package = steps.run("network", lambda: load_model(design.model.name))
+    package = steps.run("network", lambda: load_model(design.weights or design.model.name))
     compiled = steps.run("program", lambda: compile_model(package, design.arch))
     result = Build(design, folder, package, compiled, steps.seconds)
     machine = machine_key(design)
@@ -163,7 +163,8 @@ def spoilt(compiled: Compiled) -> Compiled:
 
 def _expected(built: Build, wanted: Wanted, result: SimResult) -> list[tuple[Tensors, Tensors]]:
     """Golden and float tensors of every run."""
-    model = FloatModel(load_float(built.design.model.name), built.design.model)
+    design = built.design
+    model = FloatModel(load_float(design.weights or design.model.name), design.model)
     pairs = [(wanted.images[run.image], run.task) for run in result.runs]
     return [(run_network(built.package, image, task), model.run(image, task)) for image, task in pairs]
 

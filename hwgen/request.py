@@ -1,5 +1,6 @@
 """What the user asked for, checked: names become records, and whatever is wrong is said before any work begins."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -13,9 +14,11 @@ from hwgen.spec.arch_presets import find_arch
 from hwgen.spec.board import board as board_named
 from hwgen.spec.design import Design, DesignError
 from hwgen.spec.model import ModelConfig, TaskConfig
+from hwgen.spec.package import load_package
 from hwgen.spec.presets import model_config
 
 Found = TypeVar("Found")
+PACKAGE_SUFFIX = ".safetensors"
 
 
 class InputError(ValueError):
@@ -29,13 +32,32 @@ def _found(find: Callable[[str], Found], name: str) -> Found:
         raise InputError(str(error)) from error
 
 
+def model_name(name: str, where: str) -> str:
+    """The name of an imported network, which becomes a file name."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise InputError(f"{where} {name!r}: give at most 64 letters, digits, dots, dashes and underscores")
+    return name
+
+
+def _network(model: str) -> tuple[ModelConfig, str]:
+    """Shape of a preset, or of a package file and that file."""
+    if not model.endswith(PACKAGE_SUFFIX):
+        return _found(model_config, model), ""
+    config = load_package(Path(model)).config
+    model_name(config.name, f"{model}: the network's name")
+    return config, model
+
+
 def resolve(board: str, model: str, arch: str | None) -> Design:
-    """Records of the names, checked together; the board names its own arch when none is given."""
+    """Records of the names, checked together; the board names its own arch when none is given.
+
+    A model that ends in .safetensors is a package file, as `hwgen import` writes it.
+    """
     on_board = _found(board_named, board)
     machine = _found(find_arch, arch or on_board.arch)
-    network = _found(model_config, model)
+    network, weights = _network(model)
     try:
-        return Design(model=network, arch=machine, board=on_board)
+        return Design(model=network, arch=machine, board=on_board, weights=weights)
     except DesignError as error:
         raise InputError(str(error)) from error
 

@@ -3,6 +3,7 @@
 Float models are safetensors files; their metadata entry ``hwgen.float`` says how they were trained and their quality.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -22,6 +23,7 @@ from hwgen.spec.package import PackageError, QuantisedModel, load_package
 from hwgen.spec.presets import model_config
 
 SHIPPED = ("m3vit-micro",)  # presets with trained weights in hwgen/data
+SUFFIX = ".safetensors"  # a model of this ending is a file, any other a preset
 _METADATA = "hwgen.float"
 
 
@@ -38,6 +40,20 @@ def float_path(name: str) -> Path:
 def package_path(name: str) -> Path:
     """The shipped quantised package of a preset."""
     return data_path(f"{name}.safetensors")
+
+
+def float_beside(package: Path) -> Path:
+    """Where the float weights of an imported package lie: ``NAME.float.safetensors`` beside ``NAME.safetensors``."""
+    return package.with_name(f"{package.name.removesuffix(SUFFIX)}.float{SUFFIX}")
+
+
+def weights_sha256(arrays: Arrays) -> str:
+    """Digest of float arrays, name by name."""
+    sha = hashlib.sha256()
+    for name in sorted(arrays):
+        sha.update(name.encode())
+        sha.update(np.ascontiguousarray(arrays[name], dtype=np.float32).tobytes())
+    return sha.hexdigest()
 
 
 def save_float(path: Path, arrays: Arrays, config: ModelConfig, info: Mapping[str, Any]) -> None:
@@ -70,17 +86,38 @@ def float_info(name: str) -> dict[str, Any]:
     return read_float(float_path(name), model_config(name))[1]
 
 
+def _float_of_package(package: Path) -> dict[str, FloatArray]:
+    """Float arrays beside an imported package; PackageError if they are missing or belong to another one."""
+    model, path = load_package(package), float_beside(package)
+    arrays = read_float(path, model.config)[0]
+    if weights_sha256(arrays) != model.provenance.get("weights_sha256"):
+        raise PackageError(f"{path}: not the weights that {package} was quantised from; import the network again")
+    return arrays
+
+
 def load_float(name: str, *, seed: int = 0) -> dict[str, FloatArray]:
-    """Float arrays of a preset, equalised, so that real = code * scale holds for each tensor of `load_model`."""
+    """Float arrays of a preset or of an imported package (a path that ends in .safetensors).
+
+    They are equalised, so that real = code * scale holds for each tensor of `load_model`.
+    """
+    if name.endswith(SUFFIX):
+        return _float_of_package(Path(name))
     config = model_config(name)
     if name in SHIPPED:
         return read_float(float_path(name), config)[0]
     return seeded_calibrated(config, seed)[0]
 
 
-@cache
 def load_model(name: str, *, seed: int = 0) -> QuantisedModel:
-    """The quantised model of a preset: the shipped package, or one with random weights of this seed (some seconds)."""
+    """The quantised model of a package file (a path that ends in .safetensors) or of a preset.
+
+    A preset has its shipped package, or one with random weights of this seed (some seconds).
+    """
+    return load_package(Path(name)) if name.endswith(SUFFIX) else _preset_model(name, seed)
+
+
+@cache
+def _preset_model(name: str, seed: int) -> QuantisedModel:
     config = model_config(name)
     if name in SHIPPED:
         return load_package(package_path(name))

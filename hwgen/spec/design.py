@@ -19,6 +19,7 @@ class Design:
     model: ModelConfig
     arch: ArchConfig
     board: Board
+    weights: str = ""  # package file of an imported network; empty: what the preset of this name has
     numerics: NumericsConfig = NUMERICS
 
     def __post_init__(self) -> None:

@@ -1,0 +1,134 @@
+"""The verb ``hwgen import``: a trained network from another project becomes a package of this one."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hwgen.frontend.importers.checkpoint import read_checkpoint, source_sha256
+from hwgen.frontend.importers.convert import IMPORTERS, convert, images_of, write
+from hwgen.frontend.importers.imported import IMAGENET_MEAN, IMAGENET_STD, ImportOptions
+from hwgen.frontend.importers.limits import limit_faults
+from hwgen.request import InputError, model_name, writable_folder
+from hwgen.spec.arch_presets import find_arch
+from hwgen.spec.presets import MODELS
+
+# Option -> the kinds that know it; all others belong to every kind.
+_OWN_OPTIONS = {
+    "--mean": ("timm", "m3vit"),
+    "--std": ("timm", "m3vit"),
+    "--tasks": ("m3vit", "edge-moe"),
+    "--top-k": ("m3vit", "edge-moe"),
+    "--drop-distillation": ("timm",),
+    "--features": ("m3vit",),
+    "--stand-in-experts": ("edge-moe",),
+}
+_NAMED = {"--mean": {"imagenet": IMAGENET_MEAN}, "--std": {"imagenet": IMAGENET_STD}}
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    """Comma-separated numbers, or a name for them."""
+    if text is None:
+        return None
+    if text in _NAMED[option]:
+        return _NAMED[option][text]
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{option} {text}: give numbers separated by commas, or imagenet") from error
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if match is None or "0" in match.groups():
+        raise InputError(f"--image-size {text}: give HEIGHTxWIDTH in pixels, such as 128x256")
+    return int(match[1]), int(match[2])
+
+
+def _refuse_foreign(kind: str, given: dict[str, Any]) -> None:
+    """Refuse options that this kind of checkpoint would ignore."""
+    for option, kinds in _OWN_OPTIONS.items():
+        if given[option] and kind not in kinds:
+            raise InputError(f"{option} means nothing to {kind}; it belongs to {', '.join(kinds)}")
+
+
+def import_command(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"Whose key names: {', '.join(IMPORTERS)}.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help=".safetensors, .pth (weights only), .npz or folder of .float32.bin.")
+    ],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the network and of its files.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the two files go.")] = Path(),
+    calib: Annotated[
+        Path | None,
+        typer.Option("--calib", metavar="FOLDER", help="Pictures that set the scales; generated scenes otherwise."),
+    ] = None,
+    calib_images: Annotated[int, typer.Option("--calib-images", min=1, max=1000, help="How many of them.")] = 8,
+    heads: Annotated[int | None, typer.Option("--heads", metavar="N", help="Attention heads; dim / 64 if not.")] = None,
+    image_size: Annotated[str | None, typer.Option("--image-size", metavar="HxW", help="When it is no square.")] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option("--mean", metavar="M|R,G,B|imagenet", help="Of pixels / 255. timm: 0.5, m3vit: imagenet."),
+    ] = None,
+    std: Annotated[
+        str | None, typer.Option("--std", metavar="S|R,G,B|imagenet", help="The same for deviations.")
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option("--tasks", metavar="A,B", help="Names of the tasks in the order of the gates.")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", metavar="K", help="Experts per token.")] = None,
+    drop_distillation: Annotated[
+        bool, typer.Option("--drop-distillation", help="timm: leave out the distillation token and its head.")
+    ] = False,
+    features: Annotated[
+        bool, typer.Option("--features", help="m3vit: leave the decoders to the host; outputs are features.")
+    ] = False,
+    stand_in_experts: Annotated[
+        bool, typer.Option("--stand-in-experts", help="edge-moe: halves of dense MLPs for missing expert matrices.")
+    ] = False,
+    allow_dead_channels: Annotated[
+        bool, typer.Option("--allow-dead-channels", help="Let weights without variance pass.")
+    ] = False,
+    arch: Annotated[
+        str | None,
+        typer.Option("--arch", metavar="PRESET|FILE.yaml", help="Refuse layers that this machine cannot run."),
+    ] = None,
+) -> None:
+    """Import a trained network: NAME.safetensors, quantised, and NAME.float.safetensors to compare it with."""
+    if kind not in IMPORTERS:
+        raise InputError(f"unknown kind {kind!r}; there are {', '.join(IMPORTERS)}")
+    model_name(name, "--name")
+    if name in MODELS:
+        raise InputError(f"--name {name}: is the name of a preset; give another")
+    writable_folder(output, "--output")
+    flags = (mean, std, tasks, top_k, drop_distillation, features, stand_in_experts)
+    _refuse_foreign(kind, dict(zip(_OWN_OPTIONS, flags, strict=True)))
+    options = ImportOptions(
+        name=name,
+        heads=heads,
+        image_size=_size(image_size),
+        mean=_numbers("--mean", mean),
+        std=_numbers("--std", std),
+        tasks=tuple(tasks.split(",")) if tasks else (),
+        top_k=top_k,
+        drop_distillation=drop_distillation,
+        features=features,
+        stand_in_experts=stand_in_experts,
+    )
+    machine = find_arch(arch) if arch else None
+    imported = IMPORTERS[kind](read_checkpoint(path, allow_dead=allow_dead_channels), options)
+    faults = limit_faults(imported.config, machine) if machine else []
+    if faults:
+        raise InputError("\n".join(faults))
+    images, calibration = images_of(calib, imported.config, calib_images)
+    source = {"import": kind, "source": path.name, "source_sha256": source_sha256(path), **calibration}
+    converted = convert(imported, images, source)
+    package, beside = write(converted, output)
+    for note in imported.notes:
+        typer.echo(f"note: {note}")
+    typer.echo(f"calibrated on {len(images)} {calibration['calibration']}")
+    typer.echo(f"written {package} ({package.stat().st_size} bytes) and {beside}")
+    typer.echo(f"next: hwgen build --board zcu102 --model {package}")

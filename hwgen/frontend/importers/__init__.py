@@ -1,0 +1,1 @@
+"""Trained networks from other projects: key names and arrays of a checkpoint become a float model of this one."""

@@ -1,0 +1,120 @@
+"""From a checkpoint to the two files of a network: equalised float arrays and the quantised package."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from golden.reference.m3vit_float import Arrays
+from golden.reference.scenes import CALIBRATION_FIRST_SEED
+from hwgen.frontend.calibration import Calibration, calibrate, equalise
+from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
+from hwgen.frontend.importers.edge_moe import import_edge_moe
+from hwgen.frontend.importers.imported import Imported, ImportOptions
+from hwgen.frontend.importers.m3vit import import_m3vit
+from hwgen.frontend.importers.timm import import_timm
+from hwgen.frontend.quantise import quantise
+from hwgen.frontend.seeded import calibration_images
+from hwgen.frontend.store import float_beside, save_float, weights_sha256
+from hwgen.spec.model import ModelConfig
+from hwgen.spec.package import QuantisedModel
+
+IMPORTERS: dict[str, Callable[[Checkpoint, ImportOptions], Imported]] = {
+    "timm": import_timm,
+    "m3vit": import_m3vit,
+    "edge-moe": import_edge_moe,
+}
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+Images = list[NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Converted:
+    """A network ready to be written."""
+
+    arrays: Arrays  # float, equalised
+    package: QuantisedModel
+
+
+def folder_images(folder: Path, config: ModelConfig, count: int) -> Images:
+    """The first ``count`` pictures of a folder by name, cut to the network's shape around the middle and scaled."""
+    if not folder.is_dir():
+        raise CheckpointError(f"--calib {folder}: no such folder")
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)[:count]
+    if not files:
+        raise CheckpointError(f"--calib {folder}: no picture in it ({', '.join(PICTURES)})")
+    images: Images = []
+    for path in files:
+        try:
+            with Image.open(path) as file:
+                fitted = ImageOps.fit(file.convert("RGB"), (config.image_width, config.image_height))
+        except (UnidentifiedImageError, OSError) as error:
+            raise CheckpointError(f"--calib {path}: not a readable picture ({error})") from error
+        images.append(np.asarray(fitted, dtype=np.uint8))
+    return images
+
+
+def images_of(calib: Path | None, config: ModelConfig, count: int) -> tuple[Images, dict[str, Any]]:
+    """Calibration images and what the provenance says of them: a folder's pictures, or generated scenes."""
+    if calib is not None:
+        images = folder_images(calib, config, count)
+        digest = hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()
+        return images, {"calibration": "pictures", "calibration_sha256": digest}
+    source = {"calibration": "generated scenes", "calibration_first_seed": CALIBRATION_FIRST_SEED}
+    return calibration_images(config, count), source
+
+
+def _refuse_dead_ranges(config: ModelConfig, calibration: Calibration) -> None:
+    """A tensor that is zero everywhere, or overflows, has no scale."""
+    for name, sample in calibration.samples.items():
+        largest = float(np.abs(sample).max(initial=0.0))
+        if largest == 0.0 or not np.isfinite(sample).all():
+            what = "zero" if largest == 0.0 else "NaN or infinite in places"
+            raise CheckpointError(
+                f"{config.name}: {name} is {what} on all {calibration.images} calibration images: a dead activation"
+                " range has no scale; look at the weights before it, or calibrate with other images (--calib)"
+            )
+    for name, value in {"residual": calibration.residual_max, **calibration.head_max}.items():
+        if not np.isfinite(value) or value == 0.0:
+            raise CheckpointError(f"{config.name}: {name} reaches {value} on the calibration images: it has no scale")
+
+
+def convert(imported: Imported, images: Sequence[NDArray[np.uint8]], provenance: dict[str, Any]) -> Converted:
+    """Calibrate, equalise and quantise; CheckpointError names a tensor without a usable range."""
+    config = imported.config
+    with np.errstate(over="ignore", invalid="ignore"):  # said by name below
+        found = calibrate(imported.arrays, config, images)
+    _refuse_dead_ranges(config, found)
+    arrays, calibration = equalise(imported.arrays, config, found)
+    source = {**provenance, **imported.facts, "notes": list(imported.notes), "weights_sha256": weights_sha256(arrays)}
+    try:
+        package = quantise(arrays, config, calibration, provenance=source)
+    except ValueError as error:
+        raise CheckpointError(f"{config.name}: cannot be quantised: {error}") from error
+    return Converted(arrays=arrays, package=package)
+
+
+def write(converted: Converted, folder: Path) -> tuple[Path, Path]:
+    """Write ``NAME.safetensors`` and ``NAME.float.safetensors``; both, or neither of them."""
+    package = folder / f"{converted.package.config.name}.safetensors"
+    beside = float_beside(package)
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [path.with_suffix(path.suffix + ".new") for path in (beside, package)]
+    try:
+        save_float(parts[0], converted.arrays, converted.package.config, converted.package.provenance)
+        converted.package.save(parts[1])
+        parts[0].replace(beside)
+        parts[1].replace(package)
+    except BaseException:
+        for path in (*parts, parts[1].with_suffix(parts[1].suffix + ".part")):
+            path.unlink(missing_ok=True)
+        for place in new:
+            place.rmdir()
+        raise
+    return package, beside

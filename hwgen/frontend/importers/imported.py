@@ -1,0 +1,174 @@
+"""What every import has in common: options, result, and the exact transformations of weights."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from golden.reference.m3vit_float import PIXEL_SCALE
+from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError, listed
+from hwgen.frontend.scaling import FloatArray
+from hwgen.spec.model import ModelConfig, TaskConfig
+
+HEAD_DIM = 64  # channels of a head when --heads does not say otherwise
+PIXEL_CENTRE = 128.0  # the network sees (pixel - PIXEL_CENTRE) * PIXEL_SCALE
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Refusals = Sequence[tuple[str, str]]  # pattern of a whole name -> why such a tensor cannot be imported
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """What a checkpoint does not say. None and empty mean: not given."""
+
+    name: str
+    heads: int | None = None
+    image_size: tuple[int, int] | None = None  # height, width in pixels
+    mean: tuple[float, ...] | None = None  # per colour channel, of pixels / 255
+    std: tuple[float, ...] | None = None
+    tasks: tuple[str, ...] = ()
+    top_k: int | None = None
+    drop_distillation: bool = False
+    features: bool = False
+    stand_in_experts: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """A float model, and what a user must know about how it came about."""
+
+    config: ModelConfig
+    arrays: dict[str, FloatArray]
+    notes: tuple[str, ...]  # sentences for the user
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])  # for the provenance of the package
+
+
+def fold_pixels(
+    weight: FloatArray, bias: FloatArray, mean: Sequence[float], std: Sequence[float], full: float = 255.0
+) -> tuple[FloatArray, FloatArray]:
+    """Patch embedding of pixels ``(p / full - mean) / std`` as one of this project's pixels; exact.
+
+    weight [dim, channels, y, x] becomes [dim, channels * y * x]; mean and std are per channel, or one for all.
+    """
+    channels = weight.shape[1]
+    if len(mean) not in (1, channels) or len(std) not in (1, channels):
+        raise CheckpointError(f"--mean and --std need 1 or {channels} values, got {len(mean)} and {len(std)}")
+    if not all(np.isfinite([*mean, *std])) or min(std) <= 0:
+        raise CheckpointError(f"--std must be positive and --mean finite, got {list(std)} and {list(mean)}")
+    scale = np.broadcast_to(np.asarray(std, dtype=np.float64), channels)
+    centre = np.broadcast_to(np.asarray(mean, dtype=np.float64), channels)
+    wide = weight.astype(np.float64)
+    offset = (PIXEL_CENTRE / full - centre) / scale  # what a pixel of PIXEL_CENTRE is to the checkpoint
+    folded = wide / (PIXEL_SCALE * full * scale[:, None, None])
+    moved = bias + (wide * offset[:, None, None]).sum(axis=(1, 2, 3))
+    return folded.reshape(len(weight), -1).astype(np.float32), moved.astype(np.float32)
+
+
+def split_qkv(at: str, weight: FloatArray, bias: FloatArray) -> dict[str, FloatArray]:
+    """Query, key and value of one stacked projection [3 * dim, dim]."""
+    parts: dict[str, FloatArray] = {}
+    for name, rows, offsets in zip(("query", "key", "value"), np.split(weight, 3), np.split(bias, 3), strict=True):
+        parts[f"{at}.{name}.weight"], parts[f"{at}.{name}.bias"] = rows, offsets
+    return parts
+
+
+def heads_of(options: ImportOptions, dim: int, notes: list[str]) -> int:
+    """Attention heads: as given, or of 64 channels each, which no checkpoint can contradict."""
+    if options.heads is not None:
+        if options.heads < 1 or dim % options.heads:
+            raise CheckpointError(f"--heads {options.heads}: dim {dim} is not a multiple of it")
+        return options.heads
+    if dim % HEAD_DIM:
+        raise CheckpointError(f"--heads: a checkpoint does not say it, and dim {dim} is not a multiple of {HEAD_DIM}")
+    notes.append(f"heads: {dim // HEAD_DIM}, of {HEAD_DIM} channels each; give --heads if that is wrong")
+    return dim // HEAD_DIM
+
+
+def image_size_of(options: ImportOptions, patches: int, patch: int) -> tuple[int, int]:
+    """Height and width in pixels: as given, or a square."""
+    if options.image_size is not None:
+        height, width = options.image_size
+        if height % patch or width % patch or (height // patch) * (width // patch) != patches:
+            raise CheckpointError(
+                f"--image-size {height}x{width}: pos_embed has {patches} patches of {patch}x{patch} pixels"
+            )
+        return height, width
+    side = round(patches**0.5)
+    if round((patches + 1) ** 0.5) ** 2 == patches + 1:
+        raise CheckpointError(
+            f"pos_embed: {patches + 1} rows are a square: a position embedding without a row for the class token is not"
+            " supported; if it has one, give --image-size"
+        )
+    if side * side != patches:
+        raise CheckpointError(
+            f"--image-size HxW is needed: pos_embed has {patches} patches of {patch}x{patch} pixels, not a square"
+        )
+    return side * patch, side * patch
+
+
+def feature_heads(
+    tasks: Sequence[str], dim: int, affine: dict[str, tuple[FloatArray, FloatArray]], notes: list[str]
+) -> tuple[tuple[TaskConfig, ...], dict[str, FloatArray]]:
+    """Tasks and arrays of a backbone without final LayerNorm: plain normalisation, then each task's own affine part.
+
+    The output of a task is its normalised features, ``dim`` per patch: what a decoder that begins with a LayerNorm
+    computes first. ``affine`` holds weight and bias of that LayerNorm where the checkpoint has it, else one and zero.
+    """
+    arrays: dict[str, FloatArray] = {
+        "norm.weight": np.ones(dim, dtype=np.float32),
+        "norm.bias": np.zeros(dim, dtype=np.float32),
+    }
+    for task in tasks:
+        weight, bias = affine.get(task, (arrays["norm.weight"], arrays["norm.bias"]))
+        arrays[f"heads.{task}.weight"] = np.diag(weight)
+        arrays[f"heads.{task}.bias"] = bias
+    own = "the LayerNorm of each decoder" if affine else "LayerNorm without weight and bias"
+    notes.append(
+        f"the backbone has no final LayerNorm and no linear head: the accelerator ends with {own}, and every task's"
+        f" output is the {dim} normalised features of each patch, for a decoder on the host"
+    )
+    return tuple(TaskConfig(name=task, kind="segmentation", classes=dim) for task in tasks), arrays
+
+
+def task_names(given: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """One name per gate: as given, or task0, task1 ..."""
+    if not given:
+        return tuple(f"task{index}" for index in range(count))
+    if len(given) != count or len(set(given)) != count or not all(re.fullmatch(r"\w+", name) for name in given):
+        raise CheckpointError(
+            f"--tasks {','.join(given)}: the checkpoint has {count} gates; give {count} different names of letters,"
+            " digits and underscores, in the order of the gates"
+        )
+    return given
+
+
+def top_k_of(options: ImportOptions, experts: int, default: int | None, notes: list[str]) -> int:
+    """Experts per token, which no checkpoint says."""
+    if options.top_k is None:
+        if default is None:
+            raise CheckpointError("--top-k is needed: a checkpoint does not say how many experts a token takes")
+        notes.append(f"top_k: {default} experts per token; give --top-k if that is wrong")
+        return default
+    if not 1 <= options.top_k <= experts:
+        raise CheckpointError(f"--top-k {options.top_k}: must be in 1..{experts}, the number of experts")
+    return options.top_k
+
+
+def refuse_known(checkpoint: Checkpoint, refusals: Refusals) -> None:
+    """Refuse, by name and with the reason, tensors of layers that are known not to run."""
+    for pattern, reason in refusals:
+        names = [name for name in checkpoint.names if re.fullmatch(pattern, name)]
+        if names:
+            raise CheckpointError(f"{checkpoint.label}: {listed(names)}: {reason}")
+
+
+def refuse_unused(checkpoint: Checkpoint) -> None:
+    """Nothing is skipped: a tensor that the import did not use is refused by name."""
+    if checkpoint.unused:
+        raise CheckpointError(
+            f"{checkpoint.label}: {listed(checkpoint.unused)}: not part of any layer that this import knows; the"
+            " machine runs pre-norm blocks of attention and GELU MLP or experts, a final LayerNorm and linear heads"
+        )

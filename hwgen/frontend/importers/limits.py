@@ -1,0 +1,39 @@
+"""Which layers of a network a machine cannot run: by name, with the figures and the field to raise."""
+
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.model import ModelConfig
+
+
+def _linears(config: ModelConfig) -> dict[str, int]:
+    """Inputs of every linear layer, by name."""
+    found = {"patch_embed": config.patch_values}
+    for block in range(config.depth):
+        at = f"blocks.{block}"
+        found |= {f"{at}.{name}": config.dim for name in ("query", "key", "value", "proj")}
+        inner, hidden = (f"{at}.experts", config.expert_hidden) if config.is_moe(block) else (at, config.mlp_hidden)
+        found |= {f"{inner}.fc1": config.dim, f"{inner}.fc2": hidden}
+    return found | {f"heads.{task.name}": config.dim for task in config.tasks}
+
+
+def limit_faults(config: ModelConfig, arch: ArchConfig) -> list[str]:
+    """One line per layer that exceeds a limit of the machine; buffers are the compiler's to check."""
+    faults: list[str] = []
+
+    def need(name: str, what: str, field: str, value: int) -> None:
+        limit = getattr(arch, field)
+        if value > limit:
+            faults.append(
+                f"{name}: {what} {value} exceeds {field} {limit} of arch {arch.name}; choose --arch FILE.yaml with"
+                f" {field} >= {value}"
+            )
+
+    need("position", "tokens", "max_tokens", config.tokens)
+    need("norm", "channels", "max_channels", config.dim)
+    for block in config.moe_blocks:
+        need(f"blocks.{block}.gate", "experts", "max_experts", config.experts)
+    for name, inputs in _linears(config).items():
+        need(name, "inputs", "max_inputs", inputs)
+    for block in set(range(config.depth)) - set(config.moe_blocks):
+        held = config.tokens * arch.words(config.mlp_hidden) * arch.output_lanes
+        need(f"blocks.{block}.fc1", f"hidden {config.mlp_hidden} times tokens, in bytes,", "activation_bytes", held)
+    return faults

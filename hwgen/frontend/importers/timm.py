@@ -1,0 +1,93 @@
+"""Classifiers with timm's key names: vit_*_patch*_*, deit_*_patch*_* and their like. timm itself is not needed."""
+
+from typing import Any
+
+import numpy as np
+
+from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
+from hwgen.frontend.importers.imported import (
+    Imported,
+    ImportOptions,
+    fold_pixels,
+    heads_of,
+    image_size_of,
+    refuse_known,
+    refuse_unused,
+)
+from hwgen.frontend.importers.vit import REFUSED, VitReader
+from hwgen.frontend.scaling import FloatArray
+from hwgen.spec.model import ModelConfig, TaskConfig
+
+DEFAULT_MEAN, DEFAULT_STD = (0.5,), (0.5,)
+TASK = "class"
+_REFUSED = (
+    (r"fc_norm\..*", "average pooling before the classifier is not supported; only the class token is read"),
+    *REFUSED,
+)
+_DISTILLED = ("dist_token", "head_dist.weight", "head_dist.bias")
+
+
+def _drop_distillation(checkpoint: Checkpoint, options: ImportOptions, notes: list[str]) -> bool:
+    """Whether there is a distillation token, all of whose tensors the import leaves out."""
+    if "dist_token" not in checkpoint:
+        return False
+    if not options.drop_distillation:
+        raise CheckpointError(
+            f"{checkpoint.label}: dist_token: the machine has one class token; --drop-distillation imports the network"
+            " without the distillation token and its head, which changes its predictions"
+        )
+    for name in _DISTILLED:
+        if name in checkpoint:
+            checkpoint.drop(name)
+    notes.append(
+        "distillation token, its position (row 1 of pos_embed) and head_dist are left out: predictions differ from the"
+        " original, which averages two heads"
+    )
+    return True
+
+
+def _classifier(reader: VitReader, notes: list[str]) -> tuple[int, dict[str, FloatArray]]:
+    """Number of classes, and the final LayerNorm and head."""
+    checkpoint = reader.checkpoint
+    if "head.weight" not in checkpoint:
+        raise CheckpointError(
+            f"{checkpoint.label}: head.weight is missing: a network without classifier (num_classes=0) gives features,"
+            " which this import does not offer; save it with its head"
+        )
+    classes = checkpoint.shape("head.weight")[0]
+    notes.append(f"task: {TASK!r}, {classes} classes from the class token")
+    return classes, reader.norm("norm", "norm") | reader.linear("head", f"heads.{TASK}", classes, reader.dim)
+
+
+def import_timm(checkpoint: Checkpoint, options: ImportOptions) -> Imported:
+    """The float model of a timm state_dict; CheckpointError names a tensor that does not fit."""
+    notes: list[str] = []
+    refuse_known(checkpoint, _REFUSED)
+    reader = VitReader(checkpoint)
+    arrays: dict[str, FloatArray] = {}
+    mean, std = options.mean or DEFAULT_MEAN, options.std or DEFAULT_STD
+    notes.append(f"pixels: (p / 255 - {list(mean)}) / {list(std)}, folded into the patch embedding")
+    arrays["patch_embed.weight"], arrays["patch_embed.bias"] = fold_pixels(*reader.patch_embed(), mean, std)
+    position = reader.position()
+    if _drop_distillation(checkpoint, options, notes):
+        position = np.delete(position, 1, axis=0)
+    arrays["class_token"], arrays["position"] = reader.token("cls_token"), position
+    for block in range(reader.depth):
+        arrays |= reader.attention(block) | reader.mlp(block)
+    classes, head = _classifier(reader, notes)
+    arrays |= head
+    refuse_unused(checkpoint)
+    height, width = image_size_of(options, len(position) - 1, reader.patch)
+    config = ModelConfig(
+        name=options.name,
+        image_height=height,
+        image_width=width,
+        patch=reader.patch,
+        dim=reader.dim,
+        depth=reader.depth,
+        heads=heads_of(options, reader.dim, notes),
+        mlp_hidden=reader.mlp_hidden,
+        tasks=(TaskConfig(name=TASK, kind="classification", classes=classes),),
+    )
+    facts: dict[str, Any] = {"mean": list(mean), "std": list(std), "distillation_dropped": options.drop_distillation}
+    return Imported(config=config, arrays=arrays, notes=tuple(notes), facts=facts)

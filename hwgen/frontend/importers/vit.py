@@ -1,0 +1,94 @@
+"""The part that the checkpoints of timm and of M3ViT share: timm's names of a vision transformer."""
+
+import re
+
+import numpy as np
+
+from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
+from hwgen.frontend.importers.imported import Refusals, split_qkv
+from hwgen.frontend.scaling import FloatArray
+
+REFUSED: Refusals = (
+    (r".*patch_embed\.backbone\..*", "hybrid patch embeddings (a CNN before the transformer) are not supported"),
+    (r".*patch_embed\.norm\..*|.*norm_pre\..*", "a LayerNorm before the first block is not supported"),
+    (r".*\.(ls1|ls2)\.gamma|.*\.gamma_[12]", "LayerScale is not supported; multiply it into attn.proj and mlp.fc2"),
+    (r".*\.attn\.(q_norm|k_norm)\..*", "normalisation of queries and keys is not supported"),
+    (r".*\.attn\.rel_pos.*|.*relative_position.*", "relative position biases are not supported; only pos_embed is"),
+    (r".*\.mlp\.(fc1_g|fc1_x|w12|w3|norm)\..*", "gated and normalised MLPs are not supported; only fc1, GELU, fc2"),
+    (r".*reg_token", "register tokens are not supported: the machine has one class token"),
+    (r".*pre_logits\..*", "a pre_logits layer (linear, tanh) is not supported"),
+    (r"layers\..*|stages\..*", "windowed and staged transformers (Swin and the like) are not supported"),
+)
+
+
+class VitReader:
+    """Reads the layers that follow timm's names, below ``prefix``."""
+
+    def __init__(self, checkpoint: Checkpoint, prefix: str = "") -> None:
+        self.checkpoint = checkpoint
+        self.prefix = prefix
+        shape = checkpoint.shape(f"{prefix}patch_embed.proj.weight")
+        if len(shape) != 4 or shape[2] != shape[3] or shape[1] != 3:
+            raise CheckpointError(
+                f"{checkpoint.label}: {prefix}patch_embed.proj.weight has shape {list(shape)}, expected"
+                " [dim, 3, patch, patch]: a convolution over square patches of colour images"
+            )
+        self.dim, self.channels, self.patch, _ = shape
+        self.depth = self._depth()
+        hidden = f"{prefix}blocks.0.mlp.fc1.weight"
+        self.mlp_hidden = checkpoint.shape(hidden)[0]
+
+    def _depth(self) -> int:
+        pattern = re.compile(re.escape(self.prefix) + r"blocks\.(\d+)\.")
+        blocks = {int(match[1]) for name in self.checkpoint.names if (match := pattern.match(name))}
+        if not blocks:
+            raise CheckpointError(f"{self.checkpoint.label}: {self.prefix}blocks.0 is missing")
+        missing = sorted(set(range(len(blocks))) - blocks)
+        if missing:
+            raise CheckpointError(f"{self.checkpoint.label}: {self.prefix}blocks.{missing[0]} is missing")
+        return len(blocks)
+
+    def patch_embed(self) -> tuple[FloatArray, FloatArray]:
+        """Weight [dim, channels, y, x] and bias."""
+        name = f"{self.prefix}patch_embed.proj"
+        shape = (self.dim, self.channels, self.patch, self.patch)
+        return self.checkpoint.weight(f"{name}.weight", shape, axes=(1, 2, 3)), self._bias(name, self.dim)
+
+    def position(self) -> FloatArray:
+        """Position embedding [tokens, dim]."""
+        name = f"{self.prefix}pos_embed"
+        shape = self.checkpoint.shape(name)
+        tokens = shape[1] if len(shape) == 3 else 0
+        return self.checkpoint.take(name, (1, tokens, self.dim))[0]
+
+    def token(self, name: str) -> FloatArray:
+        """A learned token, [dim]."""
+        return self.checkpoint.take(f"{self.prefix}{name}", (1, 1, self.dim)).reshape(self.dim)
+
+    def attention(self, block: int) -> dict[str, FloatArray]:
+        """LayerNorms, projections and output of one block; a stacked projection without bias gets zeros."""
+        at, from_ = f"blocks.{block}", f"{self.prefix}blocks.{block}"
+        arrays = self.norm(f"{from_}.norm1", f"{at}.norm1") | self.norm(f"{from_}.norm2", f"{at}.norm2")
+        qkv, size = f"{from_}.attn.qkv", 3 * self.dim
+        bias = self._bias(qkv, size) if f"{qkv}.bias" in self.checkpoint else np.zeros(size, dtype=np.float32)
+        arrays |= split_qkv(at, self.checkpoint.weight(f"{qkv}.weight", (size, self.dim)), bias)
+        return arrays | self.linear(f"{from_}.attn.proj", f"{at}.proj", self.dim, self.dim)
+
+    def mlp(self, block: int) -> dict[str, FloatArray]:
+        """The two layers of a dense block."""
+        at, from_ = f"blocks.{block}", f"{self.prefix}blocks.{block}.mlp"
+        return self.linear(f"{from_}.fc1", f"{at}.fc1", self.mlp_hidden, self.dim) | self.linear(
+            f"{from_}.fc2", f"{at}.fc2", self.dim, self.mlp_hidden
+        )
+
+    def norm(self, from_: str, to: str) -> dict[str, FloatArray]:
+        """Weight and bias of a LayerNorm."""
+        return {f"{to}.weight": self.checkpoint.gamma(f"{from_}.weight", self.dim), f"{to}.bias": self._bias(from_)}
+
+    def linear(self, from_: str, to: str, out: int, inputs: int) -> dict[str, FloatArray]:
+        """Weight and bias of a linear layer."""
+        weight = self.checkpoint.weight(f"{from_}.weight", (out, inputs))
+        return {f"{to}.weight": weight, f"{to}.bias": self._bias(from_, out)}
+
+    def _bias(self, from_: str, size: int | None = None) -> FloatArray:
+        return self.checkpoint.take(f"{from_}.bias", (size or self.dim,))
