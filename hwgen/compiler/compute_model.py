@@ -84,15 +84,16 @@ class ComputeUnit:
         """Instructions to ops; EXPERTS waits for the gate first."""
         queue, time = self.machine.queues[Unit.COMPUTE], 0
         for number, item in enumerate(queue.items):
-            time = yield from after(time + 1, queue.entered, number + 1)
+            entered = yield from after(0, queue.entered, number + 1)
+            time = max(time, entered + timing.BUFFER_LATENCY)
             if item.step.opcode is Opcode.EXPERTS:
                 track, base = self.machine.waits(item, "wait_b")
-                time = 1 + (yield from after(time, track, base))
+                time = 2 + (yield from after(time, track, base))  # passed, and the length of the first queue is known
             for op in self._ops(item):
                 for taken in (self.walked, self.issued):
                     time = yield from after(time, taken, len(self.ops) + 1 - timing.OP_QUEUE)
                 self.ops.append(op)
-                self.handed.reach(time + 2)
+                self.handed.reach(time + timing.BUFFER_LATENCY + 2)
                 time += 1
             queue.left.reach(time - 1)
 

@@ -25,6 +25,7 @@ from hwgen.rtl.ring import Ring
 from hwgen.rtl.scoreboard import Scoreboard
 from hwgen.rtl.sequencer import Sequencer
 from hwgen.rtl.softmax import SoftmaxStatistics
+from hwgen.rtl.stream_buffer import StreamBuffer
 from hwgen.rtl.tile_loops import TileLoops
 from hwgen.spec import timing
 from hwgen.spec.arch import ArchConfig
@@ -60,6 +61,7 @@ def test_fixed_figures():
     assert PatchGather.write_latency == timing.PATCH_WRITE_LATENCY
     assert timing.RESULT_ROWS == core.RESULT_ROWS
     assert timing.OP_QUEUE == compute_unit.OP_QUEUE
+    assert StreamBuffer.latency == timing.BUFFER_LATENCY
     assert TileLoops.latency == timing.ISSUE_LATENCY
     assert timing.REFILL_CYCLES == operand_loader.REFILL_CYCLES
 
