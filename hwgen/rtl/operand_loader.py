@@ -4,7 +4,7 @@ Control in two halves: `RowWalker` decides which row comes next, waits for it an
 streams its words. The datapath behind them has one fixed latency for every source.
 """
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -319,14 +319,16 @@ class OperandLoader(wiring.Component):
         arch = self._arch
         m.submodules.probability = probability = self._probability
         wiring.connect(m, wiring.flipped(self.table), probability.table)
-        read = self._delay(m, head, READ_LATENCY, "read")
+        early = self._delay(m, head, READ_LATENCY - 1, "early")
+        read = self._delay(m, early, 1, "read")
         m.d.comb += [
             probability.valid.eq(read.write),
             probability.scores.eq(self.score.data),
             probability.octave.eq(read.octave.as_signed()),
         ]
-        for lane in range(arch.output_lanes):
-            m.d.comb += probability.mask[lane].eq(read.keys > lane)
+        mask = Signal(arch.output_lanes)  # of ``read``
+        m.d.sync += mask.eq(Cat(early.keys > lane for lane in range(arch.output_lanes)))
+        m.d.comb += [probability.mask[lane].eq(mask[lane]) for lane in range(arch.output_lanes)]
         plain = Signal(8 * arch.output_lanes)
         m.d.comb += plain.eq(Mux(read.source == 0, self.norm.data, self.activation.data))
         done = self._delay(m, read, probability.latency, "done")
