@@ -1,5 +1,6 @@
 """The verb ``hwgen import``: a trained network from another project becomes a package of this one."""
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +11,10 @@ from hwgen.frontend.importers.checkpoint import read_checkpoint, source_sha256
 from hwgen.frontend.importers.convert import IMPORTERS, convert, images_of, write
 from hwgen.frontend.importers.imported import IMAGENET_MEAN, IMAGENET_STD, ImportOptions
 from hwgen.frontend.importers.limits import limit_faults
-from hwgen.request import InputError, model_name, writable_folder
+from hwgen.request import InputError, model_name, writable_file, writable_folder
 from hwgen.spec.arch_presets import find_arch
 from hwgen.spec.presets import MODELS
+from hwgen.steps import write_text
 
 # Option -> the kinds that know it; all others belong to every kind.
 _OWN_OPTIONS = {
@@ -96,6 +98,9 @@ def import_command(
         str | None,
         typer.Option("--arch", metavar="PRESET|FILE.yaml", help="Refuse layers that this machine cannot run."),
     ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")
+    ] = None,
 ) -> None:
     """Import a trained network: NAME.safetensors, quantised, and NAME.float.safetensors to compare it with."""
     if kind not in IMPORTERS:
@@ -103,6 +108,7 @@ def import_command(
     model_name(name, "--name")
     if name in MODELS:
         raise InputError(f"--name {name}: is the name of a preset; give another")
+    writable_file(json_file, "--json")
     writable_folder(output, "--output")
     flags = (mean, std, tasks, top_k, drop_distillation, features, stand_in_experts)
     _refuse_foreign(kind, dict(zip(_OWN_OPTIONS, flags, strict=True)))
@@ -127,6 +133,9 @@ def import_command(
     source = {"import": kind, "source": path.name, "source_sha256": source_sha256(path), **calibration}
     converted = convert(imported, images, source)
     package, beside = write(converted, output)
+    if json_file is not None:
+        result = {"package": str(package), "float": str(beside), "provenance": dict(converted.package.provenance)}
+        write_text(json_file, json.dumps(result, indent=1) + "\n")
     for note in imported.notes:
         typer.echo(f"note: {note}")
     typer.echo(f"calibrated on {len(images)} {calibration['calibration']}")

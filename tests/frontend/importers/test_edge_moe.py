@@ -1,5 +1,6 @@
 """Edge-MoE's raw files: the same network as in M3ViT's names, stand-in experts, and the real weights where they lie."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,8 @@ def test_the_real_weights_route_as_published() -> None:
     assert (config.dim, config.depth, config.experts, config.expert_hidden) == (192, 12, 16, 384)
     with np.load(REAL) as archive:
         picture = np.round(archive["image"] * 256).astype(np.uint8).transpose(1, 2, 0)
-    kept = []
+    front, kept = replace(config, depth=2, moe_blocks=(1,)), []  # two blocks are enough
     for task in ("task0", "task1"):
-        tensors = FloatModel(imported.arrays, config).run(picture, task)
+        tensors = FloatModel(imported.arrays, front).run(picture, task)
         kept.append(float(tensors["blocks.1.expert_scores"].sum(axis=1).mean()))
     assert kept == pytest.approx([0.35, 0.46], abs=0.006)  # before any stand-in: nothing of it depends on them

@@ -1,0 +1,205 @@
+"""``hwgen import`` as a user types it: files that come out, files that cannot be read, and nothing half-written."""
+
+import json
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import save_file
+
+from golden.network import run_network
+from hwgen import cli
+from hwgen.frontend.store import load_float, load_model
+from hwgen.request import resolve
+from hwgen.spec.package import PackageError
+from tests.frontend.importers import made
+from tests.frontend.importers.made import as_torch, edge_state, image, m3vit_state, timm_state
+
+DOC = Path(__file__).resolve().parents[3] / "docs" / "bring-your-own.md"
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def _run(words: str) -> int:
+    """Exit code of a command line; every word is free of spaces."""
+    try:
+        return cli.guarded(lambda: cli.app(words.split()))
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def _pictures(folder: Path, count: int = 2) -> None:
+    folder.mkdir()
+    for index in range(count):
+        Image.fromarray(image(48, 40, index)).save(folder / f"{index}.png")
+
+
+def _save(arrays: dict[str, Any], kind: str) -> str:
+    """A checkpoint file of this kind."""
+    if kind == "npz":
+        np.savez("net.npz", **arrays)
+    elif kind == "safetensors":
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, "net.safetensors")
+    else:
+        state = as_torch(arrays)
+        wrapped = {"model": state, "epoch": 3} if kind == "pt" else {f"module.{n}": t for n, t in state.items()}
+        torch.save(wrapped, f"net.{kind}")
+    return f"net.{kind}"
+
+
+@pytest.mark.parametrize("kind", ["npz", "safetensors", "pth", "pt"])
+def test_every_format_gives_the_same_package(kind: str) -> None:
+    _pictures(Path("photos"))
+    words = "--name small --heads 4 --calib photos -o out/deep --json out.json"
+    assert _run(f"import timm {_save(timm_state(), kind)} {words}") == 0
+    names = sorted(path.name for path in Path("out/deep").iterdir())
+    assert names == ["small.float.safetensors", "small.safetensors"]
+    package = load_model("out/deep/small.safetensors")
+    assert json.loads(Path("out.json").read_text())["provenance"] == package.provenance
+    assert (package.provenance["import"], package.provenance["source"]) == ("timm", f"net.{kind}")
+    assert package.provenance["calibration"] == "pictures"
+    assert package.provenance["calibration_images"] == 2
+    design = resolve("zcu102", "out/deep/small.safetensors", None)
+    assert (design.model, design.weights) == (package.config, "out/deep/small.safetensors")
+    assert load_float("out/deep/small.safetensors")["norm.weight"].shape == (32,)
+
+
+def test_experts_and_their_stand_ins_reach_the_golden_model() -> None:
+    np.savez("edge.npz", **edge_state(matrices=False))
+    assert _run("import edge-moe edge.npz --name edge --heads 4 --image-size 16x32 --stand-in-experts") == 0
+    torch.save(as_torch(m3vit_state()), "m3vit.pth")
+    more = "--heads 4 --image-size 16x32 --tasks semseg,depth --features --top-k 3"
+    assert _run(f"import m3vit m3vit.pth --name named {more}") == 0
+    for name, task, top_k in (("edge", "task1", 2), ("named", "depth", 3)):
+        package = load_model(f"{name}.safetensors")
+        tensors = run_network(package, image(16, 32), task)
+        assert tensors[f"heads.{task}"].shape == (8, 32)
+        assert tensors[f"heads.{task}"].std() > 100
+        assert tensors["blocks.1.experts"].shape == (9, top_k)
+        assert ("stand_in_experts" in package.provenance) == (name == "edge")
+
+
+def test_float_weights_of_another_import_are_refused() -> None:
+    _save(timm_state(0), "npz")
+    assert _run("import timm net.npz --name a --heads 4 --calib-images 1") == 0
+    _save(timm_state(1), "npz")
+    assert _run("import timm net.npz --name b --heads 4 --calib-images 1") == 0
+    Path("b.float.safetensors").replace("a.float.safetensors")
+    with pytest.raises(PackageError, match=r"not the weights that a\.safetensors was quantised from"):
+        load_float("a.safetensors")
+    with pytest.raises(PackageError, match="no such float model"):
+        load_float("b.safetensors")
+
+
+class _Code:
+    """Something that a pickle could run."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return Path.touch, (Path("ran"),)  # pyright: ignore[reportReturnType]
+
+
+def _truncated(kind: str) -> str:
+    path = Path(_save(timm_state(), kind))
+    path.write_bytes(path.read_bytes()[:-3000])
+    return str(path)
+
+
+def _with_code() -> str:
+    Path("net.pth").write_bytes(pickle.dumps({"cls_token": _Code()}, protocol=2))
+    return "net.pth"
+
+
+def _objects() -> str:
+    np.savez("net.npz", cls_token=np.array([{"a": 1}], dtype=object))
+    return "net.npz"
+
+
+def _other(content: Any) -> str:
+    torch.save(content, "net.pth")
+    return "net.pth"
+
+
+def _dead() -> str:
+    arrays = timm_state()
+    for part in ("weight", "bias"):
+        arrays[f"blocks.1.norm1.{part}"] *= 0
+    return f"{_save(arrays, 'npz')} --allow-dead-channels"
+
+
+def _huge() -> str:
+    arrays = timm_state()
+    arrays["norm.weight"] = np.full_like(arrays["norm.weight"], 3e38)
+    return _save(arrays, "npz")
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: "none.pth", "none.pth: no such file or folder"),
+        (lambda: _truncated("pth"), "net.pth: refused: truncated"),
+        (lambda: _truncated("npz"), "net.npz: list of arrays cannot be read"),
+        (lambda: _truncated("safetensors"), "net.safetensors: header cannot be read"),
+        (_with_code, "holds code besides tensors"),
+        (_objects, "net.npz: cls_token cannot be read"),
+        (lambda: _other([1, 2]), "holds a list, expected a state_dict"),
+        (lambda: _other({"a": 1}), "a is a int, expected a tensor"),
+        (_dead, "blocks.1.norm1 is zero on all 8 calibration images: a dead activation range"),
+        (_huge, "net: norm is NaN or infinite in places on all 8 calibration images"),
+        (lambda: f"{_save(timm_state(), 'npz')} --name m3vit-tiny", "is the name of a preset"),
+        (lambda: f"{_save(timm_state(), 'npz')} --name ../up", "letters, digits, dots"),
+        (lambda: f"{_save(timm_state(), 'npz')} --top-k 2", "--top-k means nothing to timm; it belongs to m3vit"),
+        (lambda: f"{_save(timm_state(), 'npz')} --mean a", "--mean a: give numbers separated by commas, or imagenet"),
+        (lambda: f"{_save(timm_state(), 'npz')} --std 0", "--std must be positive"),
+        (lambda: f"{_save(timm_state(), 'npz')} --std 1,2", "need 1 or 3 values, got 1 and 2"),
+        (lambda: f"{_save(timm_state(), 'npz')} --image-size 32", "give HEIGHTxWIDTH"),
+        (lambda: f"{_save(timm_state(), 'npz')} --calib nowhere", "--calib nowhere: no such folder"),
+        (lambda: f"{_save(timm_state(), 'npz')} --arch small.yaml", "blocks.0.fc2: inputs 64 exceeds max_inputs 48 of"),
+    ],
+)
+def test_bad_input_is_one_message_and_leaves_nothing(
+    make: Callable[[], str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("small.yaml").write_text("base: sim\nmax_inputs: 48\n")
+    words = make()
+    before = sorted(Path().iterdir())
+    named = "" if "--name" in words else "--name net"
+    assert _run(f"import timm {words} {named} --heads 4 -o out/deep") == 2
+    told = capsys.readouterr().err
+    assert says in told
+    assert told.startswith("error: ")
+    assert sorted(Path().iterdir()) == before
+
+
+def test_an_unknown_kind_is_told_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("import swin net.pth --name net") == 2
+    assert "unknown kind 'swin'; there are timm, m3vit, edge-moe" in capsys.readouterr().err
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", DOC.read_text(), flags=re.DOTALL)
+
+
+def test_the_documented_ten_lines_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shell, python = _blocks("sh"), _blocks("python")
+    assert (len(shell), len(python)) == (2, 1)
+    assert len((shell[0] + python[0]).strip().splitlines()) == 10
+    monkeypatch.setattr(made, "DIM", 64)  # one head of the usual size
+    torch.save(as_torch(timm_state(2)), "checkpoint.pth")
+    _pictures(Path("photos"), 3)
+    assert _run(shell[0].removeprefix("hwgen ")) == 0
+    capsys.readouterr()
+    exec(compile(python[0], str(DOC), "exec"), {})
+    found = re.fullmatch(r"signal over noise (\d+)\n", capsys.readouterr().out)
+    assert found is not None
+    assert int(found[1]) > 100  # 20 dB
+    assert _run(shell[1].removeprefix("hwgen ")) == 0
+    assert "my-vit" in capsys.readouterr().out
