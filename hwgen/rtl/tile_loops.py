@@ -101,12 +101,20 @@ class TileLoops(wiring.Component):
         """Registers and the facts that follow from them."""
         lanes = self._arch.token_lanes
         self._op, self._busy = Signal(op_layout()), Signal()
-        self._back_chunk, self._at_back_chunk, self._long = Signal(10), Signal(), Signal()
-        self._inner, self._chunk = Signal(10), Signal(10)
-        self._last_chunk, self._last_inner = Signal(10), Signal(10)
-        self._head, self._at_last_chunk, self._at_last_inner, self._no_key = Signal(), Signal(), Signal(), Signal()
+        self._back_chunk = Signal(10)  # in the last output tile, the slot goes back with this chunk
+        self._at_back_chunk = Signal()
+        self._long = Signal()  # a tile does not wait for the drain
+        self._inner = Signal(10)
+        self._chunk = Signal(10)
+        self._last_chunk = Signal(10)
+        self._last_inner = Signal(10)
+        self._head = Signal()
+        self._at_last_chunk = Signal()
+        self._at_last_inner = Signal()
+        self._no_key = Signal()  # a step of the schedule without a key tile
         self._idle_steps = Signal(range(lanes + 1))  # steps of a block that wait for lanes to take their queries
-        self._word, self._sub = Signal(10), Signal(4)
+        self._word = Signal(10)
+        self._sub = Signal(4)
         self._left = Signal(ROW_BITS)  # rows from the first row of this tile to the end; 0 in the last, partial block
         self._more = Signal()  # more rows than those of this tile
         self._count = Signal(range(lanes + 1))  # valid lanes of this tile of rows
@@ -116,17 +124,19 @@ class TileLoops(wiring.Component):
         self._slot = Signal()
         self._made = Signal(step_layout(self._arch))  # the step of this cycle
         self._go = Signal()  # it is taken
-        kind, step = self._op.kind, self._made
-        self._is_linear, self._done = Signal(), Signal()
-        alone = (self._count <= 1) if lanes > 1 else Const(1)
+        step = self._made
+        self._is_linear = Signal()
+        self._is_scores = Signal()
+        self._is_skip = Signal()
+        self._outer_end = Signal()  # this is the last tile of rows or block
+        self._done = Signal()
         m.d.comb += [
-            step.is_scores.eq(kind == int(OpKind.SCORES)),
-            step.is_skip.eq(kind == int(OpKind.SKIP)),
-            self._is_linear.eq(kind == int(OpKind.LINEAR)),
+            step.is_scores.eq(self._is_scores),
+            step.is_skip.eq(self._is_skip),
             step.head.eq(self._head),
             step.tail.eq(self._at_last_chunk | self._no_key | step.is_skip),
             step.inner_end.eq(self._at_last_inner),
-            step.outer_end.eq(step.is_skip | (~self._more & (~step.is_scores | alone))),
+            step.outer_end.eq(self._outer_end),
             self._done.eq(self._go & step.tail & step.inner_end & step.outer_end),
         ]
 
@@ -142,6 +152,10 @@ class TileLoops(wiring.Component):
             m.d.sync += [
                 self._busy.eq(self.i.valid),
                 self._op.eq(new),
+                self._is_scores.eq(scores),
+                self._is_skip.eq(new.kind == int(OpKind.SKIP)),
+                self._is_linear.eq(new.kind == int(OpKind.LINEAR)),
+                self._outer_end.eq((new.kind == int(OpKind.SKIP)) | Mux(scores, new.rows <= 1, new.rows <= lanes)),
                 self._opening.eq(1),
                 self._first_rows.eq(1),
                 self._last_chunk.eq(new.in_chunks - 1),
@@ -205,6 +219,7 @@ class TileLoops(wiring.Component):
             self._more.eq(more),
             self._count.eq(Mux(more, lanes, left)),
             self._previous.eq(self._count),
+            self._outer_end.eq(Mux(self._is_scores, ~self._more | (self._left <= lanes + 1), ~more)),
             self._at_last_inner.eq(Mux(partial, self._count == 2, self._last_inner == 0)),
             self._no_key.eq(self._idle_steps != 0),
         ]
