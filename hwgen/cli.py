@@ -11,6 +11,7 @@ from rich.console import Console
 
 from hwgen.cli_import import import_command
 from hwgen.cli_progress import Progress
+from hwgen.cli_quantize import quantize_command
 from hwgen.cli_tables import board_table, doctor_table, instruction_table, model_table, verification_lines
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.estimate import estimate
@@ -216,6 +217,7 @@ def demo_command(
 
 
 app.command("import")(import_command)
+app.command("quantize")(quantize_command)
 
 
 def show_verification(found: Verification, folder: Path, wanted: Wanted, picture: Path | None) -> None:

@@ -1,0 +1,69 @@
+"""The verb ``hwgen quantize``: new activation scales for a network, and what each tensor loses by them."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from hwgen.frontend.importers.convert import convert, folder_images, images_of, write
+from hwgen.frontend.importers.imported import Imported
+from hwgen.frontend.sensitivity import sensitivity, sensitivity_text
+from hwgen.frontend.store import load_float, load_model
+from hwgen.request import InputError, images_for, writable_file, writable_folder
+from hwgen.spec.model import ModelConfig
+from hwgen.steps import write_text
+
+GENERATED = "generated"
+SHOWN = 20  # lines of the table on the terminal
+
+
+def _check_images(calib: Path | None, config: ModelConfig, used: int) -> tuple[list[NDArray[np.uint8]], str]:
+    """One image that set no scale, and where it is from: the folder's next picture, or a held-out generated scene."""
+    pictures = folder_images(calib, config, used + 1)[used:] if calib is not None else []
+    if pictures:
+        return pictures, "the folder's next picture"
+    return images_for(config, None, 1, 0), "a generated scene that set no scale"
+
+
+def quantize_command(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE.safetensors", help="Network; see hwgen models.")],
+    calib: Annotated[
+        str, typer.Option("--calib", metavar="FOLDER|generated", help="Pictures that set the scales.")
+    ] = GENERATED,
+    calib_images: Annotated[int, typer.Option("--calib-images", min=1, max=1000, help="How many of them.")] = 8,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the two files go.")] = (
+        Path("build") / "quantised"
+    ),
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")
+    ] = None,
+) -> None:
+    """Quantise a network with scales from pictures; print the tensors that lose most."""
+    writable_file(json_file, "--json")
+    writable_folder(output, "--output")
+    folder = None if calib == GENERATED else Path(calib)
+    try:
+        config, arrays = load_model(name).config, load_float(name)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    images, source = images_of(folder, config, calib_images)
+    checks, checked_on = _check_images(folder, config, len(images))
+    converted = convert(Imported(config=config, arrays=arrays, notes=()), images, {"weights": name, **source})
+    lines = sensitivity(converted.package, converted.arrays, checks)
+    package, beside = write(converted, output)
+    typer.echo(sensitivity_text(lines, SHOWN), nl=False)
+    typer.echo(f"the {min(SHOWN, len(lines))} most damaged of {len(lines)} tensors, on {checked_on}")
+    typer.echo(f"calibrated on {len(images)} {source['calibration']}")
+    typer.echo(f"written {package} ({package.stat().st_size} bytes) and {beside}")
+    if json_file is not None:
+        result: dict[str, Any] = {
+            "model": config.name,
+            "package": str(package),
+            "provenance": dict(converted.package.provenance),
+            "checked_on": checked_on,
+            "tensors": [line.as_dict() for line in lines],
+        }
+        write_text(json_file, json.dumps(result, indent=1) + "\n")
