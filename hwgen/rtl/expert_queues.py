@@ -100,7 +100,7 @@ class ExpertQueues(wiring.Component):
 
     def _lookup(self, m: Module, lengths: list[Signal]) -> None:
         """Length by index; first and next expert with tokens."""
-        m.d.comb += self.length.eq(Array(lengths)[self.length_expert])
+        m.d.comb += self.length.eq(Array(lengths)[self.length_expert[: max(1, (len(lengths) - 1).bit_length())]])
         for expert, length in reversed(list(enumerate(lengths))):
             filled = Signal(name=f"filled_{expert}")
             m.d.comb += filled.eq(length != 0)

@@ -59,6 +59,7 @@ class OpExpander(wiring.Component):
         """Dispatch on the opcode."""
         m = Module()
         word = self.i.payload.word
+        self._lookup(m)
         m.d.comb += [self.idle.eq(~self.i.valid), self.o.payload.pc.eq(self.i.payload.pc)]
         with m.If(self.i.valid):
             with m.If(opcode_is(word, Opcode.LINEAR)):
@@ -70,6 +71,12 @@ class OpExpander(wiring.Component):
             with m.If(opcode_is(word, Opcode.EXPERTS)):
                 self._experts(m, fields(Opcode.EXPERTS, word))
         return m
+
+    def _lookup(self, m: Module) -> None:
+        """Length of the queue of the current expert, a cycle after it was asked for, whatever the instruction is."""
+        self._expert, self._length, self._more = Signal(6), Signal(ROW_BITS), Signal()
+        m.d.comb += self.length_expert.eq(self._expert)
+        m.d.sync += [self._length.eq(self.length), self._more.eq(self.more)]
 
     def _assign(self, m: Module, values: dict[str, Value | int]) -> None:
         m.d.comb += [getattr(self.o.payload, name).eq(value) for name, value in values.items()]
@@ -137,13 +144,13 @@ class OpExpander(wiring.Component):
 
     def _experts(self, m: Module, f: dict[str, Value]) -> None:
         """For every expert: first layer into hidden rows, second layer into the residual; or two skips."""
-        expert, second, passed = Signal(6), Signal(), Signal()
-        length, more, known = Signal(ROW_BITS), Signal(), Signal()  # of the expert, a cycle after it was asked for
+        expert, length, more = self._expert, self._length, self._more
+        second, passed = Signal(), Signal()
+        known = Signal()  # length and more are those of the expert
         hidden_base = Signal(COUNTER_BITS)
         last = expert + 1 == f["experts"]
         empty = length == 0
-        m.d.comb += self.length_expert.eq(expert)
-        m.d.sync += [length.eq(self.length), more.eq(self.more), known.eq(passed)]
+        m.d.sync += known.eq(passed)
         self._assign(
             m,
             {
