@@ -173,8 +173,8 @@ RANGE_MUTANTS = (
         name="context-mask-one-key-more",
         kind="range",
         module="operand_loader",
-        old="probability.mask[lane].eq(read.keys > lane)",
-        new="probability.mask[lane].eq(read.keys >= lane)",
+        old="Cat(early.keys > lane for",
+        new="Cat(early.keys >= lane for",
         test="test_operand_loader:test_context_rows_are_probabilities",
     ),
     Mutant(
