@@ -1,5 +1,6 @@
 """Front of the compute unit: op expander and operand loader, row by row."""
 
+import itertools
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -76,9 +77,18 @@ class ComputeUnit:
     def __post_init__(self) -> None:
         """Totals of row slots and words start at nothing."""
         track = self.machine.track
-        self.handed, self.walked, self.issued = track(), track(), track()  # ops
+        self.expanded = track()  # instructions
+        self.offered, self.handed, self.queued, self.walked, self.issued = (track() for _ in range(5))  # ops
         self.loaded, self.entered, self.released = track(), track(), track()  # row slots
         self.steps = Steps(track())
+
+    def admit(self) -> Process:
+        """Instructions leave their queue for the registers before the expander."""
+        queue = self.machine.queues[Unit.COMPUTE]
+        for number in range(len(queue.items)):
+            time = yield from after(0, queue.entered, number + 1)
+            free = yield from after(0, self.expanded, number + 1 - timing.BUFFER_DEPTH)
+            queue.left.reach(max(time, free + 1))
 
     def expand(self) -> Process:
         """Instructions to ops; EXPERTS waits for the gate first."""
@@ -90,12 +100,20 @@ class ComputeUnit:
                 track, base = self.machine.waits(item, "wait_b")
                 time = 2 + (yield from after(time, track, base))  # passed, and the length of the first queue is known
             for op in self._ops(item):
-                for taken in (self.walked, self.issued):
-                    time = yield from after(time, taken, len(self.ops) + 1 - timing.OP_QUEUE)
+                time = yield from after(time, self.handed, len(self.ops) + 1 - timing.BUFFER_DEPTH)
                 self.ops.append(op)
-                self.handed.reach(time + timing.BUFFER_LATENCY + 2)
+                self.offered.reach(time + timing.BUFFER_LATENCY)
                 time += 1
-            queue.left.reach(time - 1)
+            self.expanded.reach(time - 1)
+
+    def hand(self) -> Process:
+        """Ops leave the registers behind the expander for the queues of operand loader and issuer."""
+        for number in itertools.count():
+            time = yield from after(0, self.offered, number + 1)
+            for taken in (self.walked, self.issued):
+                time = yield from after(time, taken, number + 1 - timing.OP_QUEUE)
+            self.handed.reach(time)
+            self.queued.reach(time + 2)
 
     def _ops(self, item: Instruction) -> Iterator[Op]:
         """An instruction is one op, EXPERTS are many."""
@@ -156,7 +174,7 @@ class ComputeUnit:
         emits: list[int] = []  # when rows leave the row queue
         number = 0
         while True:
-            time = yield from after(time, self.handed, number + 1)
+            time = yield from after(time, self.queued, number + 1)
             op = self.ops[number]
             number += 1
             if op.kind is Opcode.EXPERTS:

@@ -36,7 +36,7 @@ class Issuer:
         """Op after op; steps are made a little ahead, so that nothing is lost between two ops."""
         last, number = 0, 0
         while True:
-            handed = yield from after(0, self.unit.handed, number + 1)
+            handed = yield from after(0, self.unit.queued, number + 1)
             self.unit.issued.reach(max(handed, last - timing.ISSUE_LATENCY + 1))
             time = max(last + 1, handed + timing.ISSUE_LATENCY)
             op = self.unit.ops[number]

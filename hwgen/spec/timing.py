@@ -33,6 +33,7 @@ RESULT_ROWS = 64  # words of results on their way to the result FIFO
 
 # Compute unit
 BUFFER_LATENCY = 1  # registers before and behind the op expander
+BUFFER_DEPTH = 2  # ... and what they hold
 OP_QUEUE = 4  # ops that operand loader and tile issuer may be apart
 ROW_QUEUE = 4  # rows that wait for their words to be read
 ROW_CYCLES = 3  # a row of the operand loader, at least
