@@ -116,6 +116,7 @@ class ComputeUnit(wiring.Component):
         m.submodules.operand = self._operand = OperandRam(self._arch)
         m.submodules.b_operand = self._b = BOperand(self._arch)
         m.submodules.array = self._array = MacArray(self._arch)
+        self._step, self._stepping = Signal(), Signal()  # of the issuer, a cycle later
         self._ops(m)
         self._load(m)
         self._issue(m)
@@ -162,13 +163,13 @@ class ComputeUnit(wiring.Component):
             loader.counters.eq(self.counters),
             loader.entered.eq(issuer.entered),
             loader.released.eq(issuer.released),
-            loader.stepping.eq(issuer.stepping),
-            loader.step.eq(issuer.step),
+            loader.stepping.eq(self._stepping),
+            loader.step.eq(self._step),
             queue.expert.eq(loader.queue_expert),
             queue.position.eq(loader.queue_position),
             loader.queue_token.eq(queue.token),
             loader.queue_score.eq(queue.score),
-            issuer.loaded.eq(loader.loaded),
+            issuer.load.eq(loader.load),
             issuer.info.eq(loader.info),
         ]
         for name in ("w_enable", "w_lane", "w_slot", "w_word", "w_data"):
@@ -224,31 +225,41 @@ class ComputeUnit(wiring.Component):
         ]
 
     def _tags(self, m: Module) -> None:
-        """Tags wait in order for their sums; as many as the array holds tiles."""
+        """Tags wait in order for their sums, which come later; as many as the array holds tiles."""
         depth = 1 << (self.latency + 2).bit_length()
         m.submodules.tags = tags = fifo.SyncFIFOBuffered(width=tile_tag(self._arch).size, depth=depth)
+        tag, valid = Signal(tile_tag(self._arch)), Signal()
+        m.d.sync += [tag.eq(self._issuer.tag), valid.eq(self._issuer.tag_valid)]
         m.d.comb += [
-            tags.w_data.eq(self._issuer.tag),
-            tags.w_en.eq(self._issuer.tag_valid),
+            tags.w_data.eq(tag),
+            tags.w_en.eq(valid),
             self.tag.eq(tags.r_data),
             tags.r_en.eq(self.sums_valid),
         ]
-        self._tags_waiting = tags.level != 0
+        self._tags_waiting = valid | (tags.level != 0)
 
     def _report(self, m: Module) -> None:
-        """Events, faults and idleness."""
+        """Events, a cycle late; faults and idleness."""
         loader, issuer = self._loader, self._issuer
-        query_reads, key_reads = Signal(STEP_BITS), Signal(STEP_BITS)
-        for total, pulse in ((query_reads, loader.query_read), (key_reads, issuer.key_read)):
-            m.d.sync += total.eq(Mux(issuer.step, pulse, total + (pulse & issuer.stepping)))
-        m.d.comb += [
+        key_read, query_reads, key_reads = Signal(), Signal(STEP_BITS), Signal(STEP_BITS)
+        operand, dependent = Signal(), Signal()
+        m.d.sync += [
+            self._step.eq(issuer.step),
+            self._stepping.eq(issuer.stepping),
+            key_read.eq(issuer.key_read),
+            operand.eq(issuer.wait_operand),
+            dependent.eq(loader.dependent),
             self.mac_cycles.eq(issuer.valid),
-            self.wait_operand.eq(issuer.wait_operand & ~loader.dependent),
-            self.wait_dependence.eq(issuer.wait_operand & loader.dependent),
             self.wait_weight.eq(issuer.wait_weight),
             self.wait_drain.eq(issuer.wait_drain),
             self.wait_idle.eq(issuer.wait_idle),
-            self.attention_steps.eq(issuer.step),
+        ]
+        for total, pulse in ((query_reads, loader.query_read), (key_reads, key_read)):
+            m.d.sync += total.eq(Mux(self._step, pulse, total + (pulse & self._stepping)))
+        m.d.comb += [
+            self.wait_operand.eq(operand & ~dependent),
+            self.wait_dependence.eq(operand & dependent),
+            self.attention_steps.eq(self._step),
             self.attention_query_reads.eq(query_reads),
             self.attention_key_reads.eq(key_reads),
             self.started.eq(issuer.started),

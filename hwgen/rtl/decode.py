@@ -1,9 +1,9 @@
 """Instruction words seen from hardware: fields by name, and the rule by which progress counters release a wait."""
 
-from amaranth.hdl import Mux, Value, ValueLike
+from amaranth.hdl import Cat, Mux, Value, ValueLike
 from amaranth.lib import data
 
-from hwgen.spec.isa import FORMATS, Opcode
+from hwgen.spec.isa import FORMATS, Opcode, Unit
 
 
 def fields(opcode: Opcode, word: Value) -> dict[str, Value]:
@@ -18,6 +18,13 @@ def fields(opcode: Opcode, word: Value) -> dict[str, Value]:
 def opcode_is(word: Value, opcode: Opcode) -> Value:
     """Whether the instruction ``word`` has this opcode."""
     return word[:8] == int(opcode)
+
+
+def opcode_among(word: Value, opcode: Opcode, unit: Unit) -> Value:
+    """Whether ``word``, an instruction of ``unit``, has this opcode: looks only at the bits that differ in the unit."""
+    codes = [int(other) for other, form in FORMATS.items() if form.unit == unit]
+    differing = [bit for bit in range(8) if len({code >> bit & 1 for code in codes}) == 2]
+    return Cat(word[bit] == int(opcode) >> bit & 1 for bit in differing).all()
 
 
 def reached(counters: data.View, counter: Value, base: Value, rows: ValueLike) -> Value:

@@ -4,11 +4,11 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.rtl.decode import fields, opcode_is, reached
+from hwgen.rtl.decode import fields, opcode_among, reached
 from hwgen.rtl.interfaces import COUNTER_BITS, ROW_BITS, issued
 from hwgen.rtl.ops import COUNTERS, EXPERT_HIDDEN, OpKind, RowSource, op_layout
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.isa import Counter, Destination, Opcode
+from hwgen.spec.isa import Counter, Destination, Opcode, Unit
 
 _ROW_COUNTERS = {
     Destination.QUERY: Counter.QUERY,
@@ -62,13 +62,13 @@ class OpExpander(wiring.Component):
         self._lookup(m)
         m.d.comb += [self.idle.eq(~self.i.valid), self.o.payload.pc.eq(self.i.payload.pc)]
         with m.If(self.i.valid):
-            with m.If(opcode_is(word, Opcode.LINEAR)):
+            with m.If(opcode_among(word, Opcode.LINEAR, Unit.COMPUTE)):
                 self._single(m, self._linear(word))
-            with m.If(opcode_is(word, Opcode.SCORES)):
+            with m.If(opcode_among(word, Opcode.SCORES, Unit.COMPUTE)):
                 self._single(m, self._scores(word))
-            with m.If(opcode_is(word, Opcode.CONTEXT)):
+            with m.If(opcode_among(word, Opcode.CONTEXT, Unit.COMPUTE)):
                 self._single(m, self._context(word))
-            with m.If(opcode_is(word, Opcode.EXPERTS)):
+            with m.If(opcode_among(word, Opcode.EXPERTS, Unit.COMPUTE)):
                 self._experts(m, fields(Opcode.EXPERTS, word))
         return m
 
@@ -146,11 +146,11 @@ class OpExpander(wiring.Component):
         """For every expert: first layer into hidden rows, second layer into the residual; or two skips."""
         expert, length, more = self._expert, self._length, self._more
         second, passed = Signal(), Signal()
-        known = Signal()  # length and more are those of the expert
+        known = Signal()  # length, more and last are those of the expert
+        last = Signal()
         hidden_base = Signal(COUNTER_BITS)
-        last = expert + 1 == f["experts"]
         empty = length == 0
-        m.d.sync += known.eq(passed)
+        m.d.sync += [known.eq(passed), last.eq(expert + 1 == f["experts"])]
         self._assign(
             m,
             {

@@ -1,13 +1,14 @@
 """Tile issuer: one operand chunk a cycle to the array, as soon as rows, weights and room are there."""
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.interfaces import ADDRESS_BITS, COUNTER_BITS, PC_BITS, fault, tile_tag
-from hwgen.rtl.operand_loader import info_layout
+from hwgen.rtl.issue_gate import STEP, IssueGate
 from hwgen.rtl.ops import op_layout
 from hwgen.rtl.tile_loops import TileLoops, lane_step
+from hwgen.rtl.word_walker import info_layout
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import ErrorCode
 
@@ -19,9 +20,12 @@ class RingReader(wiring.Component):
     -------
     arrived: In(16), words the ring has received; it counts one cycle later.
     available: Out(1), the word at ``address`` is there.
-    step, rewind, keep: In(1), go to the next word; return to the mark; move the mark to the next place.
-    advance: In(16), words to go on with ``step`` (usually 1). reaches: Out(1), ``advance`` words are there.
+    step, rewind: In(1), go to the next word, or return to the mark instead. keep: In(1), only with ``step``: go to the
+    next word and move the mark there.
+    advance: In(10), words to go on with ``step``. reaches: Out(1), so many were there a cycle ago.
     address: Out(16).
+
+    Only words that are there are stepped over, so a place is never ahead of ``arrived``, and equality tells all.
     """
 
     def __init__(self, depth: int) -> None:
@@ -40,34 +44,33 @@ class RingReader(wiring.Component):
         self._depth = depth
 
     def elaborate(self, platform: object) -> Module:
-        """Address and the words ahead of it, and both for the mark; ``arrived`` counts one cycle later."""
-
-        def some(words: Value) -> Value:
-            return (words != 0) & ~words[-1]
-
+        """Address and running total, both for the mark, too; words of every possible next place are looked for."""
         m = Module()
-        total, mark_total = Signal(COUNTER_BITS), Signal(COUNTER_BITS)
+        bits = self._depth.bit_length()  # a total and ``arrived`` are at most ``depth`` apart
+        total, mark_total = Signal(bits), Signal(bits)
         mark, following = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
-        ahead, missing = Signal(COUNTER_BITS), Signal(COUNTER_BITS)
+        arrived = self.arrived[:bits]
         sum_ = Signal(ADDRESS_BITS + 1)
-        next_total = (total + self.advance)[:COUNTER_BITS]
+        next_total = (total + self.advance)[:bits]
         m.d.comb += [
             sum_.eq(self.address + self.advance),
             following.eq(Mux(sum_ >= self._depth, sum_ - self._depth, sum_)),
-            missing.eq(ahead - self.advance),
-            self.reaches.eq(~missing[15]),
         ]
-        stayed, stepped, returned = ((self.arrived - place)[:COUNTER_BITS] for place in (total, next_total, mark_total))
-        returns = self.rewind & ~self.keep
+        places = {"stayed": total, "stepped": next_total, "returned": mark_total}
+        there = {name: Signal(name=name) for name in places}
+        step, back = Signal(), Signal()
+        m.d.sync += [there[name].eq(arrived != place) for name, place in places.items()]
         m.d.sync += [
-            ahead.eq(Mux(self.step, Mux(returns, returned, stepped), stayed)),
-            self.available.eq(Mux(self.step, Mux(returns, some(returned), some(stepped)), some(stayed))),
+            step.eq(self.step),
+            back.eq(self.rewind),
+            self.reaches.eq((arrived - total)[:bits] >= self.advance),
         ]
+        m.d.comb += self.available.eq(Mux(step, Mux(back, there["returned"], there["stepped"]), there["stayed"]))
+        with m.If(self.keep):
+            m.d.sync += [mark.eq(following), mark_total.eq(next_total)]
         with m.If(self.step):
             m.d.sync += [self.address.eq(following), total.eq(next_total)]
-            with m.If(self.keep):
-                m.d.sync += [mark.eq(following), mark_total.eq(next_total)]
-            with m.Elif(self.rewind):
+            with m.If(self.rewind):
                 m.d.sync += [self.address.eq(mark), total.eq(mark_total)]
         return m
 
@@ -82,7 +85,7 @@ class TileIssuer(wiring.Component):
     Members
     -------
     i: In stream of ops.
-    loaded: In(16), row slots loaded; entered, released: Out(16), row slots begun / given back (totals).
+    load: In(1), a row slot is loaded; entered, released: Out(16), row slots begun / given back (totals).
     info: In, token and expert score per slot and lane.
     weights_arrived, params_arrived: In(16). weight_address, weight_release, params_release: ring control; a SKIP
     releases parameters here, other ops leave that to the post-processor.
@@ -95,8 +98,9 @@ class TileIssuer(wiring.Component):
     out.
     fault: Out. idle: Out(1).
 
-    Timing: a tile takes max(chunks, token_lanes) cycles; no cycle is lost between tiles and ops. The first chunk of an
-    op that finds the issuer idle goes out ``TileLoops.latency`` cycles after the op was taken.
+    Timing: a tile takes max(chunks, token_lanes) cycles; no cycle is lost between tiles and ops; a SKIP takes two
+    cycles an output tile. The first chunk of an op that finds the issuer idle goes out ``TileLoops.latency`` cycles
+    after the op was taken.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -106,7 +110,7 @@ class TileIssuer(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(op_layout())),
-                "loaded": In(COUNTER_BITS),
+                "load": In(1),
                 "entered": Out(COUNTER_BITS),
                 "released": Out(COUNTER_BITS),
                 "info": In(data.ArrayLayout(data.ArrayLayout(info_layout(), lanes), 2)),
@@ -139,6 +143,7 @@ class TileIssuer(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), self._loops.i)
         self._step, self._busy, self._go = self._loops.o.payload, self._loops.o.valid, Signal()
         m.d.comb += self._loops.o.ready.eq(self._go)
+        m.submodules.issue_gate = self._gate = IssueGate()
         self._rings(m)
         self._conditions(m)
         self._rows(m)
@@ -158,44 +163,55 @@ class TileIssuer(wiring.Component):
             weights.advance.eq(step.advance),
             params.advance.eq(1),
             weights.step.eq(self._go & step.uses),
-            params.step.eq(self._go & step.uses & step.tail),
-            weights.keep.eq(step.outer_end),
-            params.keep.eq(step.outer_end),
-            weights.rewind.eq(step.tail & step.inner_end),
-            params.rewind.eq(step.inner_end),
+            params.step.eq(self._go & step.param_step),
+            weights.keep.eq(self._go & step.last_use),
+            params.keep.eq(self._go & step.param_last_use),
+            weights.rewind.eq(step.tail & step.inner_end & ~step.outer_end),
+            params.rewind.eq(step.inner_end & ~step.outer_end),
             self.weight_address.eq(weights.address),
-            self.weight_release.eq(Mux(weights.step & step.outer_end, step.advance, 0)),
+            self.weight_release.eq(Mux(weights.keep, step.advance, 0)),
             self.params_release.eq(params.step & step.is_skip),
         ]
-        self._weight_ok = Signal()
-        m.d.comb += self._weight_ok.eq(~step.uses | (weights.reaches & (~step.head | params.available)))
+        m.d.sync += self._gate.settled.eq(self._busy & ~self._go)
+        m.d.comb += [
+            self._gate.word.eq(weights.available),
+            self._gate.words.eq(weights.reaches),
+            self._gate.param.eq(params.available),
+        ]
         self._param_address = params.address
 
     def _conditions(self, m: Module) -> None:
         """What must hold for a chunk to go out."""
-        lanes, step = self._arch.token_lanes, self._step
-        there = Signal(COUNTER_BITS)
-        since = Signal(range(lanes + 1), init=lanes)
-        self._operand_ok, self._drain_ok = Signal(), Signal()
-        room = (~step.gate | self.gate_space) & (~step.result | self.result_space)
+        lanes, step, gate = self._arch.token_lanes, self._step, self._gate
+        drained, since = Signal(init=1), Signal(range(lanes + 1), init=lanes)
         m.d.comb += [
-            there.eq(self.loaded - self.entered),
-            self._operand_ok.eq(~step.enters | (there >= Mux(step.is_scores, 1, lanes))),
-            self._drain_ok.eq((~step.last | (since >= lanes)) & (~step.head | room)),
-            self._go.eq(self._busy & self._operand_ok & self._weight_ok & self._drain_ok),
+            gate.busy.eq(self._busy),
+            *(getattr(gate, name).eq(getattr(step, name)) for name in STEP),
+            gate.drained.eq(drained),
+            gate.gate_space.eq(self.gate_space),
+            gate.result_space.eq(self.result_space),
+            self._go.eq(gate.go),
         ]
         with m.If(self.last):
-            m.d.sync += since.eq(1)
-        with m.Elif(since < lanes):
-            m.d.sync += since.eq(since + 1)
+            m.d.sync += [since.eq(1), drained.eq(lanes == 1)]
+        with m.Elif(~drained):
+            m.d.sync += [since.eq(since + 1), drained.eq(since == lanes - 1)]
 
     def _rows(self, m: Module) -> None:
-        """Row slots begun and given back."""
-        step = self._step
+        """Row slots begun and given back; those loaded and not begun, and whether they are enough, a cycle ahead."""
+        step, lanes = self._step, self._arch.token_lanes
         with m.If(self._go):
             m.d.sync += self.released.eq(self.released + step.releases)
             with m.If(step.enters):
                 m.d.sync += self.entered.eq(self.entered + step.rows)
+        waiting = Signal(range(2 * lanes + 1))
+        begun = self._go & step.enters
+        stayed, begins = waiting + self.load, waiting + self.load - Mux(step.is_scores, 1, lanes)
+        m.d.sync += [
+            waiting.eq(Mux(begun, begins, stayed)),
+            self._gate.one_row.eq(Mux(begun, begins >= 1, stayed >= 1)),
+            self._gate.all_rows.eq(Mux(begun, begins >= lanes, stayed >= lanes)),
+        ]
 
     def _operands(self, m: Module) -> None:
         """A and B operands of this cycle."""
@@ -237,18 +253,18 @@ class TileIssuer(wiring.Component):
 
     def _report(self, m: Module) -> None:
         """Events for counters and traces."""
-        step, waiting = self._step, Signal()
+        step, gate, waiting = self._step, self._gate, Signal()
         m.d.comb += [
             self.started.eq(self._go & step.op.first & step.opening & step.head),
             self.started_pc.eq(step.op.pc),
             self.result_rows.eq(Mux(self._go & step.head & step.result, step.count, 0)),
-            self.step.eq(self._go & step.head & step.is_scores),
+            self.step.eq(self._go & step.key_step),
             self.stepping.eq(self._busy & step.is_scores & ~(step.opening & step.head)),
-            self.key_read.eq(self.step & ~step.idle),
+            self.key_read.eq(self._go & step.key_read),
             waiting.eq(self._busy & ~self._go),
-            self.wait_operand.eq(waiting & ~self._operand_ok),
-            self.wait_weight.eq(waiting & self._operand_ok & ~self._weight_ok),
-            self.wait_drain.eq(waiting & self._operand_ok & self._weight_ok),
+            self.wait_operand.eq(waiting & ~gate.operand_ok),
+            self.wait_weight.eq(waiting & gate.operand_ok & ~gate.weight_ok),
+            self.wait_drain.eq(waiting & gate.operand_ok & gate.weight_ok),
             self.wait_idle.eq(~self._busy),
             self.idle.eq(self._loops.idle & ~self.i.valid),
         ]

@@ -4,7 +4,7 @@ Plain loop (LINEAR, CONTEXT): tile of rows, output tile, chunk. Reordered attent
 ``outer`` is the tile of rows or the block, ``inner`` the output tile or the key step.
 """
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -32,13 +32,17 @@ def step_layout(arch: ArchConfig) -> data.StructLayout:
             "opening": 1,  # in the first tile of the op
             "head": 1,  # first cycle of a tile or of a key step
             "tail": 1,  # its last cycle
-            "idle": 1,  # a key step without a key tile
+            "key_step": 1,  # first cycle of a key step ...
+            "key_read": 1,  # ... that has a key tile
             "chunk": 1,  # operands go to the array
             "last": 1,  # with the last chunk of a tile
             "enters": 1,  # a query enters (SCORES) or a tile of rows begins ...
             "rows": range(lanes + 1),  # ... which needs so many row slots
             "releases": range(lanes + 2),  # row slots given back
             "uses": 1,  # weights and parameters
+            "last_use": 1,  # ... the weights not again
+            "param_step": 1,  # the last of those that use its parameters
+            "param_last_use": 1,  # ... not again
             "advance": 10,  # ... so many weight tiles
             "inner_end": 1,  # last output tile or key step
             "outer_end": 1,  # last tile of rows or block
@@ -89,10 +93,10 @@ class TileLoops(wiring.Component):
         m = Module()
         self._state(m)
         self._loops(m)
-        self._current_op(m)
         self._step(m)
         self._rows(m)
         self._addresses(m)
+        self._current_op(m)
         self._lanes(m)
         self._buffer(m)
         return m
@@ -101,18 +105,25 @@ class TileLoops(wiring.Component):
         """Registers and the facts that follow from them."""
         lanes = self._arch.token_lanes
         self._op, self._busy = Signal(op_layout()), Signal()
-        self._back_chunk = Signal(10)  # in the last output tile, the slot goes back with this chunk
-        self._at_back_chunk = Signal()
+        self._chunks_left = Signal(10)  # behind this one, in the tile
+        self._last_chunk = Signal(10)
+        self._one_chunk = Signal()  # tiles of a single chunk
+        self._few_chunks = Signal()  # all of a tile within REFILL_CYCLES of its end
+        self._at_last_chunk = Signal()
+        self._at_back_chunk = Signal()  # in the last output tile, the slot goes back with this chunk
         self._long = Signal()  # a tile does not wait for the drain
         self._inner = Signal(10)
-        self._chunk = Signal(10)
-        self._last_chunk = Signal(10)
+        self._inner_left = Signal(10)  # behind this one
         self._last_inner = Signal(10)
+        self._one_inner = Signal()
+        self._first_inner = Signal()  # inner = 0
+        self._filling = Signal()  # inner < lanes
         self._head = Signal()
-        self._at_last_chunk = Signal()
         self._at_last_inner = Signal()
         self._no_key = Signal()  # a step of the schedule without a key tile
         self._idle_steps = Signal(range(lanes + 1))  # steps of a block that wait for lanes to take their queries
+        self._late = Signal(lanes)  # lanes that take their query after the idle steps and end in the next block
+        self._row = Signal(ADDRESS_BITS + 2)  # key or value row of this step, at the first word of the head
         self._word = Signal(10)
         self._sub = Signal(4)
         self._left = Signal(ROW_BITS)  # rows from the first row of this tile to the end; 0 in the last, partial block
@@ -158,16 +169,24 @@ class TileLoops(wiring.Component):
                 self._outer_end.eq((new.kind == int(OpKind.SKIP)) | Mux(scores, new.rows <= 1, new.rows <= lanes)),
                 self._opening.eq(1),
                 self._first_rows.eq(1),
+                self._chunks_left.eq(new.in_chunks - 1),
                 self._last_chunk.eq(new.in_chunks - 1),
-                self._last_inner.eq(whole),
-                self._head.eq(1),
+                self._one_chunk.eq(new.in_chunks == 1),
                 self._at_last_chunk.eq(new.in_chunks == 1),
-                self._at_last_inner.eq(Mux(short, lanes == 1, new.out_tiles == 1)),
-                self._back_chunk.eq(Mux(new.in_chunks > REFILL_CYCLES + 1, new.in_chunks - REFILL_CYCLES - 1, 0)),
+                self._few_chunks.eq(new.in_chunks <= REFILL_CYCLES + 1),
                 self._at_back_chunk.eq(new.in_chunks <= REFILL_CYCLES + 1),
+                self._last_inner.eq(whole),
+                self._inner_left.eq(whole),
+                self._one_inner.eq(Mux(short, lanes == 1, new.out_tiles == 1)),
+                self._first_inner.eq(1),
+                self._filling.eq(1),
+                self._head.eq(1),
+                self._at_last_inner.eq(Mux(short, lanes == 1, new.out_tiles == 1)),
                 self._long.eq(new.in_chunks >= lanes),
                 self._no_key.eq(short),
                 self._idle_steps.eq(Mux(short, lanes - new.out_tiles, 0)),
+                self._late.eq(Cat(~short | (new.out_tiles > lanes - lane) for lane in range(1, lanes)) << 1),
+                self._row.eq(new.b_offset),
                 self._left.eq(new.rows),
                 self._more.eq(more),
                 self._count.eq(Mux(more, lanes, new.rows)),
@@ -178,25 +197,23 @@ class TileLoops(wiring.Component):
         """chunk, inner, outer; what holds in the last chunk or output tile is known a cycle before."""
         step = self._made
         with m.If(self._go):
-            m.d.sync += [self._chunk.eq(self._chunk + 1), self._sub.eq(self._sub + 1), self._head.eq(step.tail)]
+            m.d.sync += [self._sub.eq(self._sub + 1), self._head.eq(step.tail)]
             m.d.sync += [
-                self._at_last_chunk.eq(self._chunk + 1 == self._last_chunk),
-                self._at_back_chunk.eq(self._chunk + 1 == self._back_chunk),
+                self._chunks_left.eq(Mux(step.tail, self._last_chunk, self._chunks_left - 1)),
+                self._at_last_chunk.eq(Mux(step.tail, self._one_chunk, self._chunks_left == 1)),
+                self._at_back_chunk.eq(Mux(step.tail, self._few_chunks, self._chunks_left == REFILL_CYCLES + 1)),
             ]
             with m.If(self._sub == self._arch.subwords - 1):
                 m.d.sync += [self._sub.eq(0), self._word.eq(self._word + 1)]
             with m.If(step.tail):
-                m.d.sync += [self._chunk.eq(0), self._sub.eq(0), self._word.eq(0), self._opening.eq(0)]
+                m.d.sync += [self._sub.eq(0), self._word.eq(0), self._opening.eq(0)]
                 with m.If(~step.inner_end):
                     self._next_inner(m)
                 with m.Else():
-                    m.d.sync += [self._inner.eq(0), self._first_rows.eq(step.outer_end)]
+                    m.d.sync += [self._inner.eq(0), self._first_inner.eq(1), self._filling.eq(1)]
+                    m.d.sync += self._first_rows.eq(step.outer_end)
                     with m.If(~step.is_skip & ((self._count != 0) | ~step.is_scores)):
                         m.d.sync += self._slot.eq(~self._slot)
-                m.d.sync += [
-                    self._at_last_chunk.eq(self._last_chunk == 0),
-                    self._at_back_chunk.eq(self._back_chunk == 0),
-                ]
                 with m.If(step.inner_end & ~step.outer_end):
                     self._next_rows(m)
 
@@ -204,7 +221,10 @@ class TileLoops(wiring.Component):
         """Next output tile or key step."""
         m.d.sync += [
             self._inner.eq(self._inner + 1),
-            self._at_last_inner.eq(self._inner + 1 == self._last_inner),
+            self._inner_left.eq(self._inner_left - 1),
+            self._at_last_inner.eq(self._inner_left == 1),
+            self._first_inner.eq(0),
+            self._filling.eq(self._filling & (self._inner[: len(self._idle_steps)] != self._arch.token_lanes - 1)),
             self._no_key.eq(self._no_key & (self._inner[: len(self._idle_steps)] + 1 != self._idle_steps)),
         ]
 
@@ -220,11 +240,10 @@ class TileLoops(wiring.Component):
             self._count.eq(Mux(more, lanes, left)),
             self._previous.eq(self._count),
             self._outer_end.eq(Mux(self._is_scores, ~self._more | (self._left <= lanes + 1), ~more)),
-            self._at_last_inner.eq(Mux(partial, self._count == 2, self._last_inner == 0)),
+            self._inner_left.eq(Mux(partial, self._count - 2, self._last_inner)),
+            self._at_last_inner.eq(Mux(partial, self._count == 2, self._one_inner)),
             self._no_key.eq(self._idle_steps != 0),
         ]
-        with m.If(partial):
-            m.d.sync += self._last_inner.eq(self._count - 2)
 
     def _step(self, m: Module) -> None:
         """What the step needs and does."""
@@ -232,10 +251,14 @@ class TileLoops(wiring.Component):
         m.d.comb += [
             step.op.eq(op),
             step.opening.eq(self._opening),
-            step.idle.eq(self._no_key),
+            step.key_step.eq(self._head & self._is_scores),
+            step.key_read.eq(self._head & self._is_scores & ~self._no_key),
             step.chunk.eq(~self._no_key & ~step.is_skip),
             step.last.eq(step.chunk & step.tail),
             step.uses.eq(is_linear | step.is_skip),
+            step.last_use.eq(step.uses & step.outer_end),
+            step.param_step.eq(step.uses & step.tail),
+            step.param_last_use.eq(step.param_step & step.outer_end),
             step.advance.eq(Mux(step.is_skip, op.in_chunks, 1)),
             step.gate.eq((op.destination == int(Destination.GATE)) & is_linear),
             step.result.eq((op.destination == int(Destination.RESULT)) & is_linear),
@@ -248,7 +271,7 @@ class TileLoops(wiring.Component):
     def _rows(self, m: Module) -> None:
         """Row slots begun and given back."""
         lanes, step = self._arch.token_lanes, self._made
-        begins = Mux(step.is_scores, (self._inner < lanes) & (self._count != 0), self._inner == 0)
+        begins = Mux(step.is_scores, self._filling & (self._count != 0), self._first_inner)
         ends = step.tail & step.inner_end & step.outer_end
         again = step.enters & step.is_scores & (self._previous != 0)
         over = self._gives_back() & step.inner_end & ~step.is_scores & ~step.is_skip
@@ -273,22 +296,18 @@ class TileLoops(wiring.Component):
     def _addresses(self, m: Module) -> None:
         """A and B operands."""
         arch, op, step = self._arch, self._op, self._made
-        row = Signal(ADDRESS_BITS + 2)  # key row of this step, or value row of this chunk
         key, value = Signal(ADDRESS_BITS + 2), Signal(ADDRESS_BITS + 2)
         is_context = op.kind == int(OpKind.CONTEXT)
         m.d.comb += [
-            key.eq(row + op.b_offset + self._word),
-            value.eq(row + op.b_offset + self._inner),
+            key.eq(self._row + self._word),
+            value.eq(self._row + self._inner),
             step.key_address.eq(key),
             step.value_address.eq(value),
             step.outside.eq((step.is_scores & (key >= arch.key_words)) | (is_context & (value >= arch.value_words))),
         ]
-        with m.If(self._go):
-            with m.If(step.is_scores):
-                with m.If(step.tail & ~self._no_key):
-                    m.d.sync += row.eq(Mux(step.inner_end, 0, row + op.b_stride))
-            with m.Else():
-                m.d.sync += row.eq(Mux(step.tail, 0, row + op.b_stride))
+        first = self._at_last_chunk & (~self._is_scores | step.inner_end)
+        with m.If(self._go & (~self._is_scores | (self._at_last_chunk & ~self._no_key))):
+            m.d.sync += self._row.eq(Mux(first, op.b_offset, self._row + op.b_stride))
 
     def _older(self, lane: int) -> Value:
         """Whether this lane is still at the query of the block before."""
@@ -298,9 +317,9 @@ class TileLoops(wiring.Component):
         """What every lane holds."""
         step = self._made
         for lane in range(self._arch.token_lanes):
-            late: Value = self._idle_steps < lane if lane else Const(0)  # wraps around: it ends in the next block
+            late = self._late[lane] if lane else Const(0)
             first: Value = self._inner == Mux(late, lane, self._idle_steps)
-            last_of_lane: Value = Mux(late, self._inner + 1 == lane, step.inner_end)
+            last_of_lane: Value = Mux(late, self._inner == max(lane - 1, 0), step.inner_end)
             out = step.lanes[lane]
             m.d.comb += [
                 step.slots[lane].eq(self._slot ^ self._older(lane)),

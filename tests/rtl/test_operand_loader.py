@@ -73,12 +73,11 @@ class Bench:
             ctx.set(dut.queue_score, weight)
 
     async def _drive(self, ctx: Any) -> None:
-        dut, waiting, released = self.dut, list(self.ops), 0
+        dut, waiting, loaded, released = self.dut, list(self.ops), 0, 0
         await load_tables(ctx, dut.table)
         ctx.set(dut.counters[1], self.ready_rows)
         total = sum(-(-op["rows"] // LANES) * LANES for op in self.ops)
         for cycle in range(self.limit):
-            loaded = ctx.get(dut.loaded)
             while released + LANES <= loaded and self._may_release(cycle):
                 self._collect(ctx, released)
                 released += LANES
@@ -95,6 +94,7 @@ class Bench:
             if released == total and ctx.get(dut.idle):
                 return
             taken = ctx.get(dut.i.ready) and bool(waiting)
+            loaded += ctx.get(dut.load)
             await ctx.tick()
             if taken:
                 waiting.pop(0)

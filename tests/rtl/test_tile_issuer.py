@@ -27,7 +27,7 @@ class Bench:
         self.steps: list[int] = []
         self.key_reads = 0
         self.cycles = 0
-        self.releases = 0
+        self.releases = self.param_releases = 0
 
     def run(self, *, weights: int = 32767) -> "Bench":
         simulator = Simulator(self.dut)
@@ -41,8 +41,6 @@ class Bench:
         dut, lanes = self.dut, self.arch.token_lanes
         ctx.set(dut.gate_space, 1)
         ctx.set(dut.result_space, 1)
-        ctx.set(dut.weights_arrived, self._weights)
-        ctx.set(dut.params_arrived, 1000)
         waiting = list(self.ops)
         slots = 0  # row slots the loader model has filled: every row knows its own number in its op
         base = 0
@@ -56,18 +54,20 @@ class Bench:
             if waiting:
                 for name, value in waiting[0].items():
                     ctx.set(getattr(dut.i.payload, name), value)
-            while queue and queue[0][0] - ctx.get(dut.released) < 2 * lanes:
-                slot, row = queue.pop(0)
-                info = dut.info[slot // lanes % 2][slot % lanes]
-                ctx.set(info.token, row)
-                slots += 1
-            ctx.set(dut.loaded, slots)
+            load = bool(queue) and queue[0][0] - ctx.get(dut.released) < 2 * lanes
+            ctx.set(dut.load, load)
+            ctx.set(dut.weights_arrived, min(self._weights, self.releases + self.arch.ring_words))
+            ctx.set(dut.params_arrived, self.param_releases + self.arch.param_entries)
             self._record(ctx)
             taken = ctx.get(dut.i.ready) and bool(waiting)
             if ctx.get(dut.idle):
                 break
             self.cycles += 1
             await ctx.tick()
+            if load:
+                slot, row = queue.pop(0)
+                ctx.set(dut.info[slot // lanes % 2][slot % lanes].token, row)
+                slots += 1
             if taken:
                 waiting.pop(0)
         assert ctx.get(dut.idle), "the issuer did not finish"
@@ -76,6 +76,7 @@ class Bench:
     def _record(self, ctx: Any) -> None:
         dut = self.dut
         self.releases += ctx.get(dut.weight_release)
+        self.param_releases += ctx.get(dut.params_release) + (ctx.get(dut.tag_valid) and ctx.get(dut.tag.param_release))
         if ctx.get(dut.step):
             self.steps.append(self.cycles)
             self.key_reads += ctx.get(dut.key_read)
@@ -192,6 +193,25 @@ def test_key_and_value_addresses() -> None:
     assert [chunk["value_address"] for chunk in bench.chunks] == want
 
 
+def test_heads_follow_one_another() -> None:
+    """Every op begins at the words of its own head."""
+    heads = [{**_scores(3, 2, chunks=2), "b_offset": 2 * head, "b_stride": 6} for head in range(3)]
+    bench = Bench(2, heads).run()
+    found = [chunk["key_address"] for chunk in bench.chunks]
+    part = len(found) // 3
+    assert [found[i] - found[i % part] for i in range(3 * part)] == [2 * (i // part) for i in range(3 * part)]
+
+
+def test_skip_waits_for_its_words() -> None:
+    """Words that pass by must have come, whatever the step before needed, and also when there was none."""
+    skip = {"kind": int(OpKind.SKIP), "rows": 0, "out_tiles": 1, "in_chunks": 4}
+    for before in ([], [_linear(2, 1, 2)], [{**skip, "in_chunks": 2}]):
+        words = 4 + (2 if before else 0)
+        assert Bench(2, [*before, skip]).run(weights=words).releases == words
+        with pytest.raises(AssertionError, match="did not finish"):
+            Bench(2, [*before, skip]).run(weights=words - 1)
+
+
 def test_skip_releases_the_words() -> None:
     """An expert without tokens gives back its words, and the next op starts behind them."""
     skip = {"kind": int(OpKind.SKIP), "rows": 0, "out_tiles": 3, "in_chunks": 4}
@@ -221,6 +241,7 @@ def test_ring_reader_wraps() -> None:
                 ctx.set(dut.rewind, place == 3)
                 seen.append(ctx.get(dut.address))
                 await ctx.tick()
+        ctx.set(dut.rewind, 0)
         ctx.set(dut.keep, 1)
         for _ in range(7):
             seen.append(ctx.get(dut.address))
