@@ -32,7 +32,7 @@ class ChunkPlanner(wiring.Component):
     -------
     load: In(stream of load_layout). model: In(64). halt: In(1), take no load.
     space: In(3 x 16), words free in each ring. reserve: Out(3 x 16), words claimed, one cycle after the push.
-    room: In(1), every port can take a chunk. push: Out(1), they take it.
+    room: In(1), every port can take a chunk, as it was a cycle ago. push: Out(1), they take it.
     ring, beats, end: Out, the chunk: its ring and beats per port, or the end of the load.
     addresses: Out(ports x 64), where it lies for each port.
     busy: Out(1), a load is being planned.
@@ -95,9 +95,8 @@ class ChunkPlanner(wiring.Component):
                 m.next = "ADDRESSES"
         with m.State("ADDRESSES"):
             m.d.sync += [base.eq(base + stride), port.eq(port + 1)]
-            for index in range(self._ports):
-                with m.If(port == index):
-                    m.d.sync += self.addresses[index].eq(base)
+            for index in range(self._ports):  # the first port's address has moved down when the last one's comes in
+                m.d.sync += self.addresses[index].eq(self.addresses[index + 1] if index + 1 < self._ports else base)
             with m.If(port == self._ports - 1):
                 m.next = "SIZE"
 

@@ -23,11 +23,13 @@ class PortReader(wiring.Component):
 
     Members
     -------
-    push: In(1), take ``chunk``; only while ``room`` is high. chunk: In(chunk_layout). room: Out(1).
+    push: In(1), take ``chunk``; only while ``room`` is high. chunk: In(chunk_layout).
+    room: Out(1), a cycle late: low in the cycle after a push.
     valid: Out(3), one per ring; data: Out(128). ended: Out(1), pulse, all beats before an end marker have come.
     bus: Out(axi4_read). halt, busy, error, beat: as in ReadEngine. empty: Out(1), nothing is under way.
 
-    Timing: data passes through in the same cycle; one beat a cycle; an end marker takes one cycle.
+    Timing: data passes through in the same cycle; one beat a cycle; an end marker takes one cycle. A route is known two
+    cycles after its push.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -60,7 +62,6 @@ class PortReader(wiring.Component):
         connect(m, engine.bus, flipped(self.bus))
         chunk, command, new = self.chunk, Signal(burst_command()), Signal(route)
         m.d.comb += [
-            self.room.eq(commands.w_rdy & routes.w_rdy),
             command.address.eq(chunk.address),
             command.beats.eq(chunk.beats),
             commands.w_data.eq(command),
@@ -77,21 +78,34 @@ class PortReader(wiring.Component):
             self.busy.eq(engine.busy),
             self.error.eq(engine.error),
             self.beat.eq(engine.beat),
-            self.empty.eq(~routes.r_rdy),
         ]
+        m.d.sync += self.room.eq(commands.w_rdy & routes.w_rdy & ~self.push)
         self._route(m, engine, routes, data.View(route, routes.r_data))
         return m
 
-    def _route(self, m: Module, engine: ReadEngine, routes: SyncFIFO, route: data.View) -> None:
-        """Beats go to the ring of the oldest route until it has all of them."""
-        count = Signal(8)
-        m.d.comb += [self.data.eq(engine.beats.payload), engine.beats.ready.eq(routes.r_rdy & ~route.end)]
-        with m.If(routes.r_rdy & route.end):
-            m.d.comb += [self.ended.eq(1), routes.r_en.eq(1)]
-        with m.Elif(routes.r_rdy & engine.beats.valid):
-            m.d.comb += self.valid.eq(1 << route.ring)
-            with m.If(count == route.beats - 1):
-                m.d.comb += routes.r_en.eq(1)
-                m.d.sync += count.eq(0)
-            with m.Else():
-                m.d.sync += count.eq(count + 1)
+    def _route(self, m: Module, engine: ReadEngine, routes: SyncFIFO, new: data.View) -> None:
+        """Beats go to the ring of the oldest route until it has all of them; the next one follows at once."""
+        active, ended, ring, left, last = Signal(), Signal(), Signal(RINGS), Signal(8), Signal()
+        beat, following = Signal(), Signal()
+        m.d.comb += [
+            self.data.eq(engine.beats.payload),
+            engine.beats.ready.eq(active),
+            beat.eq(active & engine.beats.valid),
+            self.valid.eq(ring & beat.replicate(RINGS)),
+            self.ended.eq(ended),
+            following.eq(~active | (beat & last)),
+            routes.r_en.eq(following),
+            self.empty.eq(~active & ~ended & ~routes.r_rdy),
+        ]
+        with m.If(following):
+            m.d.sync += [
+                active.eq(routes.r_rdy & ~new.end),
+                ended.eq(routes.r_rdy & new.end),
+                ring.eq(1 << new.ring),
+                left.eq(new.beats - 1),
+                last.eq(new.beats == 1),
+            ]
+        with m.Else():
+            m.d.sync += ended.eq(0)
+            with m.If(beat):
+                m.d.sync += [left.eq(left - 1), last.eq(left == 1)]

@@ -1,6 +1,6 @@
 """Read multiplexer: several AXI4 readers share one port."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -66,8 +66,14 @@ class ReadMux(wiring.Component):
 
     def _data(self, m: Module, grants: SyncFIFO) -> None:
         bus = self.bus
-        m.d.comb += grants.r_en.eq(bus.rvalid & bus.rready & bus.rlast)
+        serving, following = Signal(len(self.clients)), Signal()  # one-hot: whose burst comes
+        m.d.comb += [
+            following.eq((serving == 0) | (bus.rvalid & bus.rready & bus.rlast)),
+            grants.r_en.eq(following),
+        ]
+        with m.If(following):
+            m.d.sync += serving.eq(Mux(grants.r_rdy, 1 << grants.r_data, 0))
         for index, client in enumerate(self.clients):
             m.d.comb += [client.rdata.eq(bus.rdata), client.rresp.eq(bus.rresp), client.rlast.eq(bus.rlast)]
-            with m.If(grants.r_rdy & (grants.r_data == index)):
+            with m.If(serving[index]):
                 m.d.comb += [client.rvalid.eq(bus.rvalid), bus.rready.eq(client.rready)]

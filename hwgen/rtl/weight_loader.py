@@ -37,9 +37,12 @@ class WeightLoader(wiring.Component):
 
     Timing
     ------
+    start_latency = 2: cycles from a load in the queue to its start; one from its counter to its start.
     Planning a load (ChunkPlanner) is hidden while chunks wait in the ports, so every port moves one beat a cycle as
     long as DDR and rings let it, less one cycle per load.
     """
+
+    start_latency = 2
 
     def __init__(self, arch: ArchConfig) -> None:
         ports = arch.weight_ports
@@ -67,7 +70,7 @@ class WeightLoader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """A queue of loads, the planner of chunks, and one reader per port."""
         m = Module()
-        m.submodules.loads = loads = SyncFIFO(width=load_layout().size, depth=self._arch.load_queue)
+        m.submodules.loads = loads = SyncFIFO(width=load_layout().size, depth=self._arch.load_queue - 1)
         m.submodules.pcs = pcs = SyncFIFO(width=PC_BITS, depth=LOADS_UNDER_WAY)
         m.submodules.planner = planner = self.planner
         readers = [PortReader(self._arch) for _ in range(self._arch.weight_ports)]
@@ -75,7 +78,7 @@ class WeightLoader(wiring.Component):
         self._plan(m, loads, pcs, readers)
         self._connect(m, readers)
         self._finish(m, pcs, readers)
-        m.d.comb += self.idle.eq(~loads.r_rdy & ~planner.busy & ~pcs.r_rdy & ~self.busy)
+        m.d.comb += self.idle.eq(~loads.r_rdy & ~self._there & ~planner.busy & ~pcs.r_rdy & ~self.busy)
         return m
 
     def _queue(self, m: Module, loads: SyncFIFO) -> None:
@@ -99,22 +102,28 @@ class WeightLoader(wiring.Component):
         ]
 
     def _plan(self, m: Module, loads: SyncFIFO, pcs: SyncFIFO, readers: list[PortReader]) -> None:
-        """Loads to the planner, its claims to the rings, its chunks to the ports."""
-        planner, released = self.planner, Signal()
-        wait = data.View(load_layout(), loads.r_data).wait
+        """Loads to the planner by way of a register, its claims to the rings, its chunks to the ports."""
+        planner, ready = self.planner, Signal()  # the oldest load may start; a cycle late, so never about one started
+        load, there = Signal(load_layout()), Signal()
+        wait = load.wait
+        with m.If(self.started):
+            m.d.sync += there.eq(0)
+        with m.Elif(~there):
+            m.d.sync += [load.eq(loads.r_data), there.eq(loads.r_rdy)]
+        m.d.sync += ready.eq(there & pcs.w_rdy & reached(self.counters, wait.counter, wait.base, 0) & ~self.started)
         m.d.comb += [
-            released.eq(reached(self.counters, wait.counter, wait.base, 0)),
-            planner.load.payload.as_value().eq(loads.r_data),
-            planner.load.valid.eq(loads.r_rdy & pcs.w_rdy & released),
+            planner.load.payload.eq(load),
+            planner.load.valid.eq(ready),
             self.started.eq(planner.load.valid & planner.load.ready),
-            self.started_pc.eq(planner.load.payload.pc),
-            loads.r_en.eq(self.started),
+            self.started_pc.eq(load.pc),
+            loads.r_en.eq(~there),
             pcs.w_en.eq(self.started),
             pcs.w_data.eq(self.started_pc),
             planner.model.eq(self.model),
             planner.halt.eq(self.halt),
             planner.room.eq(Cat(reader.room for reader in readers).all()),
         ]
+        self._there = there
         for index, name in enumerate(RING_NAMES):
             fill = getattr(self, name)
             m.d.comb += [planner.space[index].eq(fill.space), fill.reserve.eq(planner.reserve[index])]
