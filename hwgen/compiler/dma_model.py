@@ -112,9 +112,10 @@ class WeightLoader:
         """Load after load."""
         queue, time = self.machine.queues[Unit.LOAD], 0
         for number, item in enumerate(queue.items):
-            time = yield from after(time, queue.entered, number + 1)
+            entered = yield from after(0, queue.entered, number + 1)
             track, base = self.machine.waits(item, "wait_b")
-            time = yield from after(time, track, base)
+            free = yield from after(0, track, base)
+            time = max(time, entered + timing.LOAD_LATENCY, free + timing.LOAD_LATENCY - 1)
             self.machine.starts[item.index] = time
             queue.left.reach(time)
             time = yield from self._load(item, time + self.machine.arch.weight_ports)

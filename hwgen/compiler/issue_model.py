@@ -29,7 +29,7 @@ class Issuer:
         self.machine, self.arch = self.unit.machine, self.unit.machine.arch
         self.lanes = self.arch.token_lanes
         fifo = max(2, self.arch.result_beats // (2 * self.arch.output_lanes // BEAT_BYTES))
-        self.room = timing.RESULT_ROWS + fifo
+        self.room = timing.RESULT_ROWS + fifo - self.lanes  # a tile that went a cycle ago counts as under way
         self.softmax = timing.softmax_latency(self.arch) + 1
 
     def run(self) -> Process:
@@ -150,11 +150,11 @@ class Issuer:
     # --- the others -----------------------------------------------------------------------------------------------
 
     def _skip(self, op: Op, time: int) -> Wait:
-        """Weights of an expert without tokens are freed as they come, a row of tiles a cycle."""
+        """Weights of an expert without tokens are freed as they come, an output tile every other cycle."""
         for _ in range(op.tiles):
             self.word += op.chunks
             self.param += 1
-            time = yield from after(time, self.machine.params.arrived, self.param)
+            time = yield from after(time + 1, self.machine.params.arrived, self.param)
             time = yield from after(time, self.machine.weights.arrived, self.word)
             self.machine.starts.setdefault(op.item.index, time)
             self.machine.weights.free(time, op.chunks)
@@ -175,7 +175,7 @@ class Issuer:
                     self.unit.entered.reach(time + 1)
                     if previous:
                         self.unit.released.reach(time + 1)
-                self.unit.steps.step(time, opening=block == step == 0)
+                self.unit.steps.step(time + timing.STEP_LATENCY, opening=block == step == 0)
                 if block == step == 0:
                     self.machine.starts[op.item.index] = time
                 if step >= idle:
@@ -185,7 +185,7 @@ class Issuer:
                 time += 1
             left, previous, block = left - lanes, count, block + 1
         self.unit.released.reach(time, lanes)
-        self.unit.steps.end(time - 1)
+        self.unit.steps.end(time - 1 + timing.STEP_LATENCY)
         return time - 1
 
     def _queries(self, op: Op, last: int, step: int, block: tuple[int, int, int, int]) -> None:

@@ -131,9 +131,12 @@ class Core(wiring.Component):
         ]
 
     def _tables(self, m: Module) -> None:
-        """Function tables are broadcast."""
-        for unit in (self._compute, self._post, self._norm, self._softmax, self._gate):
-            m.d.comb += [getattr(unit.table, name).eq(getattr(self._io.table, name)) for name in _TABLE]
+        """Function tables are broadcast, a cycle late."""
+        for name in _TABLE:
+            entry = Signal.like(getattr(self._io.table, name), name=f"table_{name}")
+            m.d.sync += entry.eq(getattr(self._io.table, name))
+            for unit in (self._compute, self._post, self._norm, self._softmax, self._gate):
+                m.d.comb += getattr(unit.table, name).eq(entry)
 
     def _operands(self, m: Module) -> None:
         """Compute unit reads its operands."""
@@ -219,10 +222,10 @@ class Core(wiring.Component):
         width = 16 * arch.output_lanes
         m.submodules.results = results = fifo.SyncFIFOBuffered(width=width, depth=RESULT_ROWS)
         credit = Signal(range(RESULT_ROWS + 1), init=RESULT_ROWS)
-        taken = Signal()
-        m.d.sync += credit.eq(credit - compute.result_rows + taken)
+        taken, promised = Signal(), Signal.like(compute.result_rows)
+        m.d.sync += [promised.eq(compute.result_rows), credit.eq(credit - promised + taken)]
         m.d.comb += [
-            compute.result_space.eq(credit >= arch.token_lanes),
+            compute.result_space.eq(credit >= 2 * arch.token_lanes),  # for this tile and one that went a cycle ago
             results.w_en.eq(post.result.valid),
             results.w_data.eq(post.result.data),
             io.results.valid.eq(results.r_rdy),

@@ -2,7 +2,7 @@
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.decode import opcode_is
@@ -24,10 +24,10 @@ class Dispatcher(wiring.Component):
     fault: Out(fault), an opcode that does not exist; nothing is taken any more.
     pc: Out(16), index of the next instruction.
 
-    Timing: ``latency`` = 1 cycle through an empty queue (0 for load); one instruction a cycle.
+    Timing: ``latency`` = 2 cycles through an empty queue (0 for load); one instruction a cycle.
     """
 
-    latency = 1
+    latency = 2
 
     def __init__(self) -> None:
         streams = {unit.name.lower(): Out(stream.Signature(issued())) for unit in UNITS}
@@ -78,7 +78,7 @@ class Dispatcher(wiring.Component):
         if unit not in QUEUE_DEPTH:
             m.d.comb += [port.payload.eq(item), port.valid.eq(push)]
             return port.ready, Const(1, 1)
-        queue = SyncFIFO(width=issued().size, depth=QUEUE_DEPTH[unit])
+        queue = SyncFIFOBuffered(width=issued().size, depth=QUEUE_DEPTH[unit])
         m.submodules[f"{unit.name.lower()}_queue"] = queue
         m.d.comb += [
             queue.w_data.eq(item),
@@ -87,4 +87,4 @@ class Dispatcher(wiring.Component):
             port.valid.eq(queue.r_rdy),
             queue.r_en.eq(port.ready),
         ]
-        return queue.w_rdy, ~queue.r_rdy
+        return queue.w_rdy, queue.level == 0

@@ -2,13 +2,14 @@
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hwgen.rtl.axi import DATA_BITS, axi4_read
 from hwgen.rtl.decode import opcode_is
 from hwgen.rtl.interfaces import PC_BITS, issued
 from hwgen.rtl.read_engine import ReadEngine
+from hwgen.rtl.stream_buffer import StreamBuffer
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.isa import FETCH_BYTES, INSTRUCTION_BYTES, Opcode
 
@@ -49,21 +50,23 @@ class ProgramFetch(wiring.Component):
         """An engine, a queue, and the chunk counter between them."""
         m = Module()
         m.submodules.engine = engine = ReadEngine(self._arch)
-        m.submodules.queue = queue = SyncFIFOBuffered(width=issued().size, depth=AHEAD)
+        m.submodules.queue = queue = SyncFIFO(width=issued().size, depth=AHEAD)
+        m.submodules.out = out = StreamBuffer(issued())
         connect(m, engine.bus, flipped(self.bus))
         m.d.comb += [
             engine.halt.eq(self.halt),
             self.busy.eq(engine.busy),
             self.error.eq(engine.error),
             self.beat.eq(engine.beat),
-            self.instructions.payload.as_value().eq(queue.r_data),
-            self.instructions.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.instructions.ready),
+            out.i.payload.as_value().eq(queue.r_data),
+            out.i.valid.eq(queue.r_rdy),
+            queue.r_en.eq(out.i.ready),
         ]
+        connect(m, out.o, flipped(self.instructions))
         self._chunks(m, engine, queue)
         return m
 
-    def _chunks(self, m: Module, engine: ReadEngine, queue: SyncFIFOBuffered) -> None:
+    def _chunks(self, m: Module, engine: ReadEngine, queue: SyncFIFO) -> None:
         """Ask for a chunk when there is room, pair its beats, stop after END."""
         address = Signal(64)
         low = Signal(DATA_BITS)

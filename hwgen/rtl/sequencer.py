@@ -1,6 +1,6 @@
 """Sequencer: start, program, end, and what happens when something goes wrong."""
 
-from amaranth.hdl import Module, ResetInserter, Signal, Value
+from amaranth.hdl import Cat, Module, ResetInserter, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -45,7 +45,7 @@ class Sequencer(wiring.Component):
     """
 
     start_latency = RESET_CYCLES + SETTLE_CYCLES + 2 + ReadEngine.command_latency
-    end_latency = QUIET_CYCLES + 1
+    end_latency = QUIET_CYCLES + 2
 
     def __init__(self, arch: ArchConfig, faults: int, idles: int, engines: int) -> None:
         streams = {unit.name.lower(): Out(stream.Signature(issued())) for unit in UNITS}
@@ -110,15 +110,24 @@ class Sequencer(wiring.Component):
         ]
         with m.If(self.accepted):
             m.d.sync += [elapsed.eq(0), expired.eq(0), failed.eq(0), self.error_code.eq(0), self.error_pc.eq(0)]
+        seen = [self._seen(m, index, *report) for index, report in enumerate(reports)]
         with m.If(watching & ~failed):
-            for valid, code, pc in reversed(reports):
+            for valid, code, pc in reversed(seen):
                 with m.If(valid):
                     m.d.sync += [failed.eq(1), self.error_code.eq(code), self.error_pc.eq(pc)]
 
+    @staticmethod
+    def _seen(m: Module, index: int, valid: Value, code: Value | int, pc: Value) -> tuple[Value, Value, Value]:
+        """A report, a cycle later."""
+        late = [Signal(bits, name=f"{name}_{index}") for name, bits in (("valid", 1), ("code", 4), ("pc", PC_BITS))]
+        m.d.sync += [register.eq(value) for register, value in zip(late, (valid, code, pc), strict=True)]
+        return late[0], late[1], late[2]
+
     def _quiet(self, m: Module, dispatcher: Dispatcher, stopped: Signal, finished: Signal) -> None:
         """END was reached and nothing has moved for a while: no unit, and no engine that a reset would cut off."""
-        quiet = Signal(range(QUIET_CYCLES + 1))
-        with m.If(~(dispatcher.ended & dispatcher.empty & self.idles.all() & stopped)):
+        quiet, still = Signal(range(QUIET_CYCLES + 1)), Signal(len(self.idles) + 3)
+        m.d.sync += still.eq(Cat(dispatcher.ended, dispatcher.empty, self.idles, stopped))
+        with m.If(~still.all()):
             m.d.sync += quiet.eq(0)
         with m.Elif(~finished):
             m.d.sync += quiet.eq(quiet + 1)

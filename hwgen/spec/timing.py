@@ -13,10 +13,10 @@ RING_RELEASE_LATENCY = READ_LATENCY + 1  # release to free space
 
 # Start, program, end
 START_LATENCY = 12  # accepted start to the first request of the program
-END_LATENCY = 5  # last unit idle to the interrupt
+END_LATENCY = 6  # last unit idle to the interrupt
 FETCH_LATENCY = 2  # second beat of an instruction to the dispatcher
 FETCH_AHEAD = 16  # instructions that wait there
-DISPATCH_LATENCY = 1  # through an empty queue; 0 for loads
+DISPATCH_LATENCY = 2  # through an empty queue; 0 for loads
 IO_QUEUE, COMPUTE_QUEUE, NORM_QUEUE = 8, 4, 4  # instructions that wait for their unit
 
 # Memory ports
@@ -25,6 +25,7 @@ BURST_INTERVAL = 2  # burst to burst of one transfer, and last beat to the burst
 COMMANDS_AHEAD = 4  # chunks that wait for the engine of a weight port
 MUX_LATENCY = 1  # program and IO share a port
 CHUNK_INTERVAL = 3  # chunk to chunk of the weight loader's planner
+LOAD_LATENCY = 2  # queued load to its start; one less for a load that waits for a counter
 LOAD_OVERHEAD = 5  # of a load, besides a cycle per port and the chunks
 IO_OVERHEAD = 3  # of an IO instruction
 POSITION_WRITE_LATENCY = 1
@@ -37,9 +38,10 @@ BUFFER_DEPTH = 2  # ... and what they hold
 OP_QUEUE = 4  # ops that operand loader and tile issuer may be apart
 ROW_QUEUE = 4  # rows that wait for their words to be read
 ROW_CYCLES = 3  # a row of the operand loader, at least
-LOOKUP_CYCLES = READ_LATENCY + 2  # more when the row is named by a token queue
+LOOKUP_CYCLES = READ_LATENCY + 1  # more when the row is named by a token queue
 LOADER_LATENCY = READ_LATENCY + 2  # address of an operand word to its write: buffer and probability lanes
 ISSUE_LATENCY = 2  # op to its first chunk when the issuer is idle
+STEP_LATENCY = 1  # step of the attention schedule to the operand loader
 REFILL_CYCLES = 7  # a slot goes back so early
 COMPUTE_LATENCY = 8  # last chunk of a tile to its sums
 POST_LATENCY = 24  # sums to the written row of lane 0

@@ -22,11 +22,13 @@ from hwgen.rtl.post_processor import PostProcessor
 from hwgen.rtl.read_engine import ReadEngine
 from hwgen.rtl.read_mux import ReadMux
 from hwgen.rtl.ring import Ring
+from hwgen.rtl.row_walker import RowWalker
 from hwgen.rtl.scoreboard import Scoreboard
 from hwgen.rtl.sequencer import Sequencer
 from hwgen.rtl.softmax import SoftmaxStatistics
 from hwgen.rtl.stream_buffer import StreamBuffer
 from hwgen.rtl.tile_loops import TileLoops
+from hwgen.rtl.weight_loader import WeightLoader
 from hwgen.spec import timing
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
@@ -45,7 +47,7 @@ def test_fixed_figures():
     assert Ring.write_latency == timing.RING_WRITE_LATENCY
     assert Ring.release_latency == timing.RING_RELEASE_LATENCY
     assert Sequencer.start_latency == timing.START_LATENCY
-    assert timing.END_LATENCY == Sequencer.end_latency == sequencer.QUIET_CYCLES + 1
+    assert timing.END_LATENCY == Sequencer.end_latency == sequencer.QUIET_CYCLES + 2
     assert program_fetch.ProgramFetch.latency == timing.FETCH_LATENCY
     assert timing.FETCH_AHEAD == program_fetch.AHEAD
     assert dispatcher.Dispatcher.latency == timing.DISPATCH_LATENCY
@@ -64,6 +66,10 @@ def test_fixed_figures():
     assert StreamBuffer.latency == timing.BUFFER_LATENCY
     assert TileLoops.latency == timing.ISSUE_LATENCY
     assert timing.REFILL_CYCLES == operand_loader.REFILL_CYCLES
+    assert timing.ROW_QUEUE == operand_loader.ROW_QUEUE
+    assert RowWalker.interval == timing.ROW_CYCLES
+    assert RowWalker.lookup_cycles == timing.LOOKUP_CYCLES
+    assert WeightLoader.start_latency == timing.LOAD_LATENCY
 
 
 @pytest.mark.parametrize("arch", SHAPES, ids=lambda arch: arch.name)
