@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from hwgen.cli_evaluate import evaluate_command
+from hwgen.cli_export import export_command
 from hwgen.cli_import import import_command
 from hwgen.cli_progress import Progress
 from hwgen.cli_quantize import quantize_command
@@ -218,6 +219,7 @@ def demo_command(
 
 
 app.command("evaluate")(evaluate_command)
+app.command("export")(export_command)
 app.command("import")(import_command)
 app.command("quantize")(quantize_command)
 

@@ -8,7 +8,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from hwgen.frontend.importers.convert import convert, folder_images, images_of, write
+from hwgen.frontend.importers.convert import convert, folder_images, images_of, origin, write
 from hwgen.frontend.importers.imported import Imported
 from hwgen.frontend.sensitivity import sensitivity, sensitivity_text
 from hwgen.frontend.store import load_float, load_model
@@ -46,12 +46,15 @@ def quantize_command(
     writable_folder(output, "--output")
     folder = None if calib == GENERATED else Path(calib)
     try:
-        config, arrays = load_model(name).config, load_float(name)
+        model, arrays = load_model(name), load_float(name)
     except ValueError as error:
         raise InputError(str(error)) from error
+    config, facts = model.config, origin(model.provenance)
     images, source = images_of(folder, config, calib_images)
     checks, checked_on = _check_images(folder, config, len(images))
-    converted = convert(Imported(config=config, arrays=arrays, notes=()), images, {"weights": name, **source})
+    converted = convert(
+        Imported(config=config, arrays=arrays, notes=(), facts=facts), images, {"weights": name, **source}
+    )
     lines = sensitivity(converted.package, converted.arrays, checks)
     package, beside = write(converted, output)
     typer.echo(sensitivity_text(lines, SHOWN), nl=False)
