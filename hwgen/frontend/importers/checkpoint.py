@@ -198,9 +198,21 @@ def _read_pickled(path: Path) -> dict[str, Array]:
     for name, value in state.items():
         if not isinstance(value, torch.Tensor):
             raise CheckpointError(f"{path}: {name} is a {type(value).__name__}, expected a tensor")
-        dense = value.detach()
-        arrays[str(name)] = (dense.to(torch.float32) if dense.is_floating_point() else dense).numpy()
+        arrays[str(name)] = _tensor(path, str(name), value)
     return arrays
+
+
+def _tensor(path: Path, name: str, value: Any) -> Array:
+    """A torch tensor as an array, every floating-point type as float32."""
+    import torch  # loaded already: a tensor is here
+
+    dense = value.detach()
+    try:
+        return (dense.to(torch.float32) if dense.is_floating_point() else dense).numpy()
+    except (TypeError, RuntimeError, NotImplementedError) as error:  # sparse, quantised and meta tensors
+        raise CheckpointError(
+            f"{path}: {name} is no plain tensor ({dense.layout}, {dense.dtype}, on {dense.device}); save it as float32"
+        ) from error
 
 
 def _state_dict(path: Path, found: Any) -> Mapping[Any, Any]:
