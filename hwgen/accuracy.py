@@ -64,17 +64,16 @@ def held_out(design: Design, count: int) -> list[Scene]:
 
 
 def measure(design: Design, folder: Path, scenes: int, rtl_scenes: int, say: Say) -> Accuracy:
-    """Float and golden model on ``scenes`` scenes, then all three on the first ``rtl_scenes`` of them."""
+    """Float and golden model on ``scenes`` scenes, then all three on the first ``rtl_scenes``; no line twice."""
     steps = Steps(folder, STEPS, say)
     name = design.weights or design.model.name
     drawn = steps.run("scenes", lambda: held_out(design, max(scenes, rtl_scenes)))
+    if rtl_scenes == scenes:
+        return Accuracy(design=design, rows=_simulated(design, folder, drawn, say))
     wide = drawn[:scenes]
     real = steps.run("float model", lambda: float_quality(load_float(name), design.model, wide))
     whole = steps.run("golden model", lambda: integer_quality(load_model(name), wide))
-    rows = (
-        Row(model="float", scenes=scenes, quality=real),
-        Row(model="golden", scenes=scenes, quality=whole),
-    )
+    rows = (Row(model="float", scenes=scenes, quality=real), Row(model="golden", scenes=scenes, quality=whole))
     return Accuracy(design=design, rows=rows + _simulated(design, folder, drawn[:rtl_scenes], say))
 
 

@@ -72,6 +72,12 @@ def test_scenes_go_through_the_machine_in_batches(machine: dict[str, Any], monke
     assert Path("whole.json").read_text() == Path("parts.json").read_text()
 
 
+def test_no_line_twice(machine: dict[str, Any]) -> None:
+    assert run("--scenes", "2", "--rtl-scenes", "2", "--json", "out.json") == 0
+    rows = json.loads(Path("out.json").read_text())["rows"]
+    assert [(row["model"], row["scenes"]) for row in rows] == [("float", 2), ("golden", 2), ("RTL", 2)]
+
+
 def test_what_the_machine_writes_is_what_is_scored(machine: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     """Codes that are wrong in memory only: the score of the RTL falls, and the exit code is one."""
     machine["fault"] = lambda run: replace(run, data=np.roll(run.data, 1, axis=0))

@@ -209,7 +209,7 @@ def _tensor(path: Path, name: str, value: Any) -> Array:
     dense = value.detach()
     try:
         return (dense.to(torch.float32) if dense.is_floating_point() else dense).numpy()
-    except (TypeError, RuntimeError, NotImplementedError) as error:  # sparse, quantised and meta tensors
+    except (TypeError, RuntimeError) as error:  # sparse, quantised and meta tensors
         raise CheckpointError(
             f"{path}: {name} is no plain tensor ({dense.layout}, {dense.dtype}, on {dense.device}); save it as float32"
         ) from error
