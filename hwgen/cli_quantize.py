@@ -46,15 +46,13 @@ def quantize_command(
     writable_folder(output, "--output")
     folder = None if calib == GENERATED else Path(calib)
     try:
-        model, arrays = load_model(name), load_float(name)
+        config, arrays = load_model(name).config, load_float(name)
     except ValueError as error:
         raise InputError(str(error)) from error
-    config, facts = model.config, origin(model.provenance)
     images, source = images_of(folder, config, calib_images)
     checks, checked_on = _check_images(folder, config, len(images))
-    converted = convert(
-        Imported(config=config, arrays=arrays, notes=(), facts=facts), images, {"weights": name, **source}
-    )
+    source |= origin(load_model(name).provenance)
+    converted = convert(Imported(config=config, arrays=arrays, notes=()), images, {"weights": name, **source})
     lines = sensitivity(converted.package, converted.arrays, checks)
     package, beside = write(converted, output)
     typer.echo(sensitivity_text(lines, SHOWN), nl=False)

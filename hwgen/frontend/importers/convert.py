@@ -110,7 +110,7 @@ def convert(imported: Imported, images: Sequence[NDArray[np.uint8]], provenance:
         **imported.facts,
         "notes": list(imported.notes),
         "weights_sha256": weights_sha256(arrays),
-        EQUALISATION: combined(imported.facts.get(EQUALISATION, {}), factors),
+        EQUALISATION: combined(provenance.get(EQUALISATION, {}), factors),
     }
     try:
         package = quantise(arrays, config, calibration, provenance=source)
