@@ -236,6 +236,15 @@ def test_bad_input_is_one_message_and_leaves_nothing(
     assert sorted(Path().iterdir()) == before
 
 
+@pytest.mark.parametrize("file", ["net.safetensors", "net.float.safetensors"])
+def test_the_checkpoint_is_not_written_over(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    content = Path(_save(timm_state(), "safetensors")).rename(file).read_bytes()
+    assert _run(f"import timm {file} --name net --heads 4") == 2
+    assert f"--name net: {file} is the checkpoint itself" in capsys.readouterr().err
+    assert [path.name for path in Path().iterdir()] == [file]
+    assert Path(file).read_bytes() == content
+
+
 def test_no_code_of_a_pickle_runs() -> None:
     for make in (_with_code, _zipped_code):
         assert _run(f"import timm {make()} --name net --heads 4") == 2
