@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from hwgen.cli_evaluate import evaluate_command
+from hwgen.cli_export import export_command
 from hwgen.cli_import import import_command
 from hwgen.cli_progress import Progress
 from hwgen.cli_quantize import quantize_command
@@ -216,6 +218,8 @@ def demo_command(
     verify_command(board, model, None, None, "all", 1, seed, False, False, DEMO_PICTURE, None, json_file)
 
 
+app.command("evaluate")(evaluate_command)
+app.command("export")(export_command)
 app.command("import")(import_command)
 app.command("quantize")(quantize_command)
 
@@ -240,7 +244,7 @@ def guarded(command: Callable[[], Any]) -> int:
     except (InputError, ConfigError, PackageError, CompileError, ToolMissing, SynthesisError) as error:
         ERR.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         return BAD_INPUT
-    except (BuildError, SimulationError) as error:
+    except (BuildError, SimulationError, MachineError) as error:
         ERR.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         return MISMATCH
     except OSError as error:

@@ -50,6 +50,14 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
+def _refuse_source(path: Path, output: Path, name: str) -> None:
+    """Refuse names under which the package would be written over the checkpoint."""
+    for suffix in (".safetensors", ".float.safetensors"):
+        place = output / f"{name}{suffix}"
+        if place.exists() and path.exists() and place.samefile(path):
+            raise InputError(f"--name {name}: {place} is the checkpoint itself; give another name or --output")
+
+
 def _refuse_foreign(kind: str, given: dict[str, Any]) -> None:
     """Refuse options that this kind of checkpoint would ignore."""
     for option, kinds in _OWN_OPTIONS.items():
@@ -110,6 +118,7 @@ def import_command(
         raise InputError(f"--name {name}: is the name of a preset; give another")
     writable_file(json_file, "--json")
     writable_folder(output, "--output")
+    _refuse_source(path, output, name)
     flags = (mean, std, tasks, top_k, drop_distillation, features, stand_in_experts)
     _refuse_foreign(kind, dict(zip(_OWN_OPTIONS, flags, strict=True)))
     options = ImportOptions(

@@ -8,7 +8,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from hwgen.frontend.importers.convert import convert, folder_images, images_of, write
+from hwgen.frontend.importers.convert import convert, folder_images, images_of, origin, write
 from hwgen.frontend.importers.imported import Imported
 from hwgen.frontend.sensitivity import sensitivity, sensitivity_text
 from hwgen.frontend.store import load_float, load_model
@@ -51,6 +51,7 @@ def quantize_command(
         raise InputError(str(error)) from error
     images, source = images_of(folder, config, calib_images)
     checks, checked_on = _check_images(folder, config, len(images))
+    source |= origin(load_model(name).provenance)
     converted = convert(Imported(config=config, arrays=arrays, notes=()), images, {"weights": name, **source})
     lines = sensitivity(converted.package, converted.arrays, checks)
     package, beside = write(converted, output)

@@ -26,7 +26,7 @@ ARROWS: dict[str, set[str]] = {
 }
 # External package -> where it may be imported.
 CONFINED: dict[str, tuple[str, ...]] = {
-    "torch": ("hwgen.frontend", "golden.reference", "tests.frontend"),
+    "torch": ("hwgen.frontend", "golden.reference", "tests.frontend", "tests.golden"),
     "amaranth": ("hwgen.rtl", "hwgen.emit.verilog", "tests.emit", "tests.rtl", "tests.sim"),
     "cocotb": ("sim", "tests.sim"),
 }

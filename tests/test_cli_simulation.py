@@ -64,3 +64,15 @@ def test_a_spoilt_weight_is_noticed_where_it_is_used(good: dict[str, Any], tmp_p
     assert report["first_mismatch"]["tensor"] == "blocks.0.query"
     right = [line["name"] for line in report["tensors"] if not line["mismatches"]]
     assert right[:2] == ["patch_embed", "blocks.0.norm1"]
+
+
+def test_the_accuracy_of_the_verilog_is_golden_s(tmp_path: Path):
+    out = tmp_path / "out.json"
+    command = [sys.executable, "-m", "hwgen.cli", "evaluate", "--board", "sim", "-o", str(FOLDER), "--json", str(out)]
+    command += ["--scenes", "2", "--rtl-scenes", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {(row["model"], row["scenes"]): row for row in json.loads(out.read_text())["rows"]}
+    assert rows["RTL", 1]["quality"] == rows["golden", 1]["quality"]
+    assert (rows["RTL", 1]["values"], rows["RTL", 1]["mismatches"]) == (469_088, 0)
+    assert 0.8 < rows["RTL", 1]["quality"]["miou"] < 1.0

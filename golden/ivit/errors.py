@@ -5,7 +5,6 @@
 """
 
 import math
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from golden.ivit.shift_exp import shift_exp, unit
 from golden.ivit.shift_gelu import EXP_BITS, gelu_unit, shift_gelu, shift_sigmoid
 from golden.ivit.shiftmax import shiftmax
 from golden.layernorm import normalise, row_statistics
+from golden.markdown import rewritten, table
 from golden.rounding import sat10, sat16
 from golden.softmax import probabilities, row_factor, softmax_statistics
 from hwgen.spec.numerics import NUMERICS
@@ -30,7 +30,6 @@ KEYS = 129  # keys of a row of scores
 CHANNELS = 192  # channels of a row of the residual stream
 ROWS = 400
 SCORE_ROWS = 2000
-_FENCE = re.compile(r"(<!-- python -m golden\.ivit -->\n).*?(<!-- end -->)", re.DOTALL)
 _TABLES = default_tables()
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -189,11 +188,6 @@ def limits() -> Iterator[tuple[str, str]]:
     yield "I-LayerNorm: 10 steps for sqrt(v) = 200", f"{newton_sqrt(np.array([200**2]))[0] * 100 / 200 - 100:+.1f} %"
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in (header, tuple("---" for _ in header), *rows)]
-    return "\n".join(lines) + "\n"
-
-
 def _rms(error: FloatArray) -> float:
     return float(np.sqrt(np.square(error).mean()))
 
@@ -205,12 +199,9 @@ def error_tables() -> str:
         for c in comparisons()
     ]
     header = ("function", "inputs", "`ivit` max", "`ivit` rms", "`octave` max", "`octave` rms")
-    return "\n" + _table(header, rows) + "\n" + _table(("`ivit`", "measured"), list(limits())) + "\n"
+    return table(header, rows) + "\n" + table(("`ivit`", "measured"), list(limits()))
 
 
 def regenerate(text: str, tables: Callable[[], str] = error_tables) -> str:
     """``text`` with the fenced tables written anew; ValueError if there is no fence."""
-    new, count = _FENCE.subn(lambda match: match[1] + tables() + match[2], text)
-    if count != 1:
-        raise ValueError(f"expected one <!-- python -m golden.ivit --> ... <!-- end -->, found {count}")
-    return new
+    return rewritten(text, "python -m golden.ivit", tables())

@@ -1,9 +1,8 @@
-"""How good predictions are: mean intersection over union, and root mean square error of depth.
+"""How good predictions are: mean intersection over union, and root mean square error of depth. NumPy only.
 
-``python -m hwgen.frontend.evaluate`` compares the shipped float and quantised models on held-out scenes. NumPy only.
+A network is scored on the tasks for which the scenes of `golden.reference.scenes` have labels.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,21 +12,28 @@ from numpy.typing import NDArray
 
 from golden.network import run_network
 from golden.reference.m3vit_float import Arrays, FloatModel
-from golden.reference.scenes import HELD_OUT_FIRST_SEED, Scene, draw_scenes
-from hwgen.frontend.store import load_float, load_model
+from golden.reference.scenes import CLASS_NAMES, Scene
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.package import QuantisedModel
 
-Head = Callable[[NDArray[np.uint8], str], NDArray[Any]]  # image, task -> outputs [patches, outputs] in real units
+Head = Callable[[int, str], NDArray[Any]]  # index of the scene, task -> outputs [patches, outputs] in real units
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """Quality of a segmentation and a depth prediction over a set of scenes."""
+    """Quality of the predictions over a set of scenes; None for what the network does not predict."""
 
-    miou: float  # mean over classes of the IoU pooled over all scenes, 0..1
-    depth_rmse: float  # metres, pooled over all pixels
+    miou: float | None  # mean over classes of the IoU pooled over all scenes, 0..1
+    depth_rmse: float | None  # metres, pooled over all pixels
     depth_rmse_mean_predictor: float  # metres; of predicting the mean depth of these scenes everywhere
+
+
+def scored_tasks(config: ModelConfig) -> tuple[TaskConfig | None, TaskConfig | None]:
+    """(segmentation, depth): the first task of each kind whose outputs the labels of the scenes fit."""
+    wanted = (("segmentation", len(CLASS_NAMES)), ("depth", 1))
+    found = (next((t for t in config.tasks if (t.kind, t.classes) == pair), None) for pair in wanted)
+    segmentation, depth = found
+    return segmentation, depth
 
 
 def to_pixels(output: NDArray[Any], config: ModelConfig, task: TaskConfig) -> NDArray[Any]:
@@ -53,54 +59,32 @@ def rmse(predicted: NDArray[Any], truth: NDArray[Any]) -> float:
     return float(np.sqrt(np.square(predicted.astype(np.float64) - truth).mean()))
 
 
-def quality(labels: NDArray[Any], depths: NDArray[Any], scenes: Sequence[Scene], classes: int) -> Quality:
-    """Compare predicted labels and depths [scenes, height, width] with the scenes."""
+def scored(head: Head, config: ModelConfig, scenes: Sequence[Scene]) -> Quality:
+    """Quality of a network, given its head outputs for every scene under the tasks that are scored."""
+    segmentation, depth = scored_tasks(config)
+    numbers = range(len(scenes))
     true_depths = np.stack([scene.depth for scene in scenes]).astype(np.float64)
-    return Quality(
-        miou=mean_iou(labels, np.stack([scene.segmentation for scene in scenes]), classes),
-        depth_rmse=rmse(depths, true_depths),
-        depth_rmse_mean_predictor=float(true_depths.std()),
-    )
-
-
-def _scored(head: Head, config: ModelConfig, scenes: Sequence[Scene]) -> Quality:
-    """Quality of a network with the tasks ``seg`` and ``depth``, given its head outputs for an image and a task."""
-    seg, depth = config.task("seg"), config.task("depth")
-    labels = [to_pixels(head(scene.image, "seg"), config, seg).argmax(axis=-1) for scene in scenes]
-    depths = [to_pixels(head(scene.image, "depth"), config, depth)[..., 0] for scene in scenes]
-    return quality(np.stack(labels), np.stack(depths), scenes, seg.classes)
+    miou = depth_rmse = None
+    if segmentation is not None:
+        labels = [to_pixels(head(n, segmentation.name), config, segmentation).argmax(axis=-1) for n in numbers]
+        truth = np.stack([scene.segmentation for scene in scenes])
+        miou = mean_iou(np.stack(labels), truth, segmentation.classes)
+    if depth is not None:
+        depths = [to_pixels(head(n, depth.name), config, depth)[..., 0] for n in numbers]
+        depth_rmse = rmse(np.stack(depths), true_depths)
+    return Quality(miou=miou, depth_rmse=depth_rmse, depth_rmse_mean_predictor=float(true_depths.std()))
 
 
 def float_quality(arrays: Arrays, config: ModelConfig, scenes: Sequence[Scene]) -> Quality:
-    """Quality of a float model with the tasks ``seg`` and ``depth``."""
+    """Quality of a float model."""
     model = FloatModel(arrays, config)
-    return _scored(lambda image, task: model.run(image, task)[f"heads.{task}"], config, scenes)
+    return scored(lambda scene, task: model.run(scenes[scene].image, task)[f"heads.{task}"], config, scenes)
 
 
 def integer_quality(package: QuantisedModel, scenes: Sequence[Scene]) -> Quality:
-    """Quality of a quantised model with the tasks ``seg`` and ``depth``, run by the golden model."""
+    """Quality of a quantised model, run by the golden model."""
 
-    def head(image: NDArray[np.uint8], task: str) -> NDArray[Any]:
-        return run_network(package, image, task)[f"heads.{task}"] * package.scales[f"heads.{task}"]
+    def head(scene: int, task: str) -> NDArray[Any]:
+        return run_network(package, scenes[scene].image, task)[f"heads.{task}"] * package.scales[f"heads.{task}"]
 
-    return _scored(head, package.config, scenes)
-
-
-def main() -> None:
-    """Print the quality of the shipped float and quantised models."""
-    parser = argparse.ArgumentParser(description="Quality of m3vit-micro on held-out scenes, float and quantised.")
-    parser.add_argument("--scenes", type=int, default=200)
-    count: int = parser.parse_args().scenes
-    scenes = draw_scenes(range(HELD_OUT_FIRST_SEED, HELD_OUT_FIRST_SEED + count))
-    package = load_model("m3vit-micro")
-    real = float_quality(load_float("m3vit-micro"), package.config, scenes)
-    integer = integer_quality(package, scenes)
-    print(f"{count} held-out scenes, predicting the mean depth: RMSE {real.depth_rmse_mean_predictor:.4f} m")
-    print(f"float      mIoU {real.miou:.4f}  depth RMSE {real.depth_rmse:.4f} m")
-    print(f"quantised  mIoU {integer.miou:.4f}  depth RMSE {integer.depth_rmse:.4f} m")
-    loss, growth = 100 * (real.miou - integer.miou), 100 * (integer.depth_rmse / real.depth_rmse - 1)
-    print(f"loss       {loss:.2f} points of mIoU, {growth:.2f} % of RMSE")
-
-
-if __name__ == "__main__":
-    main()
+    return scored(head, package.config, scenes)

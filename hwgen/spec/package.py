@@ -16,6 +16,7 @@ from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.tables import TABLES
 
 PACKAGE_VERSION = 1
+MANIFEST = ("version", "config", "scales", "provenance", "sha256")  # entries of a package's metadata
 Array = NDArray[Any]
 ArraySpec = tuple[tuple[int, ...], str]  # shape, dtype name
 
@@ -124,7 +125,8 @@ class QuantisedModel:
         part.replace(path)
 
 
-def _config_from(data: dict[str, Any]) -> ModelConfig:
+def config_from(data: dict[str, Any]) -> ModelConfig:
+    """Shape of a network from its fields as JSON holds them."""
     tasks = tuple(TaskConfig(**task) for task in data["tasks"])
     fields: dict[str, Any] = {**data, "moe_blocks": tuple(data["moe_blocks"]), "tasks": tasks}
     return ModelConfig(**fields)
@@ -149,15 +151,26 @@ def load_package(path: Path) -> QuantisedModel:
         raise PackageError(f"{path}: not a readable safetensors file ({error})") from error
     if text is None:
         raise PackageError(f"{path}: a safetensors file, but not an hwgen package (no manifest)")
-    manifest = json.loads(text)
-    if manifest["version"] != PACKAGE_VERSION:
-        raise PackageError(f"{path}: package version {manifest['version']}, this tool reads {PACKAGE_VERSION}")
-    model = QuantisedModel(
-        config=_config_from(manifest["config"]),
-        arrays=arrays,
-        scales=manifest["scales"],
-        provenance=manifest["provenance"],
-    )
+    manifest = _manifest(path, text)
+    try:
+        config = config_from(manifest["config"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise PackageError(f"{path}: the manifest's config is damaged ({error})") from error
+    model = QuantisedModel(config=config, arrays=arrays, scales=manifest["scales"], provenance=manifest["provenance"])
     if model.sha256() != manifest["sha256"]:
         raise PackageError(f"{path}: contents do not match the manifest's sha256; the file is damaged")
     return model
+
+
+def _manifest(path: Path, text: str) -> dict[str, Any]:
+    """The manifest of a package of this version, with every entry."""
+    try:
+        manifest = json.loads(text)
+    except ValueError as error:
+        raise PackageError(f"{path}: the manifest is damaged ({error})") from error
+    missing = [name for name in MANIFEST if name not in manifest]
+    if missing:
+        raise PackageError(f"{path}: the manifest lacks {', '.join(missing)}; make the package again")
+    if manifest["version"] != PACKAGE_VERSION:
+        raise PackageError(f"{path}: package version {manifest['version']}, this tool reads {PACKAGE_VERSION}")
+    return manifest

@@ -8,6 +8,7 @@ pickles, and a folder of raw ``NAME.float32.bin`` files, whose arrays have no sh
 # (torch is only partly typed)
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ RAW_SUFFIX = ".float32.bin"
 PICKLED = (".pth", ".pt", ".ckpt", ".bin")
 WRAPPERS = ("model", "state_dict", "model_state_dict")  # where training scripts put the state_dict
 _SHOWN = 6  # names listed in one message
+_HEADER_LENGTH_BYTES = 8  # at the front of a safetensors file
 Array = NDArray[Any]
 
 
@@ -45,12 +47,20 @@ class Checkpoint:
     arrays: name -> array.
     flat: whether arrays have no shape (raw files); they take the shape that is asked for when the size agrees.
     allow_dead: let channels pass whose weights have no variance.
+    metadata: what a safetensors file says besides its arrays.
     """
 
     def __init__(
-        self, label: str, arrays: Mapping[str, Array], *, flat: bool = False, allow_dead: bool = False
+        self,
+        label: str,
+        arrays: Mapping[str, Array],
+        *,
+        flat: bool = False,
+        allow_dead: bool = False,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         self.label = label
+        self.metadata = dict(metadata or {})
         self.flat = flat
         self.allow_dead = allow_dead
         self._arrays = dict(arrays)
@@ -124,19 +134,33 @@ class Checkpoint:
         return self._arrays[name]
 
 
-def _read_safetensors(path: Path) -> dict[str, Array]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
+    """Arrays and metadata; bfloat16, which NumPy lacks, becomes float32."""
     arrays: dict[str, Array] = {}
     name = "header"
     try:
         with safe_open(path, framework="numpy") as handle:
+            metadata = dict(handle.metadata() or {})
             for name in list(handle.keys()):
-                arrays[name] = handle.get_tensor(name)
+                narrow = handle.get_slice(name).get_dtype() == "BF16"
+                arrays[name] = _bfloat16(path, name) if narrow else handle.get_tensor(name)
     except Exception as error:  # safetensors raises its own undocumented types
         raise CheckpointError(
             f"{path}: {name} cannot be read ({error}); it may be truncated, or of a type without NumPy equivalent:"
             " save it as float32"
         ) from error
-    return arrays
+    return arrays, metadata
+
+
+def _bfloat16(path: Path, name: str) -> Array:
+    """A bfloat16 array as float32, exactly: its bits are the upper half of a float32."""
+    with path.open("rb") as file:
+        header_bytes = int.from_bytes(file.read(_HEADER_LENGTH_BYTES), "little")
+        entry = json.loads(file.read(header_bytes))[name]
+        begin, end = entry["data_offsets"]
+        file.seek(_HEADER_LENGTH_BYTES + header_bytes + begin)
+        halves = np.frombuffer(file.read(end - begin), dtype="<u2")
+    return (halves.astype(np.uint32) << 16).view(np.float32).reshape(entry["shape"])
 
 
 def _read_npz(path: Path) -> dict[str, Array]:
@@ -174,9 +198,21 @@ def _read_pickled(path: Path) -> dict[str, Array]:
     for name, value in state.items():
         if not isinstance(value, torch.Tensor):
             raise CheckpointError(f"{path}: {name} is a {type(value).__name__}, expected a tensor")
-        dense = value.detach()
-        arrays[str(name)] = (dense.to(torch.float32) if dense.is_floating_point() else dense).numpy()
+        arrays[str(name)] = _tensor(path, str(name), value)
     return arrays
+
+
+def _tensor(path: Path, name: str, value: Any) -> Array:
+    """A torch tensor as an array, every floating-point type as float32."""
+    import torch  # loaded already: a tensor is here
+
+    dense = value.detach()
+    try:
+        return (dense.to(torch.float32) if dense.is_floating_point() else dense).numpy()
+    except (TypeError, RuntimeError) as error:  # sparse, quantised and meta tensors
+        raise CheckpointError(
+            f"{path}: {name} is no plain tensor ({dense.layout}, {dense.dtype}, on {dense.device}); save it as float32"
+        ) from error
 
 
 def _state_dict(path: Path, found: Any) -> Mapping[Any, Any]:
@@ -208,8 +244,9 @@ def read_checkpoint(path: Path, *, allow_dead: bool = False) -> Checkpoint:
         return Checkpoint(str(path), _read_folder(path), flat=True, allow_dead=allow_dead)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file or folder")
+    metadata: dict[str, str] = {}
     if path.suffix == ".safetensors":
-        arrays = _read_safetensors(path)
+        arrays, metadata = _read_safetensors(path)
     elif path.suffix == ".npz":
         arrays = _read_npz(path)
     elif path.suffix in PICKLED:
@@ -222,7 +259,7 @@ def read_checkpoint(path: Path, *, allow_dead: bool = False) -> Checkpoint:
         raise CheckpointError(f"{path}: holds no tensor")
     if all(name.startswith("module.") for name in arrays):  # saved from a data-parallel wrapper
         arrays = {name.removeprefix("module."): array for name, array in arrays.items()}
-    return Checkpoint(str(path), arrays, allow_dead=allow_dead)
+    return Checkpoint(str(path), arrays, allow_dead=allow_dead, metadata=metadata)
 
 
 def source_sha256(path: Path) -> str:

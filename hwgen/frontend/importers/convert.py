@@ -1,7 +1,7 @@
 """From a checkpoint to the two files of a network: equalised float arrays and the quantised package."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from golden.reference.m3vit_float import Arrays
 from golden.reference.scenes import CALIBRATION_FIRST_SEED
 from hwgen.frontend.calibration import Calibration, calibrate, equalise
+from hwgen.frontend.equalisation import EQUALISATION, combined, equalisation_factors
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
 from hwgen.frontend.importers.edge_moe import import_edge_moe
 from hwgen.frontend.importers.imported import Imported, ImportOptions
 from hwgen.frontend.importers.m3vit import import_m3vit
+from hwgen.frontend.importers.own import import_own
 from hwgen.frontend.importers.timm import import_timm
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.seeded import calibration_images
@@ -28,7 +30,13 @@ IMPORTERS: dict[str, Callable[[Checkpoint, ImportOptions], Imported]] = {
     "timm": import_timm,
     "m3vit": import_m3vit,
     "edge-moe": import_edge_moe,
+    "hwgen": import_own,
 }
+# What a package says about its weights, whatever set the scales.
+ORIGIN = (
+    "import", "source", "source_sha256", "mean", "std", "pixels", "distillation_dropped", "stand_in_experts",
+    EQUALISATION,
+)  # fmt: skip
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 Images = list[NDArray[np.uint8]]
 
@@ -84,6 +92,11 @@ def _refuse_dead_ranges(config: ModelConfig, calibration: Calibration) -> None:
             raise CheckpointError(f"{config.name}: {name} reaches {value} on the calibration images: it has no scale")
 
 
+def origin(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What stays true of the weights of a package when it gets new scales."""
+    return {name: provenance[name] for name in ORIGIN if name in provenance}
+
+
 def convert(imported: Imported, images: Sequence[NDArray[np.uint8]], provenance: dict[str, Any]) -> Converted:
     """Calibrate, equalise and quantise; CheckpointError names a tensor without a usable range."""
     config = imported.config
@@ -91,7 +104,14 @@ def convert(imported: Imported, images: Sequence[NDArray[np.uint8]], provenance:
         found = calibrate(imported.arrays, config, images)
     _refuse_dead_ranges(config, found)
     arrays, calibration = equalise(imported.arrays, config, found)
-    source = {**provenance, **imported.facts, "notes": list(imported.notes), "weights_sha256": weights_sha256(arrays)}
+    factors = equalisation_factors(imported.arrays, arrays, config)
+    source = {
+        **provenance,
+        **imported.facts,
+        "notes": list(imported.notes),
+        "weights_sha256": weights_sha256(arrays),
+        EQUALISATION: combined(provenance.get(EQUALISATION, {}), factors),
+    }
     try:
         package = quantise(arrays, config, calibration, provenance=source)
     except ValueError as error:

@@ -53,18 +53,34 @@ def fold_pixels(
 
     weight [dim, channels, y, x] becomes [dim, channels * y * x]; mean and std are per channel, or one for all.
     """
-    channels = weight.shape[1]
+    scale, offset = _pixel_affine(weight.shape[1], mean, std, full)
+    wide = weight.astype(np.float64)
+    folded = wide / (PIXEL_SCALE * full * scale)
+    moved = bias + (wide * offset).sum(axis=(1, 2, 3))
+    return folded.reshape(len(weight), -1).astype(np.float32), moved.astype(np.float32)
+
+
+def unfold_pixels(
+    weight: FloatArray, bias: FloatArray, mean: Sequence[float], std: Sequence[float], full: float = 255.0
+) -> tuple[FloatArray, FloatArray]:
+    """The inverse of `fold_pixels`; weight [dim, channels, y, x] keeps its shape."""
+    scale, offset = _pixel_affine(weight.shape[1], mean, std, full)
+    wide = weight.astype(np.float64) * (PIXEL_SCALE * full * scale)
+    moved = bias - (wide * offset).sum(axis=(1, 2, 3))
+    return wide.astype(np.float32), moved.astype(np.float32)
+
+
+def _pixel_affine(
+    channels: int, mean: Sequence[float], std: Sequence[float], full: float
+) -> tuple[FloatArray, FloatArray]:
+    """Per channel [channels, 1, 1]: the deviation, and what a pixel of PIXEL_CENTRE is to the checkpoint."""
     if len(mean) not in (1, channels) or len(std) not in (1, channels):
         raise CheckpointError(f"--mean and --std need 1 or {channels} values, got {len(mean)} and {len(std)}")
     if not all(np.isfinite([*mean, *std])) or min(std) <= 0:
         raise CheckpointError(f"--std must be positive and --mean finite, got {list(std)} and {list(mean)}")
     scale = np.broadcast_to(np.asarray(std, dtype=np.float64), channels)
     centre = np.broadcast_to(np.asarray(mean, dtype=np.float64), channels)
-    wide = weight.astype(np.float64)
-    offset = (PIXEL_CENTRE / full - centre) / scale  # what a pixel of PIXEL_CENTRE is to the checkpoint
-    folded = wide / (PIXEL_SCALE * full * scale[:, None, None])
-    moved = bias + (wide * offset[:, None, None]).sum(axis=(1, 2, 3))
-    return folded.reshape(len(weight), -1).astype(np.float32), moved.astype(np.float32)
+    return scale[:, None, None], ((PIXEL_CENTRE / full - centre) / scale)[:, None, None]
 
 
 def split_qkv(at: str, weight: FloatArray, bias: FloatArray) -> dict[str, FloatArray]:

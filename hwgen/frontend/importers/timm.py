@@ -74,6 +74,8 @@ def import_timm(checkpoint: Checkpoint, options: ImportOptions) -> Imported:
     arrays["class_token"], arrays["position"] = reader.token("cls_token"), position
     for block in range(reader.depth):
         arrays |= reader.attention(block) | reader.mlp(block)
+    if reader.layer_scales:
+        notes.append(f"LayerScale: {reader.layer_scales} vectors multiplied into attn.proj and mlp.fc2")
     classes, head = _classifier(reader, notes)
     arrays |= head
     refuse_unused(checkpoint)

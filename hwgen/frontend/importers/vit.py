@@ -11,7 +11,6 @@ from hwgen.frontend.scaling import FloatArray
 REFUSED: Refusals = (
     (r".*patch_embed\.backbone\..*", "hybrid patch embeddings (a CNN before the transformer) are not supported"),
     (r".*patch_embed\.norm\..*|.*norm_pre\..*", "a LayerNorm before the first block is not supported"),
-    (r".*\.(ls1|ls2)\.gamma|.*\.gamma_[12]", "LayerScale is not supported; multiply it into attn.proj and mlp.fc2"),
     (r".*\.attn\.(q_norm|k_norm)\..*", "normalisation of queries and keys is not supported"),
     (r".*\.attn\.rel_pos.*|.*relative_position.*", "relative position biases are not supported; only pos_embed is"),
     (r".*\.mlp\.(fc1_g|fc1_x|w12|w3|norm)\..*", "gated and normalised MLPs are not supported; only fc1, GELU, fc2"),
@@ -37,6 +36,7 @@ class VitReader:
         self.depth = self._depth()
         hidden = f"{prefix}blocks.0.mlp.fc1.weight"
         self.mlp_hidden = checkpoint.shape(hidden)[0]
+        self.layer_scales = 0  # LayerScales that have been folded
 
     def _depth(self) -> int:
         pattern = re.compile(re.escape(self.prefix) + r"blocks\.(\d+)\.")
@@ -72,14 +72,25 @@ class VitReader:
         qkv, size = f"{from_}.attn.qkv", 3 * self.dim
         bias = self._bias(qkv, size) if f"{qkv}.bias" in self.checkpoint else np.zeros(size, dtype=np.float32)
         arrays |= split_qkv(at, self.checkpoint.weight(f"{qkv}.weight", (size, self.dim)), bias)
-        return arrays | self.linear(f"{from_}.attn.proj", f"{at}.proj", self.dim, self.dim)
+        proj = self.linear(f"{from_}.attn.proj", f"{at}.proj", self.dim, self.dim)
+        return arrays | self._scaled(proj, f"{from_}.ls1.gamma", f"{from_}.gamma_1")
 
     def mlp(self, block: int) -> dict[str, FloatArray]:
         """The two layers of a dense block."""
         at, from_ = f"blocks.{block}", f"{self.prefix}blocks.{block}.mlp"
-        return self.linear(f"{from_}.fc1", f"{at}.fc1", self.mlp_hidden, self.dim) | self.linear(
-            f"{from_}.fc2", f"{at}.fc2", self.dim, self.mlp_hidden
-        )
+        first = self.linear(f"{from_}.fc1", f"{at}.fc1", self.mlp_hidden, self.dim)
+        second = self.linear(f"{from_}.fc2", f"{at}.fc2", self.dim, self.mlp_hidden)
+        block_at = from_.removesuffix(".mlp")
+        return first | self._scaled(second, f"{block_at}.ls2.gamma", f"{block_at}.gamma_2")
+
+    def _scaled(self, layer: dict[str, FloatArray], *names: str) -> dict[str, FloatArray]:
+        """A linear layer with the LayerScale behind it folded in, where the checkpoint has one; exact."""
+        for name in names:
+            if name in self.checkpoint:
+                gamma = self.checkpoint.take(name, (self.dim,)).astype(np.float64)
+                self.layer_scales += 1
+                return {key: (array.T * gamma).T.astype(np.float32) for key, array in layer.items()}
+        return layer
 
     def norm(self, from_: str, to: str) -> dict[str, FloatArray]:
         """Weight and bias of a LayerNorm."""

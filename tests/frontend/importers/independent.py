@@ -47,15 +47,20 @@ def _blocks(state: State) -> int:
     return len({name.split(".")[1] for name in state if name.startswith("blocks.")})
 
 
+def _scale(state: State, at: str, index: int) -> Tensor:
+    """LayerScale, or one."""
+    return state.get(f"{at}.ls{index}.gamma", state.get(f"{at}.gamma_{index}", torch.ones(1, dtype=torch.float64)))
+
+
 def classify(state: State, image: NDArray[np.uint8], heads: int, mean: Any, std: Any) -> NDArray[np.float64]:
     """Logits of a timm classifier."""
     state = _wide(state)
     x = _tokens(state, image, mean, std) + state["pos_embed"][0]
     for block in range(_blocks(state)):
         at = f"blocks.{block}"
-        x = x + _attention(state, f"{at}.attn", _norm(state, f"{at}.norm1", x), heads)
+        x = x + _scale(state, at, 1) * _attention(state, f"{at}.attn", _norm(state, f"{at}.norm1", x), heads)
         hidden = functional.gelu(_linear(state, f"{at}.mlp.fc1", _norm(state, f"{at}.norm2", x)))
-        x = x + _linear(state, f"{at}.mlp.fc2", hidden)
+        x = x + _scale(state, at, 2) * _linear(state, f"{at}.mlp.fc2", hidden)
     return _linear(state, "head", _norm(state, "norm", x)[:1]).numpy()
 
 

@@ -12,12 +12,14 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch
 
 from golden.network import run_network
 from hwgen import cli
+from hwgen.frontend.importers.checkpoint import read_checkpoint
 from hwgen.frontend.store import load_float, load_model
 from hwgen.request import resolve
-from hwgen.spec.package import PackageError
+from hwgen.spec.package import PackageError, QuantisedModel
 from tests.frontend.importers import made
 from tests.frontend.importers.made import as_torch, edge_state, image, m3vit_state, timm_state
 
@@ -128,6 +130,44 @@ def _other(content: Any) -> str:
     return "net.pth"
 
 
+def _zipped_code() -> str:
+    """The same in the file format that torch has today."""
+    torch.save({"cls_token": _Code()}, "net.pt")
+    return "net.pt"
+
+
+def _text(name: str, content: bytes = b"") -> str:
+    Path(name).write_bytes(content)
+    return name
+
+
+def _changed(name: str, change: Callable[[Any], Any], kind: str = "safetensors") -> str:
+    arrays = timm_state()
+    arrays[name] = change(arrays[name].copy())
+    return _save(arrays, kind)
+
+
+def _not_a_number(array: Any) -> Any:
+    array.flat[5] = np.nan
+    return array
+
+
+def _sparse() -> str:
+    return _other({**as_torch(timm_state()), "norm.bias": torch.ones(32).to_sparse()})
+
+
+def _eight_bits() -> str:
+    state = as_torch(timm_state())
+    save_torch({**state, "head.bias": state["head.bias"].to(torch.float8_e4m3fn)}, "net.safetensors")
+    return "net.safetensors"
+
+
+def _raw() -> str:
+    Path("net").mkdir()
+    Path("net/head.float32.bin").write_bytes(bytes(7))
+    return "net"
+
+
 def _dead() -> str:
     arrays = timm_state()
     for part in ("weight", "bias"):
@@ -149,6 +189,23 @@ def _huge() -> str:
         (lambda: _truncated("npz"), "net.npz: list of arrays cannot be read"),
         (lambda: _truncated("safetensors"), "net.safetensors: header cannot be read"),
         (_with_code, "holds code besides tensors"),
+        (_zipped_code, "net.pt: refused: truncated, not a torch file, or it holds code besides tensors"),
+        (lambda: _text("net.pth"), "net.pth: refused: truncated"),
+        (lambda: _text("net.safetensors"), "net.safetensors: header cannot be read"),
+        (lambda: _text("net.safetensors", b"\xff" * 64), "net.safetensors: header cannot be read"),
+        (lambda: _text("net.npz", b"PK"), "net.npz: list of arrays cannot be read"),
+        (lambda: _text("net.onnx", b"x"), "net.onnx: unknown kind of file"),
+        (_raw, "head.float32.bin: 7 bytes, not a whole number of float32 values"),
+        (_sparse, "net.pth: norm.bias is no plain tensor (torch.sparse_coo"),
+        (_eight_bits, "net.safetensors: head.bias cannot be read"),
+        (lambda: _changed("norm.bias", _not_a_number), "net.safetensors: norm.bias holds 1 NaN or infinite values"),
+        (lambda: _changed("head.weight", _not_a_number, "pth"), "net.pth: head.weight holds 1 NaN"),
+        (lambda: _changed("head.weight", lambda a: a[:, 1:]), "head.weight has shape [10, 31], expected [10, 32]"),
+        (
+            lambda: _changed("cls_token", lambda a: a[0], "npz"),
+            "net.npz: cls_token has shape [1, 32], expected [1, 1, 3",
+        ),
+        (lambda: _changed("pos_embed", lambda a: a > 0), "pos_embed holds bool, expected floating-point values"),
         (_objects, "net.npz: cls_token cannot be read"),
         (lambda: _other([1, 2]), "holds a list, expected a state_dict"),
         (lambda: _other({"a": 1}), "a is a int, expected a tensor"),
@@ -177,6 +234,55 @@ def test_bad_input_is_one_message_and_leaves_nothing(
     assert says in told
     assert told.startswith("error: ")
     assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.parametrize("file", ["net.safetensors", "net.float.safetensors"])
+def test_the_checkpoint_is_not_written_over(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    content = Path(_save(timm_state(), "safetensors")).rename(file).read_bytes()
+    assert _run(f"import timm {file} --name net --heads 4") == 2
+    assert f"--name net: {file} is the checkpoint itself" in capsys.readouterr().err
+    assert [path.name for path in Path().iterdir()] == [file]
+    assert Path(file).read_bytes() == content
+
+
+def test_no_code_of_a_pickle_runs() -> None:
+    for make in (_with_code, _zipped_code):
+        assert _run(f"import timm {make()} --name net --heads 4") == 2
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("narrow", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["safetensors", "pth"])
+def test_half_precision_becomes_float32(narrow: torch.dtype, kind: str) -> None:
+    state = {name: tensor.to(narrow) for name, tensor in as_torch(timm_state(4)).items()}
+    wide = {name: tensor.float().numpy() for name, tensor in state.items()}
+    if kind == "pth":
+        torch.save(state, "net.pth")
+    else:
+        save_torch({name: tensor.contiguous() for name, tensor in state.items()}, "net.safetensors")
+    found = read_checkpoint(Path(f"net.{kind}"))
+    assert set(found.names) == set(wide)
+    for name, array in wide.items():
+        taken = found.take(name, array.shape)
+        assert taken.dtype == np.float32
+        assert np.array_equal(taken, array), name
+    assert _run(f"import timm net.{kind} --name narrow --heads 4 --calib-images 1") == 0
+
+
+def test_a_failed_write_leaves_the_files_that_were_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = _save(timm_state(), "npz")
+    assert _run(f"import timm {source} --name net --heads 4 --calib-images 1 -o out") == 0
+    before = {path: path.read_bytes() for path in Path("out").iterdir()}
+
+    def full(*_: Any) -> None:
+        Path("out/net.safetensors.new.part").write_bytes(b"half")
+        raise OSError(28, "No space left on device", "out/net.safetensors")
+
+    monkeypatch.setattr(QuantisedModel, "save", full)
+    assert _run(f"import timm {source} --name net --heads 4 --calib-images 2 -o out") == 2
+    assert {path: path.read_bytes() for path in Path("out").iterdir()} == before
+    assert _run(f"import timm {source} --name net --heads 4 --calib-images 2 -o other/deep") == 2
+    assert not Path("other").exists()
 
 
 def test_an_unknown_kind_is_told_the_others(capsys: pytest.CaptureFixture[str]) -> None:

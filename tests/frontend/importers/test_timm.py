@@ -64,10 +64,28 @@ def test_a_distillation_token_is_dropped_on_request_only() -> None:
     assert imported.facts["distillation_dropped"] is True
 
 
+@pytest.mark.parametrize("form", ["ls{}.gamma", "gamma_{}"])
+def test_layer_scale_is_folded_exactly(form: str) -> None:
+    arrays, rng = timm_state(6), np.random.default_rng(6)
+    for block in range(4):
+        for index in (1, 2):
+            gamma = rng.normal(0.5, 0.4, DIM)
+            gamma[3] = 0.0
+            arrays[f"blocks.{block}.{form.format(index)}"] = gamma.astype(np.float32)
+    imported = _import(arrays)
+    picture = image(32, 32, 1)
+    logits = FloatModel(imported.arrays, imported.config).run(picture, "class")["heads.class"]
+    np.testing.assert_allclose(logits, classify(as_torch(arrays), picture, HEADS, [0.5], [0.5]), rtol=2e-5, atol=2e-5)
+    without = _import({name: array for name, array in arrays.items() if "gamma" not in name})
+    assert np.abs(FloatModel(without.arrays, without.config).run(picture, "class")["heads.class"] - logits).max() > 0.1
+    assert any("LayerScale: 8 vectors" in note for note in imported.notes)
+    gamma = arrays[f"blocks.2.{form.format(2)}"]
+    np.testing.assert_allclose(imported.arrays["blocks.2.fc2.bias"], arrays["blocks.2.mlp.fc2.bias"] * gamma, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("extra", "says"),
     [
-        ("blocks.1.ls1.gamma", "blocks.1.ls1.gamma: LayerScale is not supported"),
         ("blocks.0.attn.q_norm.weight", "normalisation of queries and keys"),
         ("blocks.2.mlp.w12.weight", "gated and normalised MLPs"),
         ("fc_norm.weight", "fc_norm.weight: average pooling"),
@@ -112,6 +130,14 @@ def _put(array: Any, where: Any, value: float) -> Any:
         ),
         (_with("patch_embed.proj.weight", lambda a: a[:, :1]), r"patch_embed\.proj\.weight has shape \[32, 1, 8, 8\]"),
         (_with("head.bias", lambda a: a.astype(np.int64)), r"head\.bias holds int64"),
+        (
+            timm_state() | {"blocks.1.ls1.gamma": np.ones(DIM - 1)},
+            r"blocks\.1\.ls1\.gamma has shape \[31\], expected \[32\]",
+        ),
+        (
+            timm_state() | {"blocks.2.ls2.gamma": np.full(DIM, np.inf)},
+            r"blocks\.2\.ls2\.gamma holds 32 NaN or infinite",
+        ),
         ({k: v for k, v in timm_state().items() if "blocks.1." not in k}, r"blocks\.1 is missing"),
         ({k: v for k, v in timm_state().items() if k != "head.weight"}, r"head\.weight is missing"),
         (

@@ -1,0 +1,65 @@
+"""What equalising the LayerNorms of a float model changed, kept so that an export can put it right again.
+
+`hwgen.frontend.calibration.equalise` divides the output channels of every LayerNorm by factors and multiplies the
+columns of the next weights by them. The function stays the same; the weights are no longer those of the checkpoint.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hwgen.frontend.scaling import FloatArray
+from hwgen.spec.model import ModelConfig
+
+EQUALISATION = "equalisation"  # entry of the provenance: LayerNorm -> factor of every channel
+Arrays = Mapping[str, FloatArray]
+Factors = Mapping[str, Sequence[float]]
+
+
+def norms_of(config: ModelConfig) -> dict[str, tuple[str, ...]]:
+    """Every LayerNorm -> the weights whose columns are its channels."""
+    found: dict[str, tuple[str, ...]] = {}
+    for block in range(config.depth):
+        at = f"blocks.{block}"
+        found[f"{at}.norm1"] = tuple(f"{at}.{name}.weight" for name in ("query", "key", "value"))
+        gates = tuple(f"{at}.gate.{task.name}.weight" for task in config.tasks)
+        found[f"{at}.norm2"] = (f"{at}.experts.fc1.weight", *gates) if config.is_moe(block) else (f"{at}.fc1.weight",)
+    found["norm"] = tuple(f"heads.{task.name}.weight" for task in config.tasks)
+    return found
+
+
+def equalisation_factors(before: Arrays, after: Arrays, config: ModelConfig) -> Factors:
+    """What each LayerNorm channel was divided by between two versions of one float model, to seven digits."""
+    factors: dict[str, list[float]] = {}
+    for norm in norms_of(config):
+        ratio = np.ones(config.dim)
+        for part in ("bias", "weight"):  # the weight decides, the bias where the weight is zero
+            old, new = (np.asarray(arrays[f"{norm}.{part}"], dtype=np.float64) for arrays in (before, after))
+            ratio = np.divide(old, new, out=ratio, where=(new != 0.0) & (old != 0.0))
+        factors[norm] = [_short(float(value)) for value in ratio]
+    return factors
+
+
+def without_equalisation(arrays: Arrays, config: ModelConfig, factors: Factors) -> dict[str, FloatArray]:
+    """The same function with the channels of every LayerNorm as they were before they were equalised."""
+    found = dict(arrays)
+    for norm, readers in norms_of(config).items():
+        if norm not in factors:
+            continue
+        factor = np.asarray(factors[norm], dtype=np.float64)
+        for part in ("weight", "bias"):
+            found[f"{norm}.{part}"] = (found[f"{norm}.{part}"] * factor).astype(np.float32)
+        for reader in readers:
+            found[reader] = (found[reader] / factor).astype(np.float32)
+    return found
+
+
+def combined(first: Factors, then: Factors) -> Factors:
+    """Factors of two equalisations, one after the other."""
+    both = {norm: [a * b for a, b in zip(first[norm], then[norm], strict=True)] for norm in then if norm in first}
+    return {**then, **{norm: [_short(value) for value in values] for norm, values in both.items()}}
+
+
+def _short(value: float) -> float:
+    """Seven digits, which are all that float32 has."""
+    return float(f"{value:.7g}")

@@ -1,0 +1,80 @@
+"""A package's integers as float weights: every code times its step.
+
+The step of a weight is read from its layer's multiplier, not from the float weights: code * step is what the machine
+multiplies by. The float model of these arrays computes what golden computes, but for the rounding of activations and
+the errors of the function tables. Biases of keys, which softmax does not see, are zero; the class token lies in row 0
+of the position table.
+"""
+
+import numpy as np
+
+from golden.reference.m3vit_float import PIXEL_SCALE, float_arrays
+from hwgen.frontend.equalisation import EQUALISATION, norms_of, without_equalisation
+from hwgen.frontend.scaling import FloatArray
+from hwgen.spec.numerics import NUMERICS
+from hwgen.spec.package import QuantisedModel
+
+_NORM_ONE = 2.0**NUMERICS.norm_fraction_bits
+_GELU_IN_SCALE = 2.0**-NUMERICS.gelu_fraction_bits
+
+
+def _scales_of_layer(package: QuantisedModel, layer: str) -> tuple[float, float]:
+    """Real value of one code of the inputs and of the outputs of a linear layer."""
+    scales = package.scales
+    parts = layer.split(".")
+    if parts[0] == "patch_embed":
+        return PIXEL_SCALE, scales["residual"]
+    if parts[0] == "heads":
+        return scales["norm"], scales[layer]
+    at, name = ".".join(parts[:2]), parts[2]
+    if name == "gate":
+        return scales[f"{at}.norm2"], scales[f"{at}.gate"]
+    if parts[-1] == "fc1":
+        return scales[f"{at}.norm2"], _GELU_IN_SCALE
+    if parts[-1] == "fc2":
+        return scales[f"{at}.hidden"], scales["residual"]
+    if name == "proj":
+        return scales[f"{at}.context"], scales["residual"]
+    return scales[f"{at}.norm1"], scales[f"{at}.{name}"]
+
+
+def weight_steps(package: QuantisedModel, layer: str) -> FloatArray:
+    """Real value of one weight code of every output channel of a linear layer, float64 [.., out]."""
+    inputs, outputs = _scales_of_layer(package, layer)
+    mult, shift = (package.arrays[f"{layer}.{part}"].astype(np.int64) for part in ("mult", "shift"))
+    return np.ldexp(mult.astype(np.float64), -shift) * outputs / inputs
+
+
+def _linear(package: QuantisedModel, layer: str) -> dict[str, FloatArray]:
+    steps, inputs = weight_steps(package, layer), _scales_of_layer(package, layer)[0]
+    weight, bias = package.arrays[f"{layer}.weight"], package.arrays[f"{layer}.bias"]
+    return {f"{layer}.weight": weight * steps[..., None], f"{layer}.bias": bias * steps * inputs}
+
+
+def _norm(package: QuantisedModel, norm: str) -> dict[str, FloatArray]:
+    gain, offset, shift = (package.arrays[f"{norm}.{part}"].astype(np.float64) for part in ("gain", "offset", "shift"))
+    unit = package.scales[norm] * np.exp2(-shift)
+    return {f"{norm}.weight": gain * unit * _NORM_ONE, f"{norm}.bias": offset * unit}
+
+
+def dequantise(package: QuantisedModel) -> dict[str, FloatArray]:
+    """Float32 arrays of a package, by the names of `golden.reference.m3vit_float.float_arrays`; still equalised."""
+    config = package.config
+    arrays: dict[str, FloatArray] = {"position": package.arrays["position"] * package.scales["residual"]}
+    names = float_arrays(config)
+    norms = norms_of(config)
+    for norm in norms:
+        arrays |= _norm(package, norm)
+    for name in names:
+        layer = name.removesuffix(".weight")
+        if layer != name and layer not in norms:
+            arrays |= _linear(package, layer)
+    return {
+        name: np.asarray(arrays.get(name, np.zeros(shape)), dtype=np.float32).reshape(shape)
+        for name, shape in names.items()
+    }
+
+
+def float_weights(package: QuantisedModel) -> dict[str, FloatArray]:
+    """Float32 arrays of a package with the equalisation undone where its provenance knows the factors."""
+    return without_equalisation(dequantise(package), package.config, package.provenance.get(EQUALISATION, {}))

@@ -1,0 +1,52 @@
+"""The state_dict of `hwgen.frontend.m3vit.M3ViT` in a safetensors file whose metadata describes the network's shape.
+
+`hwgen export --format hwgen` writes such files; so can a training script that calls `own_metadata`.
+"""
+
+import json
+from dataclasses import asdict, replace
+from typing import Any
+
+from golden.reference.m3vit_float import float_arrays
+from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
+from hwgen.frontend.importers.imported import Imported, ImportOptions, refuse_unused
+from hwgen.frontend.scaling import FloatArray
+from hwgen.spec.model import ModelConfig
+from hwgen.spec.package import config_from
+
+CONFIG_ENTRY = "hwgen.config"  # metadata entry with the fields of ModelConfig, JSON
+
+
+def own_metadata(config: ModelConfig) -> dict[str, str]:
+    """Metadata of a safetensors file with the weights of a network of this shape."""
+    return {CONFIG_ENTRY: json.dumps(asdict(config), sort_keys=True)}
+
+
+def _config(checkpoint: Checkpoint) -> ModelConfig:
+    if CONFIG_ENTRY not in checkpoint.metadata:
+        raise CheckpointError(
+            f"{checkpoint.label}: no metadata entry {CONFIG_ENTRY}: weights alone do not say the network's shape; save"
+            " them as .safetensors with it, as hwgen export and hwgen.frontend.importers.own.own_metadata do"
+        )
+    try:
+        return config_from(json.loads(checkpoint.metadata[CONFIG_ENTRY]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{checkpoint.label}: metadata entry {CONFIG_ENTRY} is damaged ({error})") from error
+
+
+def _array(checkpoint: Checkpoint, name: str, shape: tuple[int, ...]) -> FloatArray:
+    if name.endswith("norm.weight") or name.endswith(("norm1.weight", "norm2.weight")):
+        return checkpoint.gamma(name, shape[0])
+    return checkpoint.weight(name, shape) if name.endswith(".weight") else checkpoint.take(name, shape)
+
+
+def import_own(checkpoint: Checkpoint, options: ImportOptions) -> Imported:
+    """The float model in a file that carries its own shape; CheckpointError names what does not fit."""
+    given: dict[str, Any] = {"--heads": options.heads, "--image-size": options.image_size}
+    for option, value in given.items():
+        if value is not None:
+            raise CheckpointError(f"{option}: {checkpoint.label} says it itself; leave the option out")
+    config = replace(_config(checkpoint), name=options.name)
+    arrays = {name: _array(checkpoint, name, shape) for name, shape in float_arrays(config).items()}
+    refuse_unused(checkpoint)
+    return Imported(config=config, arrays=arrays, notes=())

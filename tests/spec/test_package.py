@@ -1,0 +1,86 @@
+"""What a package file carries besides its arrays, and what is said about one that is damaged."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from hwgen.frontend.seeded import seeded_package
+from hwgen.frontend.store import load_model, package_path
+from hwgen.spec.package import MANIFEST, PACKAGE_VERSION, PackageError, load_package
+from tests.frontend.shapes import SMALL
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    with safe_open(path, framework="numpy") as handle:
+        return json.loads(handle.metadata()["hwgen"]), {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+
+
+def test_version_digest_provenance_and_calibration_rule_are_carried(tmp_path: Path) -> None:
+    seeded_package(SMALL, 3).save(tmp_path / "small.safetensors")
+    checked = 0
+    for path in (tmp_path / "small.safetensors", package_path("m3vit-micro")):
+        manifest, arrays = _read(path)
+        assert set(manifest) == set(MANIFEST)
+        assert manifest["version"] == PACKAGE_VERSION
+        assert re.fullmatch("[0-9a-f]{64}", manifest["sha256"])
+        assert manifest["sha256"] == load_package(path).sha256()
+        source = manifest["provenance"]
+        assert source["calibration_rule"]
+        assert source["calibration_images"] >= 1
+        assert source["weights"]
+        assert len(arrays) > 40
+        checked += 1
+    assert checked == 2
+
+
+def test_the_digest_is_of_the_content_and_of_every_array() -> None:
+    package = load_model("m3vit-micro")
+    before = package.sha256()
+    for name in ("blocks.2.fc1.shift", "tables.gelu", "position"):
+        array = package.arrays[name].copy()
+        array.flat[5 % array.size] += 1
+        changed = type(package)(
+            config=package.config, arrays={**package.arrays, name: array}, scales=package.scales
+        ).sha256()
+        assert changed != before, name
+    assert package.sha256() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda m: json.dumps({**m, "version": 99}), "package version 99, this tool reads 1"),
+        (lambda m: json.dumps({**m, "sha256": "0" * 64}), "contents do not match the manifest's sha256"),
+        (
+            lambda m: json.dumps({k: v for k, v in m.items() if k not in ("sha256", "provenance")}),
+            "the manifest lacks provenance, sha256",
+        ),
+        (lambda m: json.dumps(m)[:-9], "the manifest is damaged"),
+        (lambda m: json.dumps({**m, "config": {"dim": 3}}), "the manifest's config is damaged"),
+        (lambda m: json.dumps({**m, "config": {**m["config"], "dim": 63}}), "the manifest's config is damaged"),
+        (lambda m: json.dumps({**m, "config": {**m["config"], "tasks": 1}}), "the manifest's config is damaged"),
+        (None, "not an hwgen package (no manifest)"),
+    ],
+)
+def test_a_damaged_manifest_is_named(change: Any, says: str, tmp_path: Path) -> None:
+    manifest, arrays = _read(package_path("m3vit-micro"))
+    path = tmp_path / "net.safetensors"
+    save_file(arrays, path, metadata={"hwgen": change(manifest)} if change else {})
+    with pytest.raises(PackageError, match=re.escape(f"{path}: ")) as found:
+        load_package(path)
+    assert says in str(found.value)
+
+
+def test_a_changed_weight_is_found_by_the_digest(tmp_path: Path) -> None:
+    manifest, arrays = _read(package_path("m3vit-micro"))
+    arrays["blocks.0.proj.weight"] = arrays["blocks.0.proj.weight"] ^ np.int8(1)
+    path = tmp_path / "net.safetensors"
+    save_file(arrays, path, metadata={"hwgen": json.dumps(manifest)})
+    with pytest.raises(PackageError, match="contents do not match the manifest's sha256"):
+        load_package(path)
