@@ -76,8 +76,9 @@ class RowWalker(wiring.Component):
         m = Module()
         op = self.i.payload
         row, lane, slot = Signal(ROW_BITS), Signal(range(max(self._arch.token_lanes, 2))), Signal()
-        address, taken = Signal(ADDRESS_BITS + 2), Signal(COUNTER_BITS)
-        pad = row >= op.rows
+        address = Signal(ADDRESS_BITS + 2)
+        taken = Signal(range(2 * self._arch.token_lanes + 1))  # rows in all, modulo more than there are slots
+        left, pad, final = Signal(ROW_BITS), Signal(), Signal()  # rows from this one on; none; one at most
         due = Signal(COUNTER_BITS)  # count of ``wait_a`` with this row
         wide = Signal(ADDRESS_BITS + 2)
         timer = Signal(range(self.lookup_cycles + 1))
@@ -97,6 +98,7 @@ class RowWalker(wiring.Component):
             m.d.comb += self.idle.eq(fsm.ongoing("OP") & ~self.i.valid)
             with m.State("OP"):
                 m.d.sync += [row.eq(0), address.eq(op.src_base), due.eq(op.wait_a_base + 1)]
+                m.d.sync += [left.eq(op.rows), pad.eq(op.rows == 0), final.eq(op.rows <= 1)]
                 with m.If(self.i.valid):
                     with m.If(op.kind == int(OpKind.SKIP)):
                         m.d.comb += self.i.ready.eq(1)
@@ -118,6 +120,7 @@ class RowWalker(wiring.Component):
                 m.d.comb += [self.o.valid.eq(1), self.o.payload.address.eq(Mux(looks_up, wide, address))]
                 with m.If(self.o.ready):
                     m.d.comb += self.query_read.eq((op.kind == int(OpKind.SCORES)) & ~pad)
+                    m.d.sync += [left.eq(left - 1), pad.eq(final), final.eq(final | (left == 2))]
                     m.d.sync += [
                         row.eq(row + 1),
                         due.eq(due + 1),
@@ -127,7 +130,7 @@ class RowWalker(wiring.Component):
                     m.next = "WAIT"
                     with m.If(lane == self._arch.token_lanes - 1):
                         m.d.sync += [lane.eq(0), slot.eq(~slot)]
-                        with m.If(row + 1 >= op.rows):
+                        with m.If(final):
                             m.d.comb += self.i.ready.eq(1)
                             m.next = "OP"
                     with m.Else():
@@ -141,8 +144,8 @@ class RowWalker(wiring.Component):
             m.d.sync += read.eq(1)
         with m.Elif(self.step):
             m.d.sync += read.eq(0)
-        held = (taken - self.released)[:COUNTER_BITS]
-        ahead = (taken - self.entered)[:COUNTER_BITS]
+        held = (taken - self.released)[: len(taken)]
+        ahead = (taken - self.entered)[: len(taken)]
         in_turn = (ahead < lanes) & ~(self.stepping & read & ~self.step)
         return (held < 2 * lanes) & ((op.kind != int(OpKind.SCORES)) | in_turn)
 
