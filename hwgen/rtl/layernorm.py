@@ -1,6 +1,6 @@
 """LayerNorm unit: runs LAYERNORM instructions, residual rows in, int8 rows out, every word read once."""
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,16 +38,19 @@ def _power_of_two(least: int) -> int:
 
 
 class _Walker:
-    """Address, row and word of a rows x words loop; ``step`` moves to the next word, ``start`` to the first."""
+    """Address, row and word of a rows x words loop; ``step`` moves to the next word, ``start`` to the first.
 
-    def __init__(self, m: Module, f: dict[str, Value], side: str) -> None:
+    ``last``, the index of a row's last word, is there one cycle after ``start``.
+    """
+
+    def __init__(self, m: Module, f: dict[str, Value], side: str, last: Value) -> None:
         self.address = Signal(_WALK_BITS, name=f"{side}_address")
         self.word = Signal(_WORD_BITS, name=f"{side}_word")
         self.row = Signal(ROW_BITS, name=f"{side}_row")
         self.last_word = Signal(name=f"{side}_last_word")
         self._next = Signal(_WALK_BITS, name=f"{side}_next_row")
         self._m, self._base, self._stride = m, f[f"{side}_base"], f[f"{side}_stride"]
-        m.d.comb += self.last_word.eq(self.word + 1 == f["words"])
+        m.d.comb += self.last_word.eq(self.word == last)
 
     def start(self) -> None:
         """Go to word 0 of row 0."""
@@ -156,12 +159,14 @@ class LayerNorm(wiring.Component):
         """Fetch, statistics, row buffer, normalisation, write-back; one control block."""
         m = Module()
         f = fields(Opcode.LAYERNORM, self.i.payload.word)
-        source, target = _Walker(m, f, "src"), _Walker(m, f, "dst")
+        last = Signal(signed(_WORD_BITS + 1), name="last_of_row")  # a row of no words has none
+        m.d.sync += last.eq(f["words"] - 1)
+        source, target = _Walker(m, f, "src", last), _Walker(m, f, "dst", last)
         strobes = _Strobes()
         self._control(m, f, strobes, source, target)
         self._fetch(m, f, strobes, source)
         complete = self._normalise(m, f, strobes, self._statistics(m, f, strobes, source))
-        self._send(m, f, strobes, complete)
+        self._send(m, f, strobes, complete, last)
         self._params(m, f, strobes)
         self._store(m, strobes, target)
         self._faults(m, f, strobes, source, target)
@@ -240,7 +245,7 @@ class LayerNorm(wiring.Component):
         ]
         return rows.level
 
-    def _send(self, m: Module, f: dict[str, Value], strobes: _Strobes, complete: Value) -> None:
+    def _send(self, m: Module, f: dict[str, Value], strobes: _Strobes, complete: Value, last: Value) -> None:
         """One word a cycle to the normaliser while complete rows and all parameters are there."""
         word, used = Signal(_WORD_BITS, name="send_word"), Signal(16, name="params_used")
         missing, present = Signal(16), Signal(name="params_present")
@@ -248,7 +253,7 @@ class LayerNorm(wiring.Component):
         m.d.sync += present.eq(strobes.running & ~missing[-1])
         m.d.comb += [
             strobes.send.eq(strobes.running & (complete != 0) & present),
-            strobes.send_last.eq(word + 1 == f["words"]),
+            strobes.send_last.eq(word == last),
             strobes.store.eq(delay_valid(m, strobes.send, self._send_latency)),
             self.release.eq(Mux(self.finished, f["words"], 0)),
         ]
