@@ -143,15 +143,24 @@ class PatchGather(wiring.Component):
         row, band_row, next_row = Signal(17), Signal(17), Signal(17)
         wide, step, run_ends, line_ends, plane_ends, band_ends = (Signal() for _ in range(6))
         lanes_a_run = parts["patch"] >> 3
+        names = ("last_place", "last_beat", "last_line", "last_channel", "last_band")  # of the loops, from the word
+        lasts = {name: Signal(13, name=name) for name in names}
+        m.d.sync += [
+            lasts["last_place"].eq(lanes_a_run - 1 - wide),
+            lasts["last_beat"].eq((parts["width"] >> 4) - 1),
+            lasts["last_line"].eq(parts["patch"] - 1),
+            lasts["last_channel"].eq(parts["channels"] - 1),
+            lasts["last_band"].eq(parts["patch_rows"] - 1),
+        ]
         low, high = self.beats.payload[:64], self.beats.payload[64:]
         m.d.comb += [
             wide.eq(~parts["patch"][3] if self._lanes > 1 else 0),
             step.eq(receiving & self.beats.valid),
             self.beats.ready.eq(receiving & (wide | half)),
-            run_ends.eq(place + 1 + wide == lanes_a_run),
-            line_ends.eq((wide | half) & (beat == (parts["width"] >> 4) - 1)),
-            plane_ends.eq(line_ends & (line == parts["patch"] - 1)),
-            band_ends.eq(plane_ends & (channel == parts["channels"] - 1)),
+            run_ends.eq(place == lasts["last_place"]),
+            line_ends.eq((wide | half) & (beat == lasts["last_beat"])),
+            plane_ends.eq(line_ends & (line == lasts["last_line"])),
+            band_ends.eq(plane_ends & (channel == lasts["last_channel"])),
             next_row.eq(row + parts["dst_stride"]),
         ]
         m.d.sync += [
@@ -162,7 +171,7 @@ class PatchGather(wiring.Component):
             piece.low.eq(centred(Mux(wide | ~half, low, high))),
             piece.high.eq(centred(high)),
             piece.band_ends.eq(band_ends),
-            piece.ends.eq(band_ends & (band == parts["patch_rows"] - 1)),
+            piece.ends.eq(band_ends & (band == lasts["last_band"])),
         ]
         with m.If(self.start):
             m.d.sync += [x.eq(0) for x in (half, beat, line, channel, band, place, offset)]

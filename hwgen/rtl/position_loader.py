@@ -106,10 +106,11 @@ class PositionLoader(wiring.Component):
 
     def _write(self, m: Module, base: Value, row_words: Value, complete: Signal) -> None:
         """Address and row counter; restarted by ``start``."""
-        address, word = Signal(ADDRESS_BITS), Signal(10)
+        address, word, last_word = Signal(ADDRESS_BITS), Signal(10), Signal(10)
         row_ends = Signal()
+        m.d.sync += last_word.eq(row_words - 1)
         m.d.comb += [
-            row_ends.eq(word == row_words - 1),
+            row_ends.eq(word == last_word),
             self.progress.counter.eq(Counter.RESIDUAL),
             self.progress.count.eq(1),
         ]

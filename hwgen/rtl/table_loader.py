@@ -49,6 +49,8 @@ class TableLoader(wiring.Component):
         parts = fields(Opcode.LOAD_TABLE, self.word)
         count = Signal.like(parts["words"])  # entries sent
         part = count[: (ENTRIES_A_BEAT - 1).bit_length()]
+        part_is_last, last_beat = Signal(), Signal.like(parts["words"])
+        m.d.sync += last_beat.eq((parts["words"] >> 2) - 1)
         m.d.comb += [
             self.command.payload.address.eq(self.model + parts["offset"]),
             self.command.payload.beats.eq(parts["words"] >> 2),
@@ -59,7 +61,7 @@ class TableLoader(wiring.Component):
         with m.FSM(name="load") as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
-                m.d.sync += count.eq(0)
+                m.d.sync += [count.eq(0), part_is_last.eq(0)]
                 with m.If(self.start):
                     m.next = "CHECK"
             with m.State("CHECK"):
@@ -73,9 +75,9 @@ class TableLoader(wiring.Component):
                 with m.If(self.command.ready):
                     m.next = "FILL"
             with m.State("FILL"):
-                m.d.comb += [self.table.enable.eq(self.beats.valid), self.beats.ready.eq(part.all())]
+                m.d.comb += [self.table.enable.eq(self.beats.valid), self.beats.ready.eq(part_is_last)]
                 with m.If(self.beats.valid):
-                    m.d.sync += count.eq(count + 1)
-                    with m.If(part.all() & (count >> 2 == self.command.payload.beats - 1)):
+                    m.d.sync += [count.eq(count + 1), part_is_last.eq(part == ENTRIES_A_BEAT - 2)]
+                    with m.If(part_is_last & (count >> 2 == last_beat)):
                         m.next = "IDLE"
         return m
