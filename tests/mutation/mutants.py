@@ -145,6 +145,15 @@ RANGE_MUTANTS = (
         test="test_gelu:test_the_table_is_data",
     ),
     Mutant(
+        name="gated-sums-one-bit-narrower",
+        kind="range",
+        module="gated_product",
+        old="Shape(len(value) + len(bits), shape.signed)",
+        new="Shape(len(value) + len(bits) - 1, shape.signed)",
+        test="test_gated_product:test_sums_equal_the_product",
+        arguments=(16, True, 4),
+    ),
+    Mutant(
         name="softmax-terms-halved",
         kind="range",
         module="softmax",
