@@ -1,6 +1,6 @@
 """LayerNorm unit: runs LAYERNORM instructions, residual rows in, int8 rows out, every word read once."""
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,6 +18,7 @@ from hwgen.rtl.interfaces import (
     write_port,
 )
 from hwgen.rtl.layernorm_rows import LayerNormNormaliser, LayerNormStatistics, max_words
+from hwgen.rtl.loop_counter import LoopCounter
 from hwgen.rtl.ops import COUNTERS
 from hwgen.rtl.pipeline import delay, delay_valid
 from hwgen.rtl.trace import channel_signature
@@ -28,7 +29,6 @@ from hwgen.spec.trace import CHANNELS
 
 _TRACE = {channel.name: channel for channel in CHANNELS}["norm"]
 _WALK_BITS = 23  # base + rows * stride never wraps
-_WORD_BITS = 10
 _PARAM_BITS = 64
 _BUFFER_LATENCY = WordQueue.latency + 1  # row buffer and its output register
 
@@ -38,41 +38,37 @@ def _power_of_two(least: int) -> int:
 
 
 class _Walker:
-    """Address, row and word of a rows x words loop; ``step`` moves to the next word, ``start`` to the first.
+    """Address, row and word of a rows x words loop; ``step`` moves to the next word, ``start`` to the first."""
 
-    ``last``, the index of a row's last word, is there one cycle after ``start``.
-    """
-
-    def __init__(self, m: Module, f: dict[str, Value], side: str, last: Value) -> None:
+    def __init__(self, m: Module, f: dict[str, Value], side: str) -> None:
         self.address = Signal(_WALK_BITS, name=f"{side}_address")
-        self.word = Signal(_WORD_BITS, name=f"{side}_word")
+        self._words = LoopCounter(m, f["words"], f"{side}_word")
+        self.word, self.last_word = self._words.turn, self._words.at_last
         self.row = Signal(ROW_BITS, name=f"{side}_row")
-        self.last_word = Signal(name=f"{side}_last_word")
         self._next = Signal(_WALK_BITS, name=f"{side}_next_row")
         self._m, self._base, self._stride = m, f[f"{side}_base"], f[f"{side}_stride"]
-        m.d.comb += self.last_word.eq(self.word == last)
 
     def start(self) -> None:
         """Go to word 0 of row 0."""
         self._m.d.sync += [
             self.address.eq(self._base),
             self._next.eq(self._base + self._stride),
-            self.word.eq(0),
             self.row.eq(0),
         ]
+        self._words.restart()
 
     def step(self) -> None:
         """Go to the next word."""
         m = self._m
+        self._words.step()
         with m.If(self.last_word):
             m.d.sync += [
                 self.address.eq(self._next),
                 self._next.eq(self._next + self._stride),
-                self.word.eq(0),
                 self.row.eq(self.row + 1),
             ]
         with m.Else():
-            m.d.sync += [self.address.eq(self.address + 1), self.word.eq(self.word + 1)]
+            m.d.sync += self.address.eq(self.address + 1)
 
 
 class _Strobes:
@@ -159,14 +155,12 @@ class LayerNorm(wiring.Component):
         """Fetch, statistics, row buffer, normalisation, write-back; one control block."""
         m = Module()
         f = fields(Opcode.LAYERNORM, self.i.payload.word)
-        last = Signal(signed(_WORD_BITS + 1), name="last_of_row")  # a row of no words has none
-        m.d.sync += last.eq(f["words"] - 1)
-        source, target = _Walker(m, f, "src", last), _Walker(m, f, "dst", last)
+        source, target = _Walker(m, f, "src"), _Walker(m, f, "dst")
         strobes = _Strobes()
         self._control(m, f, strobes, source, target)
         self._fetch(m, f, strobes, source)
         complete = self._normalise(m, f, strobes, self._statistics(m, f, strobes, source))
-        self._send(m, f, strobes, complete, last)
+        self._send(m, f, strobes, complete)
         self._params(m, f, strobes)
         self._store(m, strobes, target)
         self._faults(m, f, strobes, source, target)
@@ -245,22 +239,22 @@ class LayerNorm(wiring.Component):
         ]
         return rows.level
 
-    def _send(self, m: Module, f: dict[str, Value], strobes: _Strobes, complete: Value, last: Value) -> None:
+    def _send(self, m: Module, f: dict[str, Value], strobes: _Strobes, complete: Value) -> None:
         """One word a cycle to the normaliser while complete rows and all parameters are there."""
-        word, used = Signal(_WORD_BITS, name="send_word"), Signal(16, name="params_used")
+        word, used = LoopCounter(m, f["words"], "send_word"), Signal(16, name="params_used")
         missing, present = Signal(16), Signal(name="params_present")
         m.d.comb += missing.eq(self.arrived - used - f["words"])
         m.d.sync += present.eq(strobes.running & ~missing[-1])
         m.d.comb += [
             strobes.send.eq(strobes.running & (complete != 0) & present),
-            strobes.send_last.eq(word == last),
+            strobes.send_last.eq(word.at_last),
             strobes.store.eq(delay_valid(m, strobes.send, self._send_latency)),
             self.release.eq(Mux(self.finished, f["words"], 0)),
         ]
         with m.If(self.started):
-            m.d.sync += word.eq(0)
+            word.restart()
         with m.Elif(strobes.send):
-            m.d.sync += word.eq(Mux(strobes.send_last, 0, word + 1))
+            word.step()
         with m.If(self.finished):
             m.d.sync += used.eq(used + f["words"])
 

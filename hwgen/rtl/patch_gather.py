@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hwgen.rtl.axi import DATA_BITS, burst_command
 from hwgen.rtl.decode import fields
 from hwgen.rtl.interfaces import ADDRESS_BITS, progress_pulse
+from hwgen.rtl.loop_counter import LoopCounter
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import Counter, Opcode
 
@@ -82,13 +83,13 @@ class PatchGather(wiring.Component):
         m = Module()
         parts = fields(Opcode.LOAD_PATCHES, self.word)
         piece = Signal(_piece())
-        sized, receiving = Signal(), Signal()  # the transfer size is known; data is cut
+        sized, receiving = Signal(), Signal()  # the transfer size is known; data is cut, in RECEIVE
         band_beats = Signal(14)
         m.d.sync += band_beats.eq(parts["patch"] * (parts["width"] >> 4))
         misshapen = Signal()
         empty = misshapen | (band_beats == 0) | (parts["patch_rows"] == 0) | (parts["channels"] == 0)
         with m.FSM(name="gather") as fsm:
-            m.d.comb += [self.busy.eq(~fsm.ongoing("IDLE")), receiving.eq(fsm.ongoing("RECEIVE"))]
+            m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
                 with m.If(self.start):
                     m.next = "MULTIPLY"
@@ -99,9 +100,11 @@ class PatchGather(wiring.Component):
                 with m.If(empty):
                     m.next = "IDLE"
                 with m.Else():
+                    m.d.sync += receiving.eq(1)
                     m.next = "RECEIVE"
             with m.State("RECEIVE"):
                 with m.If(piece.valid & piece.ends):
+                    m.d.sync += receiving.eq(0)
                     m.next = "FLUSH"
             with m.State("FLUSH"):
                 m.next = "IDLE"
@@ -137,33 +140,28 @@ class PatchGather(wiring.Component):
 
     def _cut(self, m: Module, parts: dict[str, Value], receiving: Signal, piece: data.View) -> None:
         """Counters from the innermost out: half beat, place in the run, beat of the image row, line, plane, band."""
-        half, beat, line = Signal(), Signal(8), Signal(6)
-        channel, band = Signal(3), Signal(8)
-        place, offset = Signal(4), Signal(13)  # in lanes: in the run, and of the run in the patch row
+        half = Signal()
+        beat = LoopCounter(m, parts["width"][4:], "beat")
+        line = LoopCounter(m, parts["patch"], "line")
+        channel = LoopCounter(m, parts["channels"], "channel")
+        band = LoopCounter(m, parts["patch_rows"], "band")
+        place, last_place, offset = Signal(4), Signal(4), Signal(13)  # in lanes: in the run, and of the run in the row
         row, band_row, next_row = Signal(17), Signal(17), Signal(17)
         wide, step, run_ends, line_ends, plane_ends, band_ends = (Signal() for _ in range(6))
         lanes_a_run = parts["patch"] >> 3
-        names = ("last_place", "last_beat", "last_line", "last_channel", "last_band")  # of the loops, from the word
-        lasts = {name: Signal(13, name=name) for name in names}
-        m.d.sync += [
-            lasts["last_place"].eq(lanes_a_run - 1 - wide),
-            lasts["last_beat"].eq((parts["width"] >> 4) - 1),
-            lasts["last_line"].eq(parts["patch"] - 1),
-            lasts["last_channel"].eq(parts["channels"] - 1),
-            lasts["last_band"].eq(parts["patch_rows"] - 1),
-        ]
         low, high = self.beats.payload[:64], self.beats.payload[64:]
         m.d.comb += [
             wide.eq(~parts["patch"][3] if self._lanes > 1 else 0),
             step.eq(receiving & self.beats.valid),
             self.beats.ready.eq(receiving & (wide | half)),
-            run_ends.eq(place == lasts["last_place"]),
-            line_ends.eq((wide | half) & (beat == lasts["last_beat"])),
-            plane_ends.eq(line_ends & (line == lasts["last_line"])),
-            band_ends.eq(plane_ends & (channel == lasts["last_channel"])),
+            run_ends.eq(place == last_place),
+            line_ends.eq((wide | half) & beat.at_last),
+            plane_ends.eq(line_ends & line.at_last),
+            band_ends.eq(plane_ends & channel.at_last),
             next_row.eq(row + parts["dst_stride"]),
         ]
         m.d.sync += [
+            last_place.eq(lanes_a_run - 1 - wide),
             piece.valid.eq(step),
             piece.row.eq(row),
             piece.position.eq(offset + place),
@@ -171,22 +169,27 @@ class PatchGather(wiring.Component):
             piece.low.eq(centred(Mux(wide | ~half, low, high))),
             piece.high.eq(centred(high)),
             piece.band_ends.eq(band_ends),
-            piece.ends.eq(band_ends & (band == lasts["last_band"])),
+            piece.ends.eq(band_ends & band.at_last),
         ]
         with m.If(self.start):
-            m.d.sync += [x.eq(0) for x in (half, beat, line, channel, band, place, offset)]
+            m.d.sync += [x.eq(0) for x in (half, place, offset)]
             m.d.sync += [row.eq(parts["dst_base"]), band_row.eq(parts["dst_base"])]
+            for loop in (beat, line, channel, band):
+                loop.restart()
         with m.Elif(step):
-            m.d.sync += [half.eq(~half & ~wide), place.eq(place + 1 + wide), beat.eq(beat + (wide | half))]
+            m.d.sync += [half.eq(~half & ~wide), place.eq(place + 1 + wide)]
+            with m.If(wide | half):
+                beat.step()
             with m.If(run_ends):
                 m.d.sync += [place.eq(0), row.eq(next_row)]
             with m.If(line_ends):
-                m.d.sync += [beat.eq(0), place.eq(0), line.eq(line + 1), offset.eq(offset + lanes_a_run)]
-                m.d.sync += row.eq(band_row)
+                m.d.sync += [place.eq(0), offset.eq(offset + lanes_a_run), row.eq(band_row)]
+                line.step()
             with m.If(plane_ends):
-                m.d.sync += [line.eq(0), channel.eq(channel + 1)]
+                channel.step()
             with m.If(band_ends):
-                m.d.sync += [channel.eq(0), offset.eq(0), band.eq(band + 1), row.eq(next_row), band_row.eq(next_row)]
+                m.d.sync += [offset.eq(0), row.eq(next_row), band_row.eq(next_row)]
+                band.step()
 
     def _write(self, m: Module, columns: Value, piece: data.View, misshapen: Signal) -> None:
         """Word address, lane enables, bounds and progress of a piece."""
