@@ -153,7 +153,7 @@ class GateUnit(wiring.Component):
             product.eq(sum(gated_sums(m, power, reciprocal, _GROUP_BITS), start=Value.cast(0))),
             self.push.score.eq(half_up(product, delay(m, exponent, 2, "exponent"))),
         ]
-        m.d.comb += self.push.expert.eq(delay(m, Value.cast(expert), _PUSH_CYCLES, "expert"))
+        m.d.sync += self.push.expert.eq(delay(m, Value.cast(expert), _PUSH_CYCLES - 1, "expert"))
 
     def _count_tokens(self, m: Module) -> None:
         """Progress, trace and the number of tokens inside."""

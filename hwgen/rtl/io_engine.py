@@ -107,16 +107,16 @@ class IoEngine(wiring.Component):
         return m
 
     def _share(self, m: Module, reader: ReadEngine, loaders: dict[Opcode, Any], chosen: dict[Opcode, Signal]) -> None:
-        """The read engine belongs to the loader that the instruction names."""
+        """The read engine belongs to the loader that the instruction names; the others are idle and take no beats."""
+        ready = Cat(loader.beats.ready for loader in loaders.values())
+        m.d.comb += reader.beats.ready.eq(ready.any())
         for opcode, loader in loaders.items():
-            m.d.comb += loader.beats.payload.eq(reader.beats.payload)
+            m.d.comb += [loader.beats.payload.eq(reader.beats.payload), loader.beats.valid.eq(reader.beats.valid)]
             with m.If(chosen[opcode]):
                 m.d.comb += [
                     reader.command.payload.eq(loader.command.payload),
                     reader.command.valid.eq(loader.command.valid),
                     loader.command.ready.eq(reader.command.ready),
-                    loader.beats.valid.eq(reader.beats.valid),
-                    reader.beats.ready.eq(loader.beats.ready),
                 ]
 
     def _report(self, m: Module, reader: ReadEngine, writer: WriteEngine, loaders: dict[Opcode, Any]) -> None:

@@ -51,6 +51,7 @@ class TableLoader(wiring.Component):
         part = count[: (ENTRIES_A_BEAT - 1).bit_length()]
         part_is_last, last_beat = Signal(), Signal.like(parts["words"])
         m.d.sync += last_beat.eq((parts["words"] >> 2) - 1)
+        m.d.comb += self.beats.ready.eq(part_is_last)
         m.d.comb += [
             self.command.payload.address.eq(self.model + parts["offset"]),
             self.command.payload.beats.eq(parts["words"] >> 2),
@@ -75,7 +76,7 @@ class TableLoader(wiring.Component):
                 with m.If(self.command.ready):
                     m.next = "FILL"
             with m.State("FILL"):
-                m.d.comb += [self.table.enable.eq(self.beats.valid), self.beats.ready.eq(part_is_last)]
+                m.d.comb += self.table.enable.eq(self.beats.valid)
                 with m.If(self.beats.valid):
                     m.d.sync += [count.eq(count + 1), part_is_last.eq(part == ENTRIES_A_BEAT - 2)]
                     with m.If(part_is_last & (count >> 2 == last_beat)):
