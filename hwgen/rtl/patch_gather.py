@@ -89,8 +89,9 @@ class PatchGather(wiring.Component):
         sized, receiving = Signal(), Signal()  # the transfer size is known; data is cut, in RECEIVE
         band_beats = Signal(14)
         m.d.sync += band_beats.eq(parts["patch"] * (parts["width"] >> 4))
-        misshapen = Signal()
-        empty = misshapen | (band_beats == 0) | (parts["patch_rows"] == 0) | (parts["channels"] == 0)
+        misshapen, nothing = Signal(), Signal()  # nothing to load: a factor of the loops is zero, or misshapen
+        loops = [parts["patch"], parts["width"] >> 4, parts["patch_rows"], parts["channels"]]
+        m.d.sync += nothing.eq(Cat(turns == 0 for turns in loops).any() | (parts["patch"][:3] != 0))
         with m.FSM(name="gather") as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
@@ -99,8 +100,8 @@ class PatchGather(wiring.Component):
             with m.State("MULTIPLY"):
                 m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.comb += [misshapen.eq(parts["patch"][:3] != 0), sized.eq(~empty)]
-                with m.If(empty):
+                m.d.comb += [misshapen.eq(parts["patch"][:3] != 0), sized.eq(~nothing)]
+                with m.If(nothing):
                     m.next = "IDLE"
                 with m.Else():
                     m.d.sync += receiving.eq(1)
@@ -149,7 +150,7 @@ class PatchGather(wiring.Component):
         wide = ~patch[3] if self._lanes > 1 else Const(0)
         m.d.comb += [
             step.eq(receiving & self.beats.valid),
-            self.beats.ready.eq(receiving & (wide | half)),
+            self.beats.ready.eq(receiving & (piece.wide | half)),  # wide is the same for all pieces
         ]
         m.d.sync += [
             piece.valid.eq(step),

@@ -51,7 +51,9 @@ class PositionLoader(wiring.Component):
         words, end = Signal(22), Signal(23)
         left, last = Signal(22), Signal()  # words that are not written yet
         filling, one_left = Signal(), Signal()  # beats are taken, in FILL; ``left`` is one
+        nothing = Signal()
         m.d.sync += [words.eq(parts["rows"] * parts["row_words"]), end.eq(words + parts["dst_base"])]
+        m.d.sync += nothing.eq((parts["rows"] == 0) | (parts["row_words"] == 0))
         m.d.comb += [
             self.command.payload.address.eq(self.model + parts["offset"]),
             self.command.payload.beats.eq(words * self._word_beats),
@@ -76,7 +78,7 @@ class PositionLoader(wiring.Component):
                 m.next = "CHECK"
             with m.State("CHECK"):
                 m.d.comb += self.overflow.eq(end > self._depth)
-                with m.If(self.overflow | (words == 0)):
+                with m.If(self.overflow | nothing):
                     m.next = "IDLE"
                 with m.Else():
                     m.next = "REQUEST"
