@@ -106,10 +106,12 @@ class ExpertQueues(wiring.Component):
     def _lookup(self, m: Module, lengths: list[Signal], filled: Signal, after: Signal) -> None:
         """Length by index; first and next expert with tokens."""
         m.d.comb += self.length.eq(Array(lengths)[self.length_expert[: max(1, (len(lengths) - 1).bit_length())]])
-        later = Cat(filled[expert] & (self.length_expert < expert) for expert in range(len(lengths)))
+        later = Signal(len(lengths))  # experts after the one asked for; the first expert comes after none
+        for expert in range(1, len(lengths)):
+            m.d.comb += later[expert].eq(filled[expert] & (self.length_expert < expert))
         m.d.comb += [
             Cat(self.first_expert, self.first_valid).eq(_first(filled)),
-            self.next_expert.eq(_first(later)),
+            self.next_expert.eq(_first(later)[:EXPERT_BITS]),
             self.more.eq((Value.cast(after) >> self.length_expert)[0]),
         ]
 
