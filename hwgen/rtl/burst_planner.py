@@ -18,7 +18,7 @@ class BurstPlanner(wiring.Component):
     command: In(burst_command), taken when ``load`` is high.
     load, plan, advance: In, strobes; ``plan`` sets length and ``last`` of the next burst, ``advance`` steps past it.
     address: Out(64), byte address of the burst. length_less_one: Out(8), its beats - 1.
-    last: Out(1), it ends the transfer.
+    last: Out(1), it ends the transfer. empty: Out(1), the transfer had no beats when it was taken.
 
     Timing: outputs are registers; plan at least one cycle after load or advance.
     """
@@ -33,6 +33,7 @@ class BurstPlanner(wiring.Component):
                 "address": Out(ADDRESS_BITS),
                 "length_less_one": Out(8),
                 "last": Out(1),
+                "empty": Out(1),
             }
         )
         self._burst_beats = arch.burst_beats
@@ -49,12 +50,16 @@ class BurstPlanner(wiring.Component):
             to_page.eq(PAGE_BEATS - at[:8]),
             limit.eq(Mux(to_page < self._burst_beats, to_page, self._burst_beats)),
             self.address.eq(at << BEAT_BYTES_LOG2),
-            self.length_less_one.eq(length - 1),
         ]
         with m.If(self.load):
             m.d.sync += [at.eq(self.command.address >> BEAT_BYTES_LOG2), left.eq(self.command.beats)]
+            m.d.sync += self.empty.eq(self.command.beats == 0)
         with m.Elif(self.plan):
-            m.d.sync += [length.eq(Mux(left < limit, left, limit)), self.last.eq(left <= limit)]
+            m.d.sync += [
+                length.eq(Mux(left < limit, left, limit)),
+                self.length_less_one.eq(Mux(left < limit, left - 1, limit - 1)),
+                self.last.eq(left <= limit),
+            ]
         with m.Elif(self.advance):
             m.d.sync += [at.eq(at + length), left.eq(left - length)]
         return m

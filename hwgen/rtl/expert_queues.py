@@ -1,6 +1,6 @@
 """Expert queues: which tokens each expert serves, and which experts have any (the meta-queue)."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -68,15 +68,16 @@ class ExpertQueues(wiring.Component):
         m = Module()
         experts = self._arch.max_experts
         lengths = [Signal(ROW_BITS, name=f"length_{expert}") for expert in range(experts)]
-        self._push(m, lengths)
-        self._lookup(m, lengths)
+        filled, after = Signal(experts), Signal(experts)  # bit i: expert i has tokens; an expert after i has
+        self._push(m, lengths, filled, after)
+        self._lookup(m, lengths, filled, after)
         return m
 
     def _place(self, expert: Value, position: Value) -> Value:
         """Address of an entry."""
         return Cat(position[: (self._arch.max_tokens - 1).bit_length()], expert)
 
-    def _push(self, m: Module, lengths: list[Signal]) -> None:
+    def _push(self, m: Module, lengths: list[Signal], filled: Signal, after: Signal) -> None:
         experts, tokens = self._arch.max_experts, self._arch.max_tokens
         slots = experts << (tokens - 1).bit_length()
         m.submodules.entries = entries = Memory(shape=unsigned(ROW_BITS + SCORE_BITS), depth=slots, init=[])
@@ -94,18 +95,32 @@ class ExpertQueues(wiring.Component):
         ]
         for expert, length in enumerate(lengths):
             with m.If(accept & (self.push.expert == expert)):
-                m.d.sync += length.eq(position + 1)
+                m.d.sync += [length.eq(position + 1), filled[expert].eq(1)]
             with m.Elif(self.push.clear):
-                m.d.sync += length.eq(0)
+                m.d.sync += [length.eq(0), filled[expert].eq(0)]
+            with m.If(accept & (self.push.expert > expert)):
+                m.d.sync += after[expert].eq(1)
+            with m.Elif(self.push.clear):
+                m.d.sync += after[expert].eq(0)
 
-    def _lookup(self, m: Module, lengths: list[Signal]) -> None:
+    def _lookup(self, m: Module, lengths: list[Signal], filled: Signal, after: Signal) -> None:
         """Length by index; first and next expert with tokens."""
         m.d.comb += self.length.eq(Array(lengths)[self.length_expert[: max(1, (len(lengths) - 1).bit_length())]])
-        for expert, length in reversed(list(enumerate(lengths))):
-            filled = Signal(name=f"filled_{expert}")
-            m.d.comb += filled.eq(length != 0)
-            with m.If(filled):
-                m.d.comb += [self.first_valid.eq(1), self.first_expert.eq(expert)]
-            if expert:
-                with m.If(filled & (self.length_expert < expert)):
-                    m.d.comb += [self.more.eq(1), self.next_expert.eq(expert)]
+        later = Signal(len(lengths))  # experts after the one asked for; the first expert comes after none
+        for expert in range(1, len(lengths)):
+            m.d.comb += later[expert].eq(filled[expert] & (self.length_expert < expert))
+        m.d.comb += [
+            Cat(self.first_expert, self.first_valid).eq(_first(filled)),
+            self.next_expert.eq(_first(later)[:EXPERT_BITS]),
+            self.more.eq((Value.cast(after) >> self.length_expert)[0]),
+        ]
+
+
+def _first(bits: Value) -> Value:
+    """Index of the lowest bit that is set, EXPERT_BITS of them, and above these whether there is one."""
+    found: list[tuple[Value, Value]] = [(bit, Const(index, EXPERT_BITS)) for index, bit in enumerate(bits)]
+    while len(found) > 1:
+        pairs = zip(found[::2], found[1::2], strict=False)
+        joined = [(low | high, Mux(low, low_index, high_index)) for (low, low_index), (high, high_index) in pairs]
+        found = joined + found[2 * len(joined) :]
+    return Cat(found[0][1], found[0][0])

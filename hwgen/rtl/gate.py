@@ -1,12 +1,13 @@
 """Gate unit: logits of a token become its experts and their scores, pushed to the expert queues."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.expert_queues import queue_push
 from hwgen.rtl.gate_buffer import GateBuffer, gate_token
 from hwgen.rtl.gate_exponentials import GateExponentials, total_bits
+from hwgen.rtl.gated_product import gated_sums
 from hwgen.rtl.interfaces import progress_pulse, table_bus
 from hwgen.rtl.pipeline import delay, delay_valid, half_up
 from hwgen.rtl.post_streams import logit_row
@@ -18,11 +19,12 @@ from hwgen.spec.isa import Counter
 from hwgen.spec.trace import CHANNELS
 
 _TRACE = {channel.name: channel for channel in CHANNELS}["gate"]
-_PUSH_CYCLES = 4  # scores' factor known to the first push: load, choose, multiply, round
+_PUSH_CYCLES = 4  # scores' factor known to the first push: load, gated sums, product, rounding
+_GROUP_BITS = 4  # of the reciprocal, in one register of the product
 
 
 class GateUnit(wiring.Component):
-    """Selects the experts of every token and scores them; ``golden.gate.gate``.
+    """Selects the experts of every token and scores them, without a multiplier; ``golden.gate.gate``.
 
     Parameters
     ----------
@@ -93,7 +95,7 @@ class GateUnit(wiring.Component):
             m.d.sync += wait.eq(wait - 1)
 
     def _score(self, m: Module, buffer: GateBuffer) -> tuple[Value, Value, Value]:
-        """Selection, exponentials and (reciprocal, exponent) of the sum, ``_to_push`` cycles after ``take``."""
+        """Selection, exponentials and, ``_to_push`` cycles after ``take``, a cycle later, (reciprocal, exponent)."""
         m.submodules.top_k = top = TopK(self._count)
         m.submodules.exponentials = powers = GateExponentials(self._count)
         m.submodules.reciprocal = reciprocal = Reciprocal(total_bits(self._count))
@@ -109,34 +111,38 @@ class GateUnit(wiring.Component):
             powers.summed.eq(Mux(renormalise, top.selected, top.present)),
             reciprocal.x.eq(powers.total),
         ]
-        selected = delay(m, top.selected, self._to_push - buffer.latency - top.latency, "selected")
-        x = delay(m, Value.cast(powers.x), self._to_push - self._to_x, "x")
+        selected = delay(m, top.selected, self._to_push - 1 - buffer.latency - top.latency, "selected")
+        x = delay(m, Value.cast(powers.x), self._to_push - 1 - self._to_x, "x")
         return selected, x, Cat(reciprocal.value, reciprocal.exponent)
 
     def _push(self, m: Module, buffer: GateBuffer, selected: Value, x: Value, factor: Value) -> None:
         """Lowest remaining expert of the token in each cycle; product with the reciprocal; rounding."""
-        arrives = delay_valid(m, buffer.take, self._to_push)
-        token = delay(m, buffer.token.as_value(), self._to_push, "token")
-        held = Signal(data.StructLayout({"token": gate_token(), "value": 16, "exponent": 6}), reset_less=True)
-        pending, first, busy = Signal(self._count, reset_less=True), Signal(reset_less=True), Signal()
+        arrives = delay_valid(m, buffer.take, self._to_push - 1)
+        token = delay(m, buffer.token.as_value(), self._to_push - 1, "token")
+        held, first, busy = Signal(gate_token(), reset_less=True), Signal(reset_less=True), Signal()
         powers = Signal(len(x), reset_less=True)
-        lowest, rest = Signal(self._count), Signal(self._count)
+        pending, lowest, rest = (Signal(self._count, name=name) for name in ("pending", "lowest", "rest"))
         last = Signal()
-        m.d.comb += [rest.eq(pending & (pending - 1)), lowest.eq(pending & ~rest), last.eq(busy & (rest == 0))]
+        m.d.comb += [pending.eq(Mux(arrives, selected, rest)), last.eq(busy & (rest == 0))]
+        m.d.sync += [rest.eq(pending & (pending - 1)), lowest.eq(pending & ~(pending - 1)), first.eq(arrives)]
+        m.d.sync += busy.eq(arrives | (busy & ~last))
         with m.If(arrives):
-            m.d.sync += [held.eq(Cat(token, factor)), pending.eq(selected), powers.eq(x), first.eq(1), busy.eq(1)]
-        with m.Else():
-            m.d.sync += [pending.eq(rest), first.eq(0), busy.eq(busy & ~last)]
-        self._scores(m, held, powers, lowest)
-        steps = _PUSH_CYCLES - 1
+            m.d.sync += [held.eq(token), powers.eq(x)]
+        held_factor = Signal(len(factor), reset_less=True)
+        with m.If(first):
+            m.d.sync += held_factor.eq(factor)
+        self._scores(m, powers, lowest, held_factor)
         m.d.comb += [
-            self.push.valid.eq(delay_valid(m, busy & lowest.any(), steps)),
-            self.push.clear.eq(delay_valid(m, busy & first & held.token.clear, steps)),
-            self._finished.eq(delay_valid(m, last, steps)),
+            self.push.valid.eq(delay_valid(m, busy & lowest.any(), _PUSH_CYCLES)),
+            self.push.clear.eq(delay_valid(m, busy & first & held.clear, _PUSH_CYCLES)),
+            self.push.token.eq(delay(m, held.row, _PUSH_CYCLES, "row")),
+            self.push.pc.eq(delay(m, held.pc, _PUSH_CYCLES, "pc")),
+            self._finished.eq(delay_valid(m, last, _PUSH_CYCLES)),
         ]
 
-    def _scores(self, m: Module, held: data.View, powers: Signal, lowest: Signal) -> None:
-        """Exponential of the ``lowest`` expert times the reciprocal, rounded at the exponent."""
+    def _scores(self, m: Module, powers: Signal, lowest: Signal, factor: Signal) -> None:
+        """Exponential of the ``lowest`` expert times the reciprocal of the next cycle, rounded at its exponent."""
+        reciprocal, exponent = factor[:16], factor[16:]
         chosen, expert = 0, 0
         for i in range(self._count):
             chosen = chosen | Mux(lowest[i], powers[16 * i : 16 * (i + 1)], 0)
@@ -144,15 +150,10 @@ class GateUnit(wiring.Component):
         power, product = Signal(16, reset_less=True), Signal(32, reset_less=True)
         m.d.sync += [
             power.eq(chosen),
-            product.eq(power * delay(m, held.value, 1, "reciprocal")),
-            self.push.score.eq(half_up(product, delay(m, held.exponent, 2, "exponent"))),
+            product.eq(sum(gated_sums(m, power, reciprocal, _GROUP_BITS), start=Value.cast(0))),
+            self.push.score.eq(half_up(product, delay(m, exponent, 2, "exponent"))),
         ]
-        steps = _PUSH_CYCLES - 1
-        m.d.comb += [
-            self.push.expert.eq(delay(m, Value.cast(expert), steps, "expert")),
-            self.push.token.eq(delay(m, held.token.row, steps, "row")),
-            self.push.pc.eq(delay(m, held.token.pc, steps, "pc")),
-        ]
+        m.d.sync += self.push.expert.eq(delay(m, Value.cast(expert), _PUSH_CYCLES - 1, "expert"))
 
     def _count_tokens(self, m: Module) -> None:
         """Progress, trace and the number of tokens inside."""

@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.rtl.gated_product import gated_sums
 from hwgen.rtl.interfaces import table_bus
 from hwgen.rtl.interpolation import BASE_BITS, SLOPE_BITS, table_info, table_memory
 from hwgen.rtl.pipeline import delay
@@ -91,12 +92,8 @@ class GeluLanes(wiring.Component):
 
     def _product(self, m: Module, lane: int, slope: Value, fraction: Value) -> Signal:
         """``slope * fraction`` plus one half, two registers: three pairs of gated slopes, then their sum."""
-        pairs = []
-        for bit in range(0, STEP_BITS, 2):
-            pair = Signal(signed(SLOPE_BITS + 2), name=f"pair_{lane}_{bit}", reset_less=True)
-            m.d.sync += pair.eq(Mux(fraction[bit], slope, 0) + (Mux(fraction[bit + 1], slope, 0) << 1))
-            pairs.append(pair)
+        pairs = gated_sums(m, slope, fraction, 2, f"pair_{lane}")
         product = Signal(signed(SLOPE_BITS + STEP_BITS + 1), name=f"product_{lane}", reset_less=True)
         half = 1 << STEP_BITS - 1
-        m.d.sync += product.eq((pairs[0] + (pairs[1] << 2)) + ((pairs[2] << 4) + half))
+        m.d.sync += product.eq((pairs[0] + pairs[1]) + (pairs[2] + half))
         return product

@@ -1,16 +1,18 @@
 """Function tables filled over the table bus: direct and interpolated lookups."""
 
-from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hwgen.rtl.gated_product import gated_sums
 from hwgen.rtl.interfaces import table_bus
 from hwgen.rtl.pipeline import delay, width_for
 from hwgen.spec.tables import TABLES, TableInfo
 
 BASE_BITS = 16
 SLOPE_BITS = 16
+_GROUP_BITS = 4  # of the fraction, in one register of a product
 
 
 def table_info(name: str) -> TableInfo:
@@ -72,7 +74,7 @@ class DirectTable(wiring.Component):
 class Interpolation(wiring.Component):
     """``base[k] + half_up(slope[k] * f, n)`` of a table, one lookup in every lane and cycle.
 
-    Equals ``golden.table.interpolate`` for tables whose values lie in 0..65535.
+    Equals ``golden.table.interpolate`` for tables whose values lie in 0..65535; without a multiplier.
 
     Parameters
     ----------
@@ -82,7 +84,7 @@ class Interpolation(wiring.Component):
     -------
     table: In(table_bus). index[lane]: In. fraction[lane]: In(fraction_bits). value[lane]: Out(16).
 
-    Timing: ``latency`` cycles from index and fraction to value: memory, memory output, product, sum.
+    Timing: ``latency`` cycles from index and fraction to value: memory, memory output, sums of gated slopes, their sum.
     """
 
     latency = 4
@@ -101,7 +103,7 @@ class Interpolation(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """One memory and one multiplier a lane."""
+        """One memory and one product a lane."""
         m = Module()
         for lane in range(self._lanes):
             self._lane(m, lane)
@@ -113,12 +115,12 @@ class Interpolation(wiring.Component):
         m.d.comb += port.addr.eq(self.index[lane])
         entry = delay(m, port.data, 1, f"entry_{lane}")
         fraction = delay(m, self.fraction[lane], 2, f"fraction_{lane}")
-        product = Signal(signed(SLOPE_BITS + n + 1), name=f"product_{lane}", reset_less=True)
+        product = gated_sums(m, entry[BASE_BITS:].as_signed(), fraction, _GROUP_BITS, f"product_{lane}")
         base = Signal(BASE_BITS, name=f"base_{lane}", reset_less=True)
         value = Signal(BASE_BITS, name=f"value_{lane}", reset_less=True)
+        half = Const(1 << n - 1, n)  # below the base, so that the sum is rounded
         m.d.sync += [
-            product.eq(entry[BASE_BITS:].as_signed() * fraction),
             base.eq(entry[:BASE_BITS]),
-            value.eq(base + ((product + (1 << n - 1)) >> n)),
+            value.eq(sum(product, start=Cat(half, base)) >> n),
         ]
         m.d.comb += self.value[lane].eq(value)

@@ -100,23 +100,23 @@ class IoEngine(wiring.Component):
         connect(m, tables.table, flipped(self.table))
         connect(m, positions.residual, flipped(self.residual))
         connect(m, patches.activation, flipped(self.activation))
-        word = Signal(256)
-        self._share(m, reader, loaders, word)
+        chosen = {opcode: Signal(name=f"is_{opcode.name.lower()}") for opcode in (*loaders, Opcode.STORE)}
+        self._share(m, reader, loaders, chosen)
         self._report(m, reader, writer, loaders)
-        self._run(m, {**loaders, Opcode.STORE: store}, word, ~self.busy)
+        self._run(m, {**loaders, Opcode.STORE: store}, chosen, ~self.busy)
         return m
 
-    def _share(self, m: Module, reader: ReadEngine, loaders: dict[Opcode, Any], word: Signal) -> None:
-        """The read engine belongs to the loader that the instruction names."""
+    def _share(self, m: Module, reader: ReadEngine, loaders: dict[Opcode, Any], chosen: dict[Opcode, Signal]) -> None:
+        """The read engine belongs to the loader that the instruction names; the others are idle and take no beats."""
+        ready = Cat(loader.beats.ready for loader in loaders.values())
+        m.d.comb += reader.beats.ready.eq(ready.any())
         for opcode, loader in loaders.items():
-            m.d.comb += loader.beats.payload.eq(reader.beats.payload)
-            with m.If(opcode_is(word, opcode)):
+            m.d.comb += [loader.beats.payload.eq(reader.beats.payload), loader.beats.valid.eq(reader.beats.valid)]
+            with m.If(chosen[opcode]):
                 m.d.comb += [
                     reader.command.payload.eq(loader.command.payload),
                     reader.command.valid.eq(loader.command.valid),
                     loader.command.ready.eq(reader.command.ready),
-                    loader.beats.valid.eq(reader.beats.valid),
-                    reader.beats.ready.eq(loader.beats.ready),
                 ]
 
     def _report(self, m: Module, reader: ReadEngine, writer: WriteEngine, loaders: dict[Opcode, Any]) -> None:
@@ -135,18 +135,20 @@ class IoEngine(wiring.Component):
             self.fault.pc.eq(self.pc),
         ]
 
-    def _run(self, m: Module, units: dict[Opcode, Any], word: Signal, settled: Value) -> None:
+    def _run(self, m: Module, units: dict[Opcode, Any], chosen: dict[Opcode, Signal], settled: Value) -> None:
         """Take an instruction, start its unit, wait for the unit and for the engines."""
-        start, working = Signal(), Signal()
+        start, working, word = Signal(), Signal(), Signal(256)
         for opcode, unit in units.items():
-            m.d.comb += [unit.word.eq(word), unit.start.eq(start & opcode_is(word, opcode))]
+            m.d.comb += [unit.word.eq(word), unit.start.eq(start & chosen[opcode])]
+        offered = self.instructions.payload
         m.d.comb += working.eq(Cat(unit.busy for unit in units.values()).any())
         with m.FSM(name="run") as fsm:
             m.d.comb += self.idle.eq(fsm.ongoing("IDLE"))
             with m.State("IDLE"):
                 m.d.comb += self.instructions.ready.eq(1)
                 with m.If(self.instructions.valid):
-                    m.d.sync += [word.eq(self.instructions.payload.word), self.pc.eq(self.instructions.payload.pc)]
+                    m.d.sync += [is_it.eq(opcode_is(offered.word, opcode)) for opcode, is_it in chosen.items()]
+                    m.d.sync += [word.eq(offered.word), self.pc.eq(offered.pc)]
                     m.next = "START"
             with m.State("START"):
                 m.d.comb += [start.eq(1), self.started.eq(1)]

@@ -18,6 +18,7 @@ from hwgen.rtl.interfaces import (
     write_port,
 )
 from hwgen.rtl.layernorm_rows import LayerNormNormaliser, LayerNormStatistics, max_words
+from hwgen.rtl.loop_counter import LoopCounter
 from hwgen.rtl.ops import COUNTERS
 from hwgen.rtl.pipeline import delay, delay_valid
 from hwgen.rtl.trace import channel_signature
@@ -28,7 +29,6 @@ from hwgen.spec.trace import CHANNELS
 
 _TRACE = {channel.name: channel for channel in CHANNELS}["norm"]
 _WALK_BITS = 23  # base + rows * stride never wraps
-_WORD_BITS = 10
 _PARAM_BITS = 64
 _BUFFER_LATENCY = WordQueue.latency + 1  # row buffer and its output register
 
@@ -42,34 +42,33 @@ class _Walker:
 
     def __init__(self, m: Module, f: dict[str, Value], side: str) -> None:
         self.address = Signal(_WALK_BITS, name=f"{side}_address")
-        self.word = Signal(_WORD_BITS, name=f"{side}_word")
+        self._words = LoopCounter(m, f["words"], f"{side}_word")
+        self.word, self.last_word = self._words.turn, self._words.at_last
         self.row = Signal(ROW_BITS, name=f"{side}_row")
-        self.last_word = Signal(name=f"{side}_last_word")
         self._next = Signal(_WALK_BITS, name=f"{side}_next_row")
         self._m, self._base, self._stride = m, f[f"{side}_base"], f[f"{side}_stride"]
-        m.d.comb += self.last_word.eq(self.word + 1 == f["words"])
 
     def start(self) -> None:
         """Go to word 0 of row 0."""
         self._m.d.sync += [
             self.address.eq(self._base),
             self._next.eq(self._base + self._stride),
-            self.word.eq(0),
             self.row.eq(0),
         ]
+        self._words.restart()
 
     def step(self) -> None:
         """Go to the next word."""
         m = self._m
+        self._words.step()
         with m.If(self.last_word):
             m.d.sync += [
                 self.address.eq(self._next),
                 self._next.eq(self._next + self._stride),
-                self.word.eq(0),
                 self.row.eq(self.row + 1),
             ]
         with m.Else():
-            m.d.sync += [self.address.eq(self.address + 1), self.word.eq(self.word + 1)]
+            m.d.sync += self.address.eq(self.address + 1)
 
 
 class _Strobes:
@@ -242,20 +241,20 @@ class LayerNorm(wiring.Component):
 
     def _send(self, m: Module, f: dict[str, Value], strobes: _Strobes, complete: Value) -> None:
         """One word a cycle to the normaliser while complete rows and all parameters are there."""
-        word, used = Signal(_WORD_BITS, name="send_word"), Signal(16, name="params_used")
+        word, used = LoopCounter(m, f["words"], "send_word"), Signal(16, name="params_used")
         missing, present = Signal(16), Signal(name="params_present")
         m.d.comb += missing.eq(self.arrived - used - f["words"])
         m.d.sync += present.eq(strobes.running & ~missing[-1])
         m.d.comb += [
             strobes.send.eq(strobes.running & (complete != 0) & present),
-            strobes.send_last.eq(word + 1 == f["words"]),
+            strobes.send_last.eq(word.at_last),
             strobes.store.eq(delay_valid(m, strobes.send, self._send_latency)),
             self.release.eq(Mux(self.finished, f["words"], 0)),
         ]
         with m.If(self.started):
-            m.d.sync += word.eq(0)
+            word.restart()
         with m.Elif(strobes.send):
-            m.d.sync += word.eq(Mux(strobes.send_last, 0, word + 1))
+            word.step()
         with m.If(self.finished):
             m.d.sync += used.eq(used + f["words"])
 

@@ -1,6 +1,6 @@
 """LayerNorm data path: exact statistics of rows as their words go by, and the normalisation of buffered words."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,6 +17,7 @@ _LEVELS = 2  # adder levels per register
 _LOW_SQUARES = 24  # split of the wide products into multiplier-sized pieces
 _LOW_TOTAL = 13
 _SPREAD_CYCLES = 3
+FINE_BITS = 3  # of a shift: a first register moves by multiples of 8, the rest goes with the rounding
 
 
 def max_words(arch: ArchConfig) -> int:
@@ -183,41 +184,45 @@ class LayerNormNormaliser(wiring.Component):
         total = delay(m, self.constants.total, 1, "total")
         reciprocal = delay(m, self.constants.reciprocal, 2, "reciprocal")
         exponent = delay(m, self.constants.exponent, 3, "exponent")
+        fine = delay(m, exponent[:FINE_BITS], 1, "fine")
         for lane in range(self._arch.output_lanes):
-            z = self._normal(m, lane, total, reciprocal, exponent)
+            z = self._normal(m, lane, total, reciprocal, exponent, fine)
             self._scaled(m, lane, z)
         return m
 
-    def _normal(self, m: Module, lane: int, total: Value, reciprocal: Value, exponent: Value) -> Signal:
-        """z after 5 cycles: product, deviation, product, shift, rounding."""
+    def _normal(self, m: Module, lane: int, total: Value, reciprocal: Value, exponent: Value, fine: Value) -> Signal:
+        """z after 5 cycles: product, deviation, product, coarse shift, fine shift with rounding."""
         width = len(total) + 1
         scaled = Signal(signed(CHANNEL_BITS + VALUE_BITS), name=f"scaled_{lane}", reset_less=True)
         deviation = Signal(signed(width), name=f"deviation_{lane}", reset_less=True)
         product = Signal(signed(width + 17), name=f"product_{lane}", reset_less=True)
-        halves = Signal(signed(Z_BITS + 1), name=f"halves_{lane}", reset_less=True)
+        coarsely = Signal(signed(Z_BITS + 2**FINE_BITS), name=f"coarse_{lane}", reset_less=True)
+        halves = Signal(signed(Z_BITS + 1), name=f"halves_{lane}")
         z = Signal(signed(Z_BITS), name=f"z_{lane}", reset_less=True)
         m.d.sync += [
             scaled.eq(self.x[lane] * self.channels),
             deviation.eq(scaled - total),
             product.eq(deviation * reciprocal),
-            halves.eq((product >> 4) >> exponent),
+            coarsely.eq((product >> 4) >> Cat(Const(0, FINE_BITS), exponent[FINE_BITS:])),
             z.eq((halves + 1) >> 1),
         ]
+        m.d.comb += halves.eq(coarsely >> fine)
         return z
 
     def _scaled(self, m: Module, lane: int, z: Signal) -> None:
-        """h after 5 cycles: product, offset, shift, rounding, saturation."""
+        """h after 5 cycles: product, offset, coarse shift, fine shift with rounding, saturation."""
         gain = self.params[lane].mult.as_signed()
         product = Signal(signed(Z_BITS + 16), name=f"gained_{lane}", reset_less=True)
         total = Signal(signed(Z_BITS + 18), name=f"offset_{lane}", reset_less=True)
-        halves = Signal(signed(Z_BITS + 19), name=f"result_halves_{lane}", reset_less=True)
+        coarsely = Signal(signed(Z_BITS + 19), name=f"result_coarse_{lane}", reset_less=True)
+        halves = Signal(signed(Z_BITS + 19), name=f"result_halves_{lane}")
         rounded = Signal(signed(Z_BITS + 18), name=f"result_{lane}", reset_less=True)
         h = Signal(signed(8), name=f"h_{lane}", reset_less=True)
         m.d.sync += [
             product.eq(z * gain),
             total.eq(product + delay(m, self.params[lane].bias, 1, f"bias_{lane}")),
-            halves.eq(Cat(0, total).as_signed() >> self.shift),
+            coarsely.eq(Cat(0, total).as_signed() >> Cat(Const(0, FINE_BITS), self.shift[FINE_BITS:])),
             rounded.eq((halves + 1) >> 1),
             h.eq(saturate_symmetric(rounded, 8)),
         ]
-        m.d.comb += self.h[lane].eq(h)
+        m.d.comb += [halves.eq(coarsely >> self.shift[:FINE_BITS]), self.h[lane].eq(h)]

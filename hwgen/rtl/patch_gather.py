@@ -1,12 +1,13 @@
 """Patch gather: LOAD_PATCHES, rows of pixels from memory to patch rows in the activation buffer."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.axi import DATA_BITS, burst_command
 from hwgen.rtl.decode import fields
 from hwgen.rtl.interfaces import ADDRESS_BITS, progress_pulse
+from hwgen.rtl.loop_counter import LoopCounter
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import Counter, Opcode
 
@@ -31,10 +32,13 @@ def centred(pixels: Value) -> Value:
 
 
 def _piece() -> data.StructLayout:
-    """One write on its way: base address of the patch row, position in it in lanes, pixels."""
-    return data.StructLayout(
-        {"valid": 1, "row": 17, "position": 13, "wide": 1, "low": 64, "high": 64, "band_ends": 1, "ends": 1}
-    )
+    """Pixels on their way: one lane, or two when ``wide``; the last ones of their beat."""
+    return data.StructLayout({"valid": 1, "wide": 1, "beat_ends": 1, "low": 64, "high": 64})
+
+
+def _destination() -> data.StructLayout:
+    """Where the piece belongs: base address of the patch row, position in it in lanes; it ends a band, or all."""
+    return data.StructLayout({"row": 17, "position": 13, "band_ends": 1, "ends": 1})
 
 
 class PatchGather(wiring.Component):
@@ -81,33 +85,37 @@ class PatchGather(wiring.Component):
         """Requests run ahead; data is cut by nested counters; writes follow two registers later."""
         m = Module()
         parts = fields(Opcode.LOAD_PATCHES, self.word)
-        piece = Signal(_piece())
-        sized, receiving = Signal(), Signal()  # the transfer size is known; data is cut
+        piece, at = Signal(_piece()), Signal(_destination())
+        sized, receiving = Signal(), Signal()  # the transfer size is known; data is cut, in RECEIVE
         band_beats = Signal(14)
         m.d.sync += band_beats.eq(parts["patch"] * (parts["width"] >> 4))
-        misshapen = Signal()
-        empty = misshapen | (band_beats == 0) | (parts["patch_rows"] == 0) | (parts["channels"] == 0)
+        misshapen, nothing = Signal(), Signal()  # nothing to load: a factor of the loops is zero, or misshapen
+        loops = [parts["patch"], parts["width"] >> 4, parts["patch_rows"], parts["channels"]]
+        m.d.sync += nothing.eq(Cat(turns == 0 for turns in loops).any() | (parts["patch"][:3] != 0))
         with m.FSM(name="gather") as fsm:
-            m.d.comb += [self.busy.eq(~fsm.ongoing("IDLE")), receiving.eq(fsm.ongoing("RECEIVE"))]
+            m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
                 with m.If(self.start):
                     m.next = "MULTIPLY"
             with m.State("MULTIPLY"):
                 m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.comb += [misshapen.eq(parts["patch"][:3] != 0), sized.eq(~empty)]
-                with m.If(empty):
+                m.d.comb += [misshapen.eq(parts["patch"][:3] != 0), sized.eq(~nothing)]
+                with m.If(nothing):
                     m.next = "IDLE"
                 with m.Else():
+                    m.d.sync += receiving.eq(1)
                     m.next = "RECEIVE"
             with m.State("RECEIVE"):
-                with m.If(piece.valid & piece.ends):
+                with m.If(piece.valid & at.ends):
+                    m.d.sync += receiving.eq(0)
                     m.next = "FLUSH"
             with m.State("FLUSH"):
                 m.next = "IDLE"
         self._request(m, parts, sized, band_beats)
-        self._cut(m, parts, receiving, piece)
-        self._write(m, parts["patch_columns"], piece, misshapen)
+        self._cut(m, parts["patch"], receiving, piece)
+        self._place(m, parts, piece, at)
+        self._write(m, parts["patch_columns"], piece, at, misshapen)
         return m
 
     def _request(self, m: Module, parts: dict[str, Value], sized: Signal, band_beats: Signal) -> None:
@@ -135,58 +143,77 @@ class PatchGather(wiring.Component):
                         with m.If(bands == 1):
                             m.next = "IDLE"
 
-    def _cut(self, m: Module, parts: dict[str, Value], receiving: Signal, piece: data.View) -> None:
-        """Counters from the innermost out: half beat, place in the run, beat of the image row, line, plane, band."""
-        half, beat, line = Signal(), Signal(8), Signal(6)
-        channel, band = Signal(3), Signal(8)
-        place, offset = Signal(4), Signal(13)  # in lanes: in the run, and of the run in the patch row
-        row, band_row, next_row = Signal(17), Signal(17), Signal(17)
-        wide, step, run_ends, line_ends, plane_ends, band_ends = (Signal() for _ in range(6))
-        lanes_a_run = parts["patch"] >> 3
+    def _cut(self, m: Module, patch: Value, receiving: Signal, piece: data.View) -> None:
+        """Half a beat, or a whole one, a cycle: its pixels, centred, become the piece."""
+        half, step = Signal(), Signal()
         low, high = self.beats.payload[:64], self.beats.payload[64:]
+        wide = ~patch[3] if self._lanes > 1 else Const(0)
         m.d.comb += [
-            wide.eq(~parts["patch"][3] if self._lanes > 1 else 0),
             step.eq(receiving & self.beats.valid),
-            self.beats.ready.eq(receiving & (wide | half)),
-            run_ends.eq(place + 1 + wide == lanes_a_run),
-            line_ends.eq((wide | half) & (beat == (parts["width"] >> 4) - 1)),
-            plane_ends.eq(line_ends & (line == parts["patch"] - 1)),
-            band_ends.eq(plane_ends & (channel == parts["channels"] - 1)),
-            next_row.eq(row + parts["dst_stride"]),
+            self.beats.ready.eq(receiving & (piece.wide | half)),  # wide is the same for all pieces
         ]
         m.d.sync += [
             piece.valid.eq(step),
-            piece.row.eq(row),
-            piece.position.eq(offset + place),
             piece.wide.eq(wide),
+            piece.beat_ends.eq(wide | half),
             piece.low.eq(centred(Mux(wide | ~half, low, high))),
             piece.high.eq(centred(high)),
-            piece.band_ends.eq(band_ends),
-            piece.ends.eq(band_ends & (band == parts["patch_rows"] - 1)),
         ]
         with m.If(self.start):
-            m.d.sync += [x.eq(0) for x in (half, beat, line, channel, band, place, offset)]
-            m.d.sync += [row.eq(parts["dst_base"]), band_row.eq(parts["dst_base"])]
+            m.d.sync += half.eq(0)
         with m.Elif(step):
-            m.d.sync += [half.eq(~half & ~wide), place.eq(place + 1 + wide), beat.eq(beat + (wide | half))]
-            with m.If(run_ends):
-                m.d.sync += [place.eq(0), row.eq(next_row)]
-            with m.If(line_ends):
-                m.d.sync += [beat.eq(0), place.eq(0), line.eq(line + 1), offset.eq(offset + lanes_a_run)]
-                m.d.sync += row.eq(band_row)
-            with m.If(plane_ends):
-                m.d.sync += [line.eq(0), channel.eq(channel + 1)]
-            with m.If(band_ends):
-                m.d.sync += [channel.eq(0), offset.eq(0), band.eq(band + 1), row.eq(next_row), band_row.eq(next_row)]
+            m.d.sync += half.eq(~half & ~wide)
 
-    def _write(self, m: Module, columns: Value, piece: data.View, misshapen: Signal) -> None:
+    def _place(self, m: Module, parts: dict[str, Value], piece: data.View, at: data.View) -> None:
+        """Loops from the innermost out: place in the run, beat of the image row, line, plane, band."""
+        beat = LoopCounter(m, parts["width"][4:], "beat")
+        line = LoopCounter(m, parts["patch"], "line")
+        channel = LoopCounter(m, parts["channels"], "channel")
+        band = LoopCounter(m, parts["patch_rows"], "band")
+        place, last_place = Signal(4), Signal(4)  # in the run, in lanes
+        offset, next_offset = Signal(13), Signal(13)  # of the run in the patch row, in lanes
+        row, position, band_row, next_row = Signal(17), Signal(13), Signal(17), Signal(17)
+        run_ends, line_ends, plane_ends, band_ends = (Signal() for _ in range(4))
+        lanes_a_run = parts["patch"] >> 3
+        m.d.sync += last_place.eq(lanes_a_run - 1 - piece.wide)
+        m.d.comb += [
+            run_ends.eq(place == last_place),
+            line_ends.eq(piece.beat_ends & beat.at_last),
+            plane_ends.eq(line_ends & line.at_last),
+            band_ends.eq(plane_ends & channel.at_last),
+            next_row.eq(row + parts["dst_stride"]),
+            next_offset.eq(offset + lanes_a_run),
+            Cat(at.row, at.position, at.band_ends).eq(Cat(row, position, band_ends)),
+            at.ends.eq(band_ends & band.at_last),
+        ]
+        with m.If(self.start):
+            m.d.sync += [x.eq(0) for x in (place, offset, position)]
+            m.d.sync += [row.eq(parts["dst_base"]), band_row.eq(parts["dst_base"])]
+            for loop in (beat, line, channel, band):
+                loop.restart()
+        with m.Elif(piece.valid):
+            m.d.sync += [place.eq(place + 1 + piece.wide), position.eq(position + 1 + piece.wide)]
+            with m.If(piece.beat_ends):
+                beat.step()
+            with m.If(run_ends):
+                m.d.sync += [place.eq(0), position.eq(offset), row.eq(next_row)]
+            with m.If(line_ends):
+                m.d.sync += [place.eq(0), offset.eq(next_offset), position.eq(next_offset), row.eq(band_row)]
+                line.step()
+            with m.If(plane_ends):
+                channel.step()
+            with m.If(band_ends):
+                m.d.sync += [offset.eq(0), position.eq(0), row.eq(next_row), band_row.eq(next_row)]
+                band.step()
+
+    def _write(self, m: Module, columns: Value, piece: data.View, at: data.View, misshapen: Signal) -> None:
         """Word address, lane enables, bounds and progress of a piece."""
         address, bad, stopped = Signal(18), Signal(), Signal()
         shift = (self._lanes - 1).bit_length()
-        lane = piece.position[:shift]
+        lane = at.position[:shift]
         enables = Signal(self._lanes)
         m.d.comb += [
-            address.eq(piece.row + (piece.position >> shift)),
+            address.eq(at.row + (at.position >> shift)),
             bad.eq(piece.valid & (address >= self._depth)),
             enables.eq(Mux(piece.wide, 3, 1) << lane if shift else 1),
             self.progress.counter.eq(Counter.PATCH),
@@ -198,7 +225,7 @@ class PatchGather(wiring.Component):
             self.activation.address.eq(address),
             self.activation.data.eq(Cat(*pixels)),
             self.overflow.eq((bad & ~stopped) | misshapen),
-            self.progress.valid.eq(piece.valid & piece.band_ends),
+            self.progress.valid.eq(piece.valid & at.band_ends),
             self.progress.count.eq(columns),
         ]
         with m.If(self.start):

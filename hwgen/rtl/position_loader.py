@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hwgen.rtl.axi import DATA_BITS, burst_command
 from hwgen.rtl.decode import fields
 from hwgen.rtl.interfaces import ADDRESS_BITS, progress_pulse, write_port
+from hwgen.rtl.loop_counter import LoopCounter
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import Counter, Opcode
 
@@ -49,16 +50,22 @@ class PositionLoader(wiring.Component):
         parts = fields(Opcode.LOAD_POSITION, self.word)
         words, end = Signal(22), Signal(23)
         left, last = Signal(22), Signal()  # words that are not written yet
+        filling, one_left = Signal(), Signal()  # beats are taken, in FILL; ``left`` is one
+        nothing = Signal()
         m.d.sync += [words.eq(parts["rows"] * parts["row_words"]), end.eq(words + parts["dst_base"])]
+        m.d.sync += nothing.eq((parts["rows"] == 0) | (parts["row_words"] == 0))
         m.d.comb += [
             self.command.payload.address.eq(self.model + parts["offset"]),
             self.command.payload.beats.eq(words * self._word_beats),
+            self.beats.ready.eq(filling),
         ]
         complete = self._assemble(m)
         self._write(m, parts["dst_base"], parts["row_words"], complete)
         with m.If(complete):
-            m.d.sync += left.eq(left - 1)
-        m.d.comb += last.eq(complete & (left == 1))
+            m.d.sync += [left.eq(left - 1), one_left.eq(left == 2)]
+        with m.Else():
+            m.d.sync += one_left.eq(left == 1)
+        m.d.comb += last.eq(complete & one_left)
         with m.FSM(name="load") as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
@@ -71,17 +78,18 @@ class PositionLoader(wiring.Component):
                 m.next = "CHECK"
             with m.State("CHECK"):
                 m.d.comb += self.overflow.eq(end > self._depth)
-                with m.If(self.overflow | (words == 0)):
+                with m.If(self.overflow | nothing):
                     m.next = "IDLE"
                 with m.Else():
                     m.next = "REQUEST"
             with m.State("REQUEST"):
                 m.d.comb += self.command.valid.eq(1)
                 with m.If(self.command.ready):
+                    m.d.sync += filling.eq(1)
                     m.next = "FILL"
             with m.State("FILL"):
-                m.d.comb += self.beats.ready.eq(1)
                 with m.If(last):
+                    m.d.sync += filling.eq(0)
                     m.next = "FLUSH"
             with m.State("FLUSH"):
                 m.next = "IDLE"
@@ -106,17 +114,15 @@ class PositionLoader(wiring.Component):
 
     def _write(self, m: Module, base: Value, row_words: Value, complete: Signal) -> None:
         """Address and row counter; restarted by ``start``."""
-        address, word = Signal(ADDRESS_BITS), Signal(10)
-        row_ends = Signal()
+        address, word = Signal(ADDRESS_BITS), LoopCounter(m, row_words, "word_of_row")
         m.d.comb += [
-            row_ends.eq(word == row_words - 1),
             self.progress.counter.eq(Counter.RESIDUAL),
             self.progress.count.eq(1),
         ]
-        m.d.sync += [self.residual.enable.eq(complete), self.progress.valid.eq(complete & row_ends)]
+        m.d.sync += [self.residual.enable.eq(complete), self.progress.valid.eq(complete & word.at_last)]
         with m.If(self.start):
-            m.d.sync += [address.eq(base), word.eq(0)]
+            m.d.sync += address.eq(base)
+            word.restart()
         with m.Elif(complete):
-            m.d.sync += [address.eq(address + 1), self.residual.address.eq(address), word.eq(word + 1)]
-            with m.If(row_ends):
-                m.d.sync += word.eq(0)
+            m.d.sync += [address.eq(address + 1), self.residual.address.eq(address)]
+            word.step()

@@ -72,6 +72,7 @@ class ProgramFetch(wiring.Component):
         low = Signal(DATA_BITS)
         beat = Signal(range(CHUNK * INSTRUCTION_BYTES // BEAT_BYTES))
         ended, last = Signal(), Signal()
+        receiving, kept = Signal(), Signal()  # beats are taken, in RECEIVE; the next one completes an instruction
         item = Signal(issued())
         m.d.comb += [
             engine.command.payload.address.eq(address),
@@ -79,6 +80,8 @@ class ProgramFetch(wiring.Component):
             item.word.eq(low | engine.beats.payload << DATA_BITS),
             queue.w_data.eq(item),
             last.eq(beat.all()),
+            engine.beats.ready.eq(receiving),
+            queue.w_en.eq(engine.beats.valid & kept),
         ]
         pc = Signal(PC_BITS)
         m.d.comb += item.pc.eq(pc)
@@ -91,17 +94,17 @@ class ProgramFetch(wiring.Component):
                 m.d.comb += engine.command.valid.eq(queue.level <= AHEAD - CHUNK)
                 with m.If(engine.command.valid & engine.command.ready):
                     m.d.sync += address.eq(address + CHUNK * INSTRUCTION_BYTES)
+                    m.d.sync += receiving.eq(1)
                     m.next = "RECEIVE"
             with m.State("RECEIVE"):
-                m.d.comb += engine.beats.ready.eq(1)
                 with m.If(engine.beats.valid):
-                    m.d.sync += beat.eq(beat + 1)
+                    m.d.sync += [beat.eq(beat + 1), kept.eq(~beat[0] & ~ended)]
                     with m.If(~beat[0]):
                         m.d.sync += low.eq(engine.beats.payload)
                     with m.Elif(~ended):
-                        m.d.comb += queue.w_en.eq(1)
                         m.d.sync += [pc.eq(pc + 1), ended.eq(opcode_is(low, Opcode.END))]
                     with m.If(last):
+                        m.d.sync += receiving.eq(0)
                         m.next = "NEXT"
             with m.State("NEXT"):
                 with m.If(ended):

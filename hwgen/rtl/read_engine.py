@@ -68,11 +68,11 @@ class ReadEngine(wiring.Component):
         with m.FSM(name="request"):
             with m.State("IDLE"):
                 m.d.comb += [self.command.ready.eq(~self.halt), planner.load.eq(1)]
-                with m.If(self.command.valid & ~self.halt & (self.command.payload.beats != 0)):
+                with m.If(self.command.valid & ~self.halt):
                     m.next = "PLAN"
             with m.State("PLAN"):
                 m.d.comb += issuing.eq(1)
-                with m.If(self.halt):
+                with m.If(self.halt | planner.empty):
                     m.next = "IDLE"
                 with m.Elif(room):
                     m.d.comb += [planner.plan.eq(1), planned.eq(1)]

@@ -1,11 +1,11 @@
 """Read multiplexer: several AXI4 readers share one port."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.axi import axi4_read, drive_constants
+from hwgen.rtl.grant_queue import GrantQueue
 from hwgen.spec.arch import ArchConfig
 
 
@@ -34,17 +34,17 @@ class ReadMux(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """A register for the granted request, and the queue of grants."""
         m = Module()
-        m.submodules.grants = grants = SyncFIFO(width=(self._clients - 1).bit_length(), depth=self._depth)
+        m.submodules.grants = grants = GrantQueue(self._clients, self._depth)
         self._requests(m, grants)
         self._data(m, grants)
         return m
 
-    def _requests(self, m: Module, grants: SyncFIFO) -> None:
+    def _requests(self, m: Module, grants: GrantQueue) -> None:
         bus = self.bus
         drive_constants(m, bus, "r")
-        latest, chosen = Signal(grants.width), Signal(grants.width)
+        latest, chosen = (Signal(range(self._clients), name=name) for name in ("latest", "chosen"))
         take = Signal()
-        m.d.comb += [take.eq(~bus.arvalid & grants.w_rdy), grants.w_data.eq(chosen)]
+        m.d.comb += [take.eq(~bus.arvalid & grants.room), grants.client.eq(1 << chosen)]
         with m.Switch(latest):
             for after in range(self._clients):
                 with m.Case(after):
@@ -56,7 +56,7 @@ class ReadMux(wiring.Component):
             m.d.sync += bus.arvalid.eq(0)
         for index, client in enumerate(self.clients):
             with m.If(take & client.arvalid & (chosen == index)):
-                m.d.comb += [client.arready.eq(1), grants.w_en.eq(1)]
+                m.d.comb += [client.arready.eq(1), grants.put.eq(1)]
                 m.d.sync += [
                     bus.arvalid.eq(1),
                     bus.araddr.eq(client.araddr),
@@ -64,16 +64,11 @@ class ReadMux(wiring.Component):
                     latest.eq(index),
                 ]
 
-    def _data(self, m: Module, grants: SyncFIFO) -> None:
+    def _data(self, m: Module, grants: GrantQueue) -> None:
         bus = self.bus
-        serving, following = Signal(len(self.clients)), Signal()  # one-hot: whose burst comes
-        m.d.comb += [
-            following.eq((serving == 0) | (bus.rvalid & bus.rready & bus.rlast)),
-            grants.r_en.eq(following),
-        ]
-        with m.If(following):
-            m.d.sync += serving.eq(Mux(grants.r_rdy, 1 << grants.r_data, 0))
+        ready = Cat(client.rready for client in self.clients)
+        m.d.comb += grants.take.eq((ready & grants.oldest).any() & bus.rvalid & bus.rlast)
         for index, client in enumerate(self.clients):
             m.d.comb += [client.rdata.eq(bus.rdata), client.rresp.eq(bus.rresp), client.rlast.eq(bus.rlast)]
-            with m.If(serving[index]):
+            with m.If(grants.oldest[index]):
                 m.d.comb += [client.rvalid.eq(bus.rvalid), bus.rready.eq(client.rready)]

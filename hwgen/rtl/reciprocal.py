@@ -34,11 +34,7 @@ def normalise(m: Module, value: Value, smallest: int) -> tuple[Value, Value]:
     moves = _moves(width, smallest)
     moved: Value = Cat()
     for stage in range(normalise_stages(width, smallest)):
-        taken: list[Value] = []
-        for amount in moves[stage * _MOVES_PER_STAGE : (stage + 1) * _MOVES_PER_STAGE]:
-            move = value[width - amount :] == 0
-            value = Mux(move, (value << amount)[:width], value)
-            taken.append(move)
+        value, taken = _shifted(value, moves[stage * _MOVES_PER_STAGE : (stage + 1) * _MOVES_PER_STAGE])
         register = Signal(width, name=f"normal_{stage}", reset_less=True)
         flags = Signal(len(moved) + len(taken), name=f"moved_{stage}", reset_less=True)
         m.d.sync += [register.eq(value), flags.eq(Cat(*reversed(taken), moved))]
@@ -47,6 +43,19 @@ def normalise(m: Module, value: Value, smallest: int) -> tuple[Value, Value]:
         value = Cat(Const(0, MANTISSA_BITS - width), value)
     zeros = smallest.bit_length() - 1
     return value[len(value) - MANTISSA_BITS :], moved << zeros
+
+
+def _shifted(value: Value, moves: list[int]) -> tuple[Value, list[Value]]:
+    """``value`` after one or two moves, and which were made; the second is looked up beside the first."""
+    width, first = len(value), moves[0]
+    move = value[width - first :] == 0
+    if len(moves) == 1:
+        return Mux(move, (value << first)[:width], value), [move]
+    second = moves[1]
+    below = value[max(0, width - first - second) : width - first] == 0
+    again = Mux(move, below, value[width - second :] == 0)
+    far, near = ((value << amount)[:width] for amount in (first + second, first))
+    return Mux(move, Mux(again, far, near), Mux(again, (value << second)[:width], value)), [move, again]
 
 
 class Reciprocal(wiring.Component):

@@ -52,29 +52,33 @@ class ResultStore(wiring.Component):
             self.results.ready.eq(fifo.w_rdy),
         ]
         sent, due = Signal(), Signal(range(self.burst_words + 1))  # words of the burst under way
-        self._serialise(m, fifo, due, sent)
-        self._request(m, fifo, due, sent)
+        sending = Signal()  # due is not zero
+        self._serialise(m, fifo, sending, sent)
+        self._request(m, fifo, due, sending, sent)
         return m
 
-    def _serialise(self, m: Module, fifo: SyncFIFOBuffered, due: Signal, sent: Signal) -> None:
+    def _serialise(self, m: Module, fifo: SyncFIFOBuffered, sending: Signal, sent: Signal) -> None:
         """Beats of the word at the head of the FIFO, lowest first; ``sent`` when its last one goes."""
         beat = Signal(range(max(2, self.word_beats)))
+        final = Signal(init=self.word_beats == 1)  # the beat is the last one of its word
         m.d.comb += [
             self.data.payload.eq(fifo.r_data.word_select(beat, DATA_BITS)),
-            self.data.valid.eq((due != 0) & fifo.r_rdy),
-            sent.eq(self.data.valid & self.data.ready & (beat == self.word_beats - 1)),
-            fifo.r_en.eq(sent),
+            self.data.valid.eq(sending & fifo.r_rdy),
+            sent.eq(self.data.valid & self.data.ready & final),
+            fifo.r_en.eq(sending & self.data.ready & final),  # the FIFO itself looks whether it has a word
         ]
         with m.If(sent):
-            m.d.sync += beat.eq(0)
+            m.d.sync += [beat.eq(0), final.eq(self.word_beats == 1)]
         with m.Elif(self.data.valid & self.data.ready):
-            m.d.sync += beat.eq(beat + 1)
+            m.d.sync += [beat.eq(beat + 1), final.eq(beat == self.word_beats - 2)]
 
-    def _request(self, m: Module, fifo: SyncFIFOBuffered, due: Signal, sent: Signal) -> None:
+    def _request(self, m: Module, fifo: SyncFIFOBuffered, due: Signal, sending: Signal, sent: Signal) -> None:
         """Bursts of whole words, requested when the FIFO holds them."""
         parts = fields(Opcode.STORE, self.word)
         left = Signal.like(parts["beats"])  # words that are not requested yet
         address, size = Signal(64), Signal.like(due)
+        held = Signal(range(self.depth_words + 1))  # words in the FIFO
+        m.d.sync += held.eq(held + (fifo.w_en & fifo.w_rdy) - sent)
         m.d.comb += [
             self.command.payload.address.eq(address),
             self.command.payload.beats.eq(size * self.word_beats),
@@ -92,15 +96,16 @@ class ResultStore(wiring.Component):
                 with m.Else():
                     m.next = "REQUEST"
             with m.State("REQUEST"):
-                m.d.comb += self.command.valid.eq(fifo.level >= size)
+                m.d.comb += self.command.valid.eq(held >= size)
                 with m.If(self.command.valid & self.command.ready):
-                    m.d.sync += [due.eq(size), left.eq(left - size)]
+                    m.d.sync += [due.eq(size), sending.eq(1), left.eq(left - size)]
                     m.d.sync += address.eq(address + (self.command.payload.beats << BEAT_BYTES_LOG2))
                     m.next = "SEND"
             with m.State("SEND"):
                 with m.If(sent):
                     m.d.sync += due.eq(due - 1)
                     with m.If(due == 1):
+                        m.d.sync += sending.eq(0)
                         m.next = "SIZE"
             with m.State("WAIT"):
                 with m.If(~self.engine_busy):

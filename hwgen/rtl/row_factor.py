@@ -1,17 +1,20 @@
 """Row factor: what the post-processor multiplies a row of p.v by, from the statistics of its scores."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.rtl.gated_product import gated_sums
 from hwgen.rtl.interfaces import ADDRESS_BITS, ROW_BITS, RowFactor, progress_pulse, table_bus, write_port
-from hwgen.rtl.pipeline import delay, delay_valid, half_up
+from hwgen.rtl.pipeline import delay, delay_valid
 from hwgen.rtl.reciprocal import Reciprocal
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import Counter
 
 SUM_SHIFT = 22  # 16 of the octave bias and 6 of the probability
 ROW_FACTOR_BITS = 27
+_PRODUCT_SHIFT = 15  # fraction bits of the reciprocal
+_GROUP_BITS = 4  # of Mc, in one register of the product
 _EXPONENTIAL_BITS = 13 + 31  # one exponential at its octave
 
 
@@ -38,6 +41,8 @@ def row_statistics(arch: ArchConfig) -> wiring.Signature:
 class RowFactorUnit(wiring.Component):
     """Turns row statistics into ``RowFactor`` (octave, M_row, S_row) and stores them; ``golden.softmax.row_factor``.
 
+    The products, also that of the reciprocal, are sums of gated copies: no multiplier.
+
     Parameters
     ----------
     arch: the machine.
@@ -54,7 +59,7 @@ class RowFactorUnit(wiring.Component):
 
     @staticmethod
     def latency_of(arch: ArchConfig) -> int:
-        """``latency`` before there is an instance: reciprocal, product, rounding, saturation."""
+        """``latency`` before there is an instance: reciprocal, partial products, rounded sum, saturation."""
         return Reciprocal.latency_of(total_bits(arch)) + 3
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -82,17 +87,18 @@ class RowFactorUnit(wiring.Component):
         return m
 
     def _factor(self, m: Module, unit: Reciprocal) -> None:
-        """Product, rounding with the shift's sum, saturation."""
+        """Product, rounded, with the shift's sum, saturation."""
         mult = delay(m, self.i.mult, unit.latency, "mult")
         shift = delay(m, self.i.shift, unit.latency + 1, "shift")
         top = delay(m, self.i.top, unit.latency + 1, "top")
         exponent = delay(m, unit.exponent, 1, "exponent")
-        product, rounded = Signal(32, reset_less=True), Signal(17, reset_less=True)
+        product = gated_sums(m, unit.value, mult, _GROUP_BITS)
+        rounded = Signal(17, reset_less=True)
+        half = Const(1 << _PRODUCT_SHIFT - 1)
         shift_sum = Signal(6, reset_less=True)
         factor = Signal(RowFactor, reset_less=True)
         m.d.sync += [
-            product.eq(unit.value * mult),
-            rounded.eq(half_up(product, 15)),
+            rounded.eq(sum(product, start=half) >> _PRODUCT_SHIFT),
             shift_sum.eq(shift + exponent - top - SUM_SHIFT),
             factor.mult.eq(Mux(rounded[16], 0xFFFF, rounded)),
             factor.shift.eq(shift_sum),

@@ -1,6 +1,6 @@
 """Softmax statistics: largest octave and exact sum of exponentials of every query row, in one pass and any order."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,7 @@ SCORE_BITS = NUMERICS.score_bits
 FRACTION_BITS = NUMERICS.score_fraction_bits
 EXPONENTIAL_BITS = NUMERICS.exp_fraction_bits + 1
 _OCTAVE_BIAS = 16  # octave -16..15 becomes 0..31: the shift of its exponential; 0 also where there is no key
-_LEVELS = 2  # adder levels per register
+_LEVELS = 2  # adder levels per register; maxima of octaves, which start two registers earlier, have one
 
 
 def score_row(arch: ArchConfig) -> wiring.Signature:
@@ -57,8 +57,9 @@ class SoftmaxStatistics(wiring.Component):
 
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch
-        self._tree = tree_stages(arch.output_lanes, _LEVELS)
-        self.latency = 2 + self._tree + 1 + RowFactorUnit.latency_of(arch)
+        terms, octaves = (tree_stages(arch.output_lanes, levels) for levels in (_LEVELS, 1))
+        self._steps = max(2 + terms, octaves)  # exponential, term and the sum of terms; the largest octave beside it
+        self.latency = self._steps + 1 + RowFactorUnit.latency_of(arch)
         super().__init__(
             {
                 "i": In(score_row(arch)),
@@ -81,44 +82,48 @@ class SoftmaxStatistics(wiring.Component):
         return m
 
     def _sum(self, m: Module, exp2: DirectTable) -> tuple[Value, Value]:
-        """Sum of the word's exponentials at their octaves, and its largest octave, biased; after 2 + tree cycles."""
+        """Sum of the word's exponentials at their octaves, and its largest octave, biased; after ``_steps`` cycles."""
         shifted, octaves = [], []
         for lane in range(self._arch.output_lanes):
             score, exists = self.i.scores[lane], self.i.mask[lane]
             mantissa = Signal(EXPONENTIAL_BITS, name=f"mantissa_{lane}", reset_less=True)
-            octave = Signal(5, name=f"octave_{lane}", reset_less=True)
+            octave = Mux(exists, (score >> FRACTION_BITS) + _OCTAVE_BIAS, 0)[:5]
+            shift = Signal(5, name=f"shift_{lane}", reset_less=True)
             term = Signal(EXPONENTIAL_BITS + 31, name=f"term_{lane}", reset_less=True)
             m.d.comb += exp2.index[lane].eq(score.as_unsigned()[:FRACTION_BITS])
             m.d.sync += [
                 mantissa.eq(Mux(exists, exp2.value[lane], 0)),
-                octave.eq(Mux(exists, (score >> FRACTION_BITS) + _OCTAVE_BIAS, 0)),
-                term.eq(mantissa << octave),
+                shift.eq(octave),
+                term.eq(mantissa << shift),
             ]
             shifted.append(term)
             octaves.append(octave)
         total = tree(m, shifted, add, _LEVELS, "total")
-        top = tree(m, octaves, larger, _LEVELS, "top")
-        return total, delay(m, top, 1, "top_kept")
+        top = tree(m, octaves, larger, 1, "top")
+        total = delay(m, total, self._steps - 2 - tree_stages(len(octaves), _LEVELS), "total_kept")
+        return total, delay(m, top, self._steps - tree_stages(len(octaves), 1), "top_kept")
 
     def _accumulate(self, m: Module, total: Value, octave: Value, row: wiring.PureInterface) -> None:
         """Add the word to its lane in one cycle; hand over a complete row."""
-        steps = 2 + self._tree
+        steps = self._steps
         lanes = self._arch.token_lanes
-        sums = Array(Signal(total_bits(self._arch), name=f"sum_{lane}") for lane in range(lanes))
-        tops = Array(Signal(5, name=f"top_{lane}") for lane in range(lanes))
+        sums = [Signal(total_bits(self._arch), name=f"sum_{lane}") for lane in range(lanes)]
+        tops = [Signal(5, name=f"top_{lane}") for lane in range(lanes)]
         kept = Cat(self.i.row, self.i.slot, self.i.mult2, self.i.shift2)
-        lane = delay(m, self.i.lane, steps, "lane")
-        first = delay(m, self.i.first_key, steps, "first")
+        lane = delay(m, self.i.lane, steps - 1, "lane")
+        first = delay(m, self.i.first_key, steps - 1, "first")
+        here, goes_on = (Signal(lanes, name=name, reset_less=True) for name in ("here", "goes_on"))  # one bit a lane
         last = delay(m, self.i.last_key, steps, "last")
         valid = delay_valid(m, self.i.valid, steps)
         new_sum, new_top, best = Signal(total_bits(self._arch)), Signal(5), Signal(5, reset_less=True)
-        old_top = Mux(first, 0, tops[lane])
-        m.d.comb += [
-            new_sum.eq(Mux(first, 0, sums[lane]) + total),
-            new_top.eq(Mux(octave > old_top, octave, old_top)),
-        ]
-        with m.If(valid):
-            m.d.sync += [sums[lane].eq(new_sum), tops[lane].eq(new_top)]
+        old_top, old_sum = Value.cast(0), Value.cast(0)
+        for index in range(lanes):
+            m.d.sync += [here[index].eq(lane == index), goes_on[index].eq((lane == index) & ~first)]
+            old_top = old_top | Mux(goes_on[index], tops[index], 0)
+            old_sum = old_sum | Mux(goes_on[index], sums[index], 0)
+            with m.If(valid & here[index]):
+                m.d.sync += [sums[index].eq(new_sum), tops[index].eq(new_top)]
+        m.d.comb += [new_sum.eq(old_sum + total), new_top.eq(larger(octave, old_top))]
         m.d.sync += [row.valid.eq(valid & last), row.total.eq(new_sum), best.eq(new_top)]
         m.d.comb += [
             row.top.eq(best - _OCTAVE_BIAS),

@@ -1,17 +1,19 @@
 """Table loader: LOAD_TABLE, entries from memory to the table bus."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.axi import DATA_BITS, burst_command
 from hwgen.rtl.decode import fields
 from hwgen.rtl.interfaces import table_bus
+from hwgen.rtl.loop_counter import LoopCounter
 from hwgen.spec.isa import Opcode
 
 ENTRY_BITS = 32
 ENTRIES_A_BEAT = DATA_BITS // ENTRY_BITS
 TABLE_ADDRESS_BITS = 10
+_PART_BITS = (ENTRIES_A_BEAT - 1).bit_length()
 
 
 class TableLoader(wiring.Component):
@@ -47,19 +49,23 @@ class TableLoader(wiring.Component):
         """Ask for the whole table, then four cycles a beat."""
         m = Module()
         parts = fields(Opcode.LOAD_TABLE, self.word)
-        count = Signal.like(parts["words"])  # entries sent
-        part = count[: (ENTRIES_A_BEAT - 1).bit_length()]
+        entry = LoopCounter(m, Cat(Const(0, _PART_BITS), parts["words"][_PART_BITS:]), "entry")
+        part = entry.turn[:_PART_BITS]
+        filling, part_is_last = Signal(), Signal()  # entries are sent, in FILL; this is the last one of its beat
         m.d.comb += [
             self.command.payload.address.eq(self.model + parts["offset"]),
             self.command.payload.beats.eq(parts["words"] >> 2),
             self.table.table.eq(parts["table"]),
-            self.table.address.eq(count),
+            self.table.address.eq(entry.turn),
+            self.table.enable.eq(filling & self.beats.valid),
+            self.beats.ready.eq(part_is_last),
             self.table.data.eq(self.beats.payload.word_select(part, ENTRY_BITS)),
         ]
         with m.FSM(name="load") as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
-                m.d.sync += count.eq(0)
+                m.d.sync += part_is_last.eq(0)
+                entry.restart()
                 with m.If(self.start):
                     m.next = "CHECK"
             with m.State("CHECK"):
@@ -71,11 +77,13 @@ class TableLoader(wiring.Component):
             with m.State("REQUEST"):
                 m.d.comb += self.command.valid.eq(1)
                 with m.If(self.command.ready):
+                    m.d.sync += filling.eq(1)
                     m.next = "FILL"
             with m.State("FILL"):
-                m.d.comb += [self.table.enable.eq(self.beats.valid), self.beats.ready.eq(part.all())]
                 with m.If(self.beats.valid):
-                    m.d.sync += count.eq(count + 1)
-                    with m.If(part.all() & (count >> 2 == self.command.payload.beats - 1)):
+                    m.d.sync += part_is_last.eq(part == ENTRIES_A_BEAT - 2)
+                    entry.step()
+                    with m.If(entry.at_last):
+                        m.d.sync += filling.eq(0)
                         m.next = "IDLE"
         return m

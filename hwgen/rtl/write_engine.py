@@ -48,19 +48,17 @@ class WriteEngine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Requests, data register and responses; the count of unanswered bursts joins them."""
         m = Module()
-        planned, issuing, moving, complete = Signal(), Signal(), Signal(), Signal()
+        planned, issuing, complete = Signal(), Signal(), Signal()
         unanswered = Signal(range(self._arch.outstanding + 1))
         m.d.sync += unanswered.eq(unanswered + planned - (self.bus.bvalid & self.bus.bready))
         m.d.comb += self.busy.eq(issuing | self.bus.wvalid | (unanswered != 0))
-        self._requests(m, planned, issuing, moving, complete, unanswered != self._arch.outstanding)
-        self._data(m, planned, moving, complete)
+        self._requests(m, planned, issuing, complete, unanswered != self._arch.outstanding)
+        self._data(m, planned, complete)
         m.d.comb += self.bus.bready.eq(1)
         m.d.sync += self.error.eq(self.bus.bvalid & (self.bus.bresp != OKAY))
         return m
 
-    def _requests(
-        self, m: Module, planned: Signal, issuing: Signal, moving: Signal, complete: Signal, room: Value
-    ) -> None:
+    def _requests(self, m: Module, planned: Signal, issuing: Signal, complete: Signal, room: Value) -> None:
         """IDLE, then PLAN and BURST for every burst; a burst ends when its address and its beats have gone."""
         m.submodules.planner = planner = BurstPlanner(self._arch)
         drive_constants(m, self.bus, "w")
@@ -73,18 +71,18 @@ class WriteEngine(wiring.Component):
         with m.FSM(name="request"):
             with m.State("IDLE"):
                 m.d.comb += [self.command.ready.eq(~self.halt), planner.load.eq(1)]
-                with m.If(self.command.valid & ~self.halt & (self.command.payload.beats != 0)):
+                with m.If(self.command.valid & ~self.halt):
                     m.next = "PLAN"
             with m.State("PLAN"):
                 m.d.comb += issuing.eq(1)
                 m.d.sync += addressed.eq(0)
-                with m.If(self.halt):
+                with m.If(self.halt | planner.empty):
                     m.next = "IDLE"
                 with m.Elif(room):
                     m.d.comb += [planner.plan.eq(1), planned.eq(1)]
                     m.next = "BURST"
             with m.State("BURST"):
-                m.d.comb += [issuing.eq(1), moving.eq(1), self.bus.awvalid.eq(~addressed)]
+                m.d.comb += [issuing.eq(1), self.bus.awvalid.eq(~addressed)]
                 m.d.sync += addressed.eq(addressed | self.bus.awready)
                 with m.If(complete & (addressed | self.bus.awready)):
                     m.d.comb += planner.advance.eq(1)
@@ -93,18 +91,18 @@ class WriteEngine(wiring.Component):
                     with m.Else():
                         m.next = "PLAN"
 
-    def _data(self, m: Module, planned: Signal, moving: Signal, complete: Signal) -> None:
+    def _data(self, m: Module, planned: Signal, complete: Signal) -> None:
         """The data register: payload is stable until taken, also when a halt comes in between."""
         bus = self.bus
         last_index = m.submodules.planner.length_less_one
         index = Signal(8)  # of the beat that is filled next
-        filled = Signal()  # every beat of the burst has been in the register
+        moving = Signal()  # a burst whose last beat has not been in the register yet
         fill, last = Signal(), Signal()
         m.d.comb += [
             last.eq(index == last_index),
-            self.data.ready.eq(moving & ~filled & (~bus.wvalid | bus.wready) & ~self.halt),
-            fill.eq(moving & ~filled & (~bus.wvalid | bus.wready) & (self.data.valid | self.halt)),
-            complete.eq(filled | (fill & last)),
+            self.data.ready.eq(moving & (~bus.wvalid | bus.wready) & ~self.halt),
+            fill.eq(moving & (~bus.wvalid | bus.wready) & (self.data.valid | self.halt)),
+            complete.eq(~moving | (fill & last)),
         ]
         with m.If(fill):
             m.d.sync += [
@@ -113,10 +111,10 @@ class WriteEngine(wiring.Component):
                 bus.wstrb.eq(Mux(self.halt, 0, -1)),
                 bus.wlast.eq(last),
                 index.eq(index + 1),
-                filled.eq(last),
+                moving.eq(~last),
             ]
         with m.Elif(bus.wready):
             m.d.sync += bus.wvalid.eq(0)
         with m.If(planned):
-            m.d.sync += [index.eq(0), filled.eq(0)]
+            m.d.sync += [index.eq(0), moving.eq(1)]
         m.d.sync += self.beat.eq(bus.wvalid & bus.wready)

@@ -48,14 +48,14 @@ POST_LATENCY = 24  # sums to the written row of lane 0
 
 NORM_SEND_LATENCY = 12  # word sent to the normaliser to word written
 
-_TREE_LEVELS = 2  # adder levels per register
+_TREE_LEVELS = 2  # adder levels per register; maxima have one
 _NORMALISE_MOVES = 2  # shifts per register
 _INTERPOLATION = 4  # table, output, product, sum
 
 
-def _tree(count: int) -> int:
-    """Registers of an adder tree."""
-    return max(1, -(-(count - 1).bit_length() // _TREE_LEVELS))
+def _tree(count: int, levels: int = _TREE_LEVELS) -> int:
+    """Registers of a tree."""
+    return max(1, -(-(count - 1).bit_length() // levels))
 
 
 def _normalise(width: int, smallest: int) -> int:
@@ -67,7 +67,8 @@ def _normalise(width: int, smallest: int) -> int:
 def softmax_latency(arch: ArchConfig) -> int:
     """Last scores of a query to its row factor."""
     total_bits = 44 + (arch.max_tokens - 1).bit_length()
-    return 2 + _tree(arch.output_lanes) + 1 + _normalise(total_bits, 1) + _INTERPOLATION + 3
+    trees = max(2 + _tree(arch.output_lanes), _tree(arch.output_lanes, 1))  # exponentials and terms; octaves
+    return trees + 1 + _normalise(total_bits, 1) + _INTERPOLATION + 3
 
 
 def gate_latency(arch: ArchConfig, top_k: int) -> int:
