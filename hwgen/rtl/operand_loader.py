@@ -121,7 +121,7 @@ class OperandLoader(wiring.Component):
         mask = Signal(arch.output_lanes)  # of ``read``
         low = early.keys[: arch.output_lanes.bit_length() - 1]
         whole = early.keys[len(low) :].any()
-        m.d.sync += mask.eq(Cat(whole | (low > lane) for lane in range(arch.output_lanes)))
+        m.d.sync += mask.eq(Cat(*(whole | (low > lane) for lane in range(arch.output_lanes - 1)), whole))
         m.d.comb += [probability.mask[lane].eq(mask[lane]) for lane in range(arch.output_lanes)]
         plain = Signal(8 * arch.output_lanes)
         m.d.comb += plain.eq(Mux(read.source == 0, self.norm.data, self.activation.data))

@@ -182,8 +182,8 @@ RANGE_MUTANTS = (
         name="context-mask-one-key-more",
         kind="range",
         module="operand_loader",
-        old="Cat(whole | (low > lane) for",
-        new="Cat(whole | (low >= lane) for",
+        old="(whole | (low > lane) for",
+        new="(whole | (low >= lane) for",
         test="test_operand_loader:test_context_rows_are_probabilities",
     ),
     Mutant(
