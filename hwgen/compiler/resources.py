@@ -8,15 +8,17 @@ from hwgen.spec.board import Board
 
 BRAM36_SHAPES = ((512, 72), (1024, 36), (2048, 18), (4096, 9))  # depth, width
 LUTRAM_DEPTH = 64  # shallower memories are look-up tables: 64 bits each
-POST_DSP = 5  # per lane: requantisation 2, GELU table 1, GELU scale 1, expert score 1
-NORM_DSP = 5  # per lane: square 1, normalisation 2, gain 1, channel count 1
-SHARED_DSP = 12  # reciprocal, reciprocal square root, gate and row factors
-LUT_PER_PACKED_MAC = 51  # adder tree and split: 820 LUTs per column of 16 inputs x 2 rows
-POST_LUT = 900  # per lane: shifters, saturation, exponentials, sums
-NORM_LUT = 500  # per lane
-PORT_LUT = 2500  # per AXI port
-FIXED_LUT = 12000  # sequencer, registers, loaders, gate
-FF_PER_LUT = 1.3
+POST_DSP = 3  # per lane: requantisation 2, scale behind GELU 1
+NORM_DSP = 4  # per lane: square 1, normalisation 2, gain 1
+SHARED_DSP = 9  # reciprocal square root and row addresses
+LUT_PER_PACKED_MAC = 41  # adder tree and split of a product of two
+LUT_PER_WEIGHT = 16  # choice between weights, keys and values
+POST_LUT = 1000  # per lane: requantisation, GELU, scale, rows
+ATTENTION_LUT = 320  # per lane: softmax statistics, gate
+NORM_LUT = 410  # per lane
+PORT_LUT = 1200  # per AXI port
+FIXED_LUT = 7000  # sequencer, registers, loaders, rings
+FF_PER_LUT = 1.15
 GUARD_RAILS = {"lut": 0.7, "ff": 0.5, "bram36": 0.8, "dsp": 0.8}  # shares that usually still close timing
 
 
@@ -63,7 +65,8 @@ def resources(arch: ArchConfig) -> ResourceEstimate:
     """Estimated resources of ``arch``."""
     pairs = -(-arch.token_lanes // 2)
     packed = pairs * arch.input_lanes * arch.output_lanes
-    lut = packed * LUT_PER_PACKED_MAC // 2 + (POST_LUT + NORM_LUT) * arch.output_lanes
+    lut = packed * LUT_PER_PACKED_MAC + arch.input_lanes * arch.output_lanes * LUT_PER_WEIGHT
+    lut += (POST_LUT + ATTENTION_LUT + NORM_LUT) * arch.output_lanes
     lut += PORT_LUT * (arch.weight_ports + 1) + FIXED_LUT
     bram = 0
     for _, copies, depth, width in memories(arch):
