@@ -233,7 +233,7 @@ app.command("quantize")(quantize_command)
 
 def show_verification(found: Verification, folder: Path, wanted: Wanted, picture: Path | None) -> None:
     """Table, totals and picture of a verification."""
-    OUT.print(tensor_table(found.tensors(), f"{found.design.model.name} on {found.design.board.name}"))
+    OUT.print(tensor_table(found.tensors(), f"{found.design.network} on {found.design.board.name}"))
     for line in verification_lines(found):
         OUT.print(line, markup=False, highlight=False, soft_wrap=True)
     if wanted.waves:
