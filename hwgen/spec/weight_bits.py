@@ -41,6 +41,8 @@ def with_weight_bits(config: ModelConfig, text: str) -> ModelConfig:
 def weight_bits_text(config: ModelConfig) -> str:
     """What `with_weight_bits` takes for these layers: whole kinds where possible; empty when all have eight bits."""
     layers, narrow = config.linear_layers, set(config.int4)
+    if narrow == layers.keys():
+        return f"*={NARROW}"
     kinds = [kind for kind in dict.fromkeys(layers.values()) if {n for n, k in layers.items() if k == kind} <= narrow]
     single = [name for name in config.int4 if layers[name] not in kinds]
     return ",".join(f"{what}={NARROW}" for what in (*kinds, *single))

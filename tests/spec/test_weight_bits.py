@@ -42,7 +42,7 @@ def test_layers_that_nothing_names_stay():
     assert with_weight_bits(narrow, "*=8") == MINI
 
 
-@pytest.mark.parametrize("text", ["experts=4", "attention=4,blocks.1.experts.fc1=4", ""])
+@pytest.mark.parametrize("text", ["experts=4", "attention=4,blocks.1.experts.fc1=4", "*=4", ""])
 def test_layers_to_text(text: str):
     config = with_weight_bits(MINI, text) if text else MINI
     assert weight_bits_text(config) == text
