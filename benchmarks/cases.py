@@ -6,6 +6,7 @@ from hwgen.spec.arch_presets import arch_preset
 from hwgen.spec.board import board
 from hwgen.spec.design import Design
 from hwgen.spec.presets import model_config
+from hwgen.spec.weight_bits import with_weight_bits
 
 
 @dataclass(frozen=True)
@@ -14,23 +15,27 @@ class Case:
 
     model: str
     board: str
+    weights: str = ""  # layers whose weights have four bits, as --weights takes it
 
     @property
     def name(self) -> str:
         """What the command line calls it."""
-        return f"{self.model}/{self.board}"
+        return "/".join(part for part in (self.model, self.board, self.weights) if part)
 
     @property
     def design(self) -> Design:
         """Network, board and the board's machine."""
-        target = board(self.board)
-        return Design(model=model_config(self.model), arch=arch_preset(target.arch), board=target)
+        target, model = board(self.board), model_config(self.model)
+        if self.weights:
+            model = with_weight_bits(model, self.weights)
+        return Design(model=model, arch=arch_preset(target.arch), board=target)
 
 
 CASES = (
     Case("m3vit-micro", "sim"),
     Case("m3vit-micro", "zcu102"),
     Case("m3vit-tiny", "zcu102"),
+    Case("m3vit-tiny", "zcu102", "experts=4"),
     Case("deit-tiny", "zcu102"),
 )
 IMAGE_SEED = 0  # of the generated scene

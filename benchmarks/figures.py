@@ -15,6 +15,7 @@ from hwgen.spec.design import Design
 from hwgen.spec.isa import Opcode, Unit
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.package import package_arrays
+from hwgen.spec.weight_bits import weight_bits_text
 from hwgen.verification import Pass, Verification
 
 WAITS = {  # figure -> performance counter; what is left of the idle cycles is "other"
@@ -53,11 +54,17 @@ class Figures:
     queues: Mapping[str, list[int]]  # tokens of every expert
     estimated_cycles: int  # with these queues
     information: Mapping[str, float]
+    weights: str = ""  # layers whose weights have four bits
 
     @property
     def name(self) -> str:
         """As the case is called."""
-        return f"{self.model}/{self.board}"
+        return "/".join(part for part in (self.model, self.board, self.weights) if part)
+
+    @property
+    def title(self) -> str:
+        """First column of the tables."""
+        return f"{self.model} on {self.board}{self.weights and f', {self.weights}'}"
 
     @property
     def milliseconds(self) -> float:
@@ -80,7 +87,7 @@ class Figures:
 
 
 def least_bytes(model: ModelConfig, task: TaskConfig) -> int:
-    """Bytes of every array that the task uses, of the image, and of the result."""
+    """Bytes of every array that the task uses, of the image, and of the result; two four-bit weights to a byte."""
     others = {other.name for other in model.tasks} - {task.name}
     total = model.channels * model.image_height * model.image_width
     total += 2 * task.outputs * (1 if task.kind == "classification" else model.patches)
@@ -89,7 +96,8 @@ def least_bytes(model: ModelConfig, task: TaskConfig) -> int:
         alien = parts[0] == "heads" and parts[1] in others
         alien |= len(parts) > 3 and parts[2] == "gate" and parts[3] in others
         if not alien:
-            total += int(np.prod(shape)) * np.dtype(kind).itemsize
+            bits = 4 if name.endswith(".weight") and name.removesuffix(".weight") in model.int4 else 8
+            total += int(np.prod(shape)) * np.dtype(kind).itemsize * bits // 8
     return total
 
 
@@ -115,6 +123,7 @@ def figures_of(found: Verification) -> Figures:
     }
     return Figures(
         model=design.model.name,
+        weights=weight_bits_text(design.model),
         board=design.board.name,
         arch=design.arch.name,
         task=item.run.task,

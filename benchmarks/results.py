@@ -50,7 +50,7 @@ def summary_table(found: Sequence[Figures]) -> str:
     )
     rows = [
         (
-            f"{item.model} on {item.board}",
+            item.title,
             f"{item.cycles:,}",
             f"{item.milliseconds:.3f}",
             f"{item.mac_utilisation:.1%}",
@@ -70,10 +70,7 @@ def summary_table(found: Sequence[Figures]) -> str:
 def exposed_table(found: Sequence[Figures]) -> str:
     """Cycles in which the array does not multiply, by cause, as shares of all cycles."""
     names = (*WAITS, OTHER)
-    rows = [
-        (f"{item.model} on {item.board}", *(f"{item.exposed[name] / item.cycles:.2%}" for name in names))
-        for item in found
-    ]
+    rows = [(item.title, *(f"{item.exposed[name] / item.cycles:.2%}" for name in names)) for item in found]
     return _table(("array waits for", *names), rows)
 
 

@@ -118,8 +118,17 @@ def parse_params(entries: NDArray[np.uint8]) -> Params:
     return Params(*(parsed[name].astype(np.int64) for name in ("bias", "mult", "shift")))
 
 
-def parse_weights(tiles: NDArray[np.uint8], out_tiles: int, in_chunks: int, arch: ArchConfig) -> NDArray[np.int8]:
-    """Ring tiles in the order (output tile, input chunk) as a weight matrix [out, in]."""
+def parse_weights(
+    words: NDArray[np.uint8], out_tiles: int, in_chunks: int, arch: ArchConfig, *, int4: bool = False
+) -> NDArray[np.int8]:
+    """Ring words, tiles in the order (output tile, input chunk), as a weight matrix [out, in].
+
+    ``int4``: low nibbles are the even chunks of an output tile, high nibbles the odd ones.
+    """
+    tiles = words
+    if int4:
+        nibbles = np.stack([words << 4, words], axis=1).view(np.int8) >> 4
+        tiles = nibbles.reshape(out_tiles, -1, words.shape[1])[:, :in_chunks].copy()
     split = tiles.view(np.int8).reshape(out_tiles, in_chunks, arch.input_lanes, arch.output_lanes)
     return split.transpose(0, 3, 1, 2).reshape(out_tiles * arch.output_lanes, in_chunks * arch.input_lanes)
 
@@ -133,11 +142,12 @@ class _Layer(NamedTuple):
         return requant(accumulate(rows[:, : self.weight.shape[1]], self.weight), *self.params)
 
 
-def _take_layer(state: MachineState, guard: Guard, out_tiles: int, in_chunks: int, rows: int) -> _Layer:
+def _take_layer(state: MachineState, guard: Guard, out_tiles: int, in_chunks: int, rows: int, *, int4: bool) -> _Layer:
     """The next layer of the rings; with more than one tile of rows, its words are read again for each."""
-    needs = [(state.params, out_tiles), (state.weights, out_tiles * in_chunks)]
-    entries, tiles = state.take(guard, needs, together=rows > state.arch.token_lanes)
-    return _Layer(parse_weights(tiles, out_tiles, in_chunks, state.arch), parse_params(entries))
+    tile_words = (in_chunks + 1) // 2 if int4 else in_chunks
+    needs = [(state.params, out_tiles), (state.weights, out_tiles * tile_words)]
+    entries, words = state.take(guard, needs, together=rows > state.arch.token_lanes)
+    return _Layer(parse_weights(words, out_tiles, in_chunks, state.arch, int4=int4), parse_params(entries))
 
 
 def _chunk_words(chunks: int, arch: ArchConfig) -> int:
@@ -158,7 +168,7 @@ def linear(state: MachineState, guard: Guard, f: Fields) -> None:
     source = state.norm if f["source"] == Source.NORM else state.activation
     region = Region(rows, f["src_base"], f["src_stride"], _chunk_words(f["in_chunks"], state.arch))
     x = guard.read(source, region, by_row=True)
-    layer = _take_layer(state, guard, f["out_tiles"], f["in_chunks"], f["rows"])
+    layer = _take_layer(state, guard, f["out_tiles"], f["in_chunks"], f["rows"], int4=bool(f["int4"]))
     finish = _FINISH.get(f["destination"])
     if finish is None:
         raise IllegalProgramError(guard.pc, f"LINEAR to destination {f['destination']}")
@@ -269,9 +279,10 @@ def experts(state: MachineState, guard: Guard, f: Fields) -> None:
         raise IllegalProgramError(guard.pc, f"{f['experts']} experts, the last gate had {len(state.queues)}")
     done = int(state.progress.count[Counter.RESIDUAL]) + 1  # all rows are counted at once
     for queue in state.queues:
-        first = _take_layer(state, guard, f["hidden_tiles"], f["in_chunks"], queue.tokens.size)
-        second = _take_layer(state, guard, f["out_tiles"], f["hidden_chunks"], queue.tokens.size)
-        if queue.tokens.size:
+        rows = queue.tokens.size
+        first = _take_layer(state, guard, f["hidden_tiles"], f["in_chunks"], rows, int4=bool(f["int4_first"]))
+        second = _take_layer(state, guard, f["out_tiles"], f["hidden_chunks"], rows, int4=bool(f["int4_second"]))
+        if rows:
             _expert(state, guard, f, queue, (first, second), done)
     state.progress.advance(Counter.RESIDUAL, f["rows"])
 

@@ -66,6 +66,10 @@ Folder = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Build folder; below build/ when not given.")
 ]
 MODEL = typer.Option("--model", metavar="NAME|FILE.safetensors", help="Network; see hwgen models and hwgen import.")
+WeightBits = Annotated[
+    str | None,
+    typer.Option("--weights", metavar="WHAT=BITS,..", help="Four-bit weights for some layers, such as experts=4."),
+]
 
 
 def write_json(path: Path | None, result: dict[str, Any]) -> None:
@@ -113,6 +117,7 @@ def build_command(
     board: BoardName,
     model: Annotated[str, MODEL] = "m3vit-micro",
     arch: ArchName = None,
+    weights: WeightBits = None,
     output: Folder = None,
     synth: Annotated[
         bool, typer.Option("--synth", help="Also synthesise every unit with Yosys; count cells and longest paths.")
@@ -121,7 +126,7 @@ def build_command(
 ) -> None:
     """Write Verilog, side-car, program, memory image, driver, C header, Vivado project and a summary."""
     writable_file(json_file, "--json")
-    design = resolve(board, model, arch)
+    design = resolve(board, model, arch, weights)
     folder = output or build_folder(design)
     writable_folder(folder, "--output")
     with Progress(ERR) as say:
@@ -140,6 +145,7 @@ def estimate_command(
     board: BoardName,
     model: Annotated[str, MODEL] = "m3vit-tiny",
     arch: ArchName = None,
+    weights: WeightBits = None,
     task: Annotated[
         str | None, typer.Option("--task", metavar="TASK", help="The model's first when not given.")
     ] = None,
@@ -147,7 +153,7 @@ def estimate_command(
 ) -> None:
     """Estimate cycles, traffic and resources of one image without building anything."""
     writable_file(json_file, "--json")
-    design = resolve(board, model, arch)
+    design = resolve(board, model, arch, weights)
     estimates = [estimate(design, item.name) for item in tasks_of(design.model, task)]
     OUT.print(summary_text(design, estimates), markup=False, highlight=False)
     OUT.print(instruction_table(estimates[0].instructions))
@@ -159,6 +165,7 @@ def verify_command(
     board: BoardName,
     model: Annotated[str, MODEL] = "m3vit-micro",
     arch: ArchName = None,
+    weights: WeightBits = None,
     image: Annotated[
         Path | None, typer.Option("--image", metavar="FILE.png", help="A picture of the network's size.")
     ] = None,
@@ -178,7 +185,7 @@ def verify_command(
     """Send images through the Verilog and compare every tensor with the golden model, bit for bit."""
     writable_file(json_file, "--json")
     writable_file(picture, "--picture")
-    design = resolve(board, model, arch)
+    design = resolve(board, model, arch, weights)
     folder = output or build_folder(design)
     writable_folder(folder, "--output")
     wanted = Wanted(
@@ -215,7 +222,7 @@ def demo_command(
 ) -> None:
     """Build, verify every task on a generated scene, print the table and draw the picture (build/demo.png)."""
     DEMO_PICTURE.parent.mkdir(exist_ok=True)
-    verify_command(board, model, None, None, "all", 1, seed, False, False, DEMO_PICTURE, None, json_file)
+    verify_command(board, model, None, None, None, "all", 1, seed, False, False, DEMO_PICTURE, None, json_file)
 
 
 app.command("evaluate")(evaluate_command)
@@ -226,7 +233,7 @@ app.command("quantize")(quantize_command)
 
 def show_verification(found: Verification, folder: Path, wanted: Wanted, picture: Path | None) -> None:
     """Table, totals and picture of a verification."""
-    OUT.print(tensor_table(found.tensors(), f"{found.design.model.name} on {found.design.board.name}"))
+    OUT.print(tensor_table(found.tensors(), f"{found.design.network} on {found.design.board.name}"))
     for line in verification_lines(found):
         OUT.print(line, markup=False, highlight=False, soft_wrap=True)
     if wanted.waves:

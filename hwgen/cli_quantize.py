@@ -1,6 +1,7 @@
 """The verb ``hwgen quantize``: new activation scales for a network, and what each tensor loses by them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 
 from hwgen.frontend.importers.convert import convert, folder_images, images_of, origin, write
 from hwgen.frontend.importers.imported import Imported
+from hwgen.frontend.narrow import NarrowLoss, narrow_losses, narrow_text
 from hwgen.frontend.sensitivity import sensitivity, sensitivity_text
 from hwgen.frontend.store import load_float, load_model
-from hwgen.request import InputError, images_for, writable_file, writable_folder
+from hwgen.request import InputError, images_for, narrowed, writable_file, writable_folder
 from hwgen.spec.model import ModelConfig
 from hwgen.steps import write_text
 
@@ -37,6 +39,10 @@ def quantize_command(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the two files go.")] = (
         Path("build") / "quantised"
     ),
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", metavar="WHAT=BITS,..", help="Four-bit weights for some layers, such as experts=4."),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")
     ] = None,
@@ -49,14 +55,21 @@ def quantize_command(
         config, arrays = load_model(name).config, load_float(name)
     except ValueError as error:
         raise InputError(str(error)) from error
+    config = narrowed(config, weights)
     images, source = images_of(folder, config, calib_images)
     checks, checked_on = _check_images(folder, config, len(images))
     source |= origin(load_model(name).provenance)
     converted = convert(Imported(config=config, arrays=arrays, notes=()), images, {"weights": name, **source})
     lines = sensitivity(converted.package, converted.arrays, checks)
+    losses: list[NarrowLoss] = []
+    if config.int4:
+        imported = Imported(config=replace(config, int4=()), arrays=arrays, notes=())
+        wide = convert(imported, images, {"weights": name, **source})
+        losses = narrow_losses(config, lines, sensitivity(wide.package, wide.arrays, checks))
     package, beside = write(converted, output)
     typer.echo(sensitivity_text(lines, SHOWN), nl=False)
     typer.echo(f"the {min(SHOWN, len(lines))} most damaged of {len(lines)} tensors, on {checked_on}")
+    typer.echo(narrow_text(losses), nl=False)
     typer.echo(f"calibrated on {len(images)} {source['calibration']}")
     typer.echo(f"written {package} ({package.stat().st_size} bytes) and {beside}")
     if json_file is not None:
@@ -66,5 +79,6 @@ def quantize_command(
             "provenance": dict(converted.package.provenance),
             "checked_on": checked_on,
             "tensors": [line.as_dict() for line in lines],
+            "four_bit_weights": [line.as_dict() for line in losses],
         }
         write_text(json_file, json.dumps(result, indent=1) + "\n")

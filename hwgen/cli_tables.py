@@ -159,7 +159,7 @@ def verification_lines(found: Verification) -> list[str]:
     report = found.report()
     wrong = f"{found.mismatches:,} mismatches" if found.mismatches else "0 mismatches"
     lines = [
-        f"{report['model']} on {report['board']} (arch {report['arch']}): {found.values:,} values"
+        f"{found.design.network} on {report['board']} (arch {report['arch']}): {found.values:,} values"
         f" of {report['compared']['tensors']} tensors compared, {wrong} between RTL and golden",
         f"{report['cycles_per_image']:,.0f} cycles an image and task ({report['milliseconds_per_image']:.3f} ms at"
         f" {report['clock_mhz']:g} MHz), array busy with useful work {report['mac_utilisation']:.1%},"

@@ -91,7 +91,8 @@ def machine_key(design: Design) -> str:
 def build(design: Design, folder: Path, say: Say, more_steps: tuple[str, ...] = ()) -> tuple[Build, Steps]:
     """Every file of a machine and of one network for it; ``more_steps`` names what the caller will run afterwards."""
     steps = Steps(folder, (*BUILD_STEPS, *more_steps), say)
-    package = steps.run("network", lambda: load_model(design.weights or design.model.name))
+    source = design.weights or design.model.name
+    package = steps.run("network", lambda: load_model(source, int4=design.model.int4))
     compiled = steps.run("program", lambda: compile_model(package, design.arch))
     result = Build(design, folder, package, compiled, steps.seconds)
     machine = machine_key(design)

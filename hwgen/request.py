@@ -16,6 +16,7 @@ from hwgen.spec.design import Design, DesignError
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.package import load_package
 from hwgen.spec.presets import model_config
+from hwgen.spec.weight_bits import with_weight_bits
 
 Found = TypeVar("Found")
 PACKAGE_SUFFIX = ".safetensors"
@@ -39,25 +40,39 @@ def model_name(name: str, where: str) -> str:
     return name
 
 
-def _network(model: str) -> tuple[ModelConfig, str]:
+def narrowed(config: ModelConfig, weights: str | None) -> ModelConfig:
+    """``config`` with the bits of weights that ``--weights`` gives to some layers."""
+    try:
+        return with_weight_bits(config, weights) if weights is not None else config
+    except ValueError as error:
+        raise InputError(f"--weights {weights}: {error}") from error
+
+
+def _network(model: str, weights: str | None) -> tuple[ModelConfig, str]:
     """Shape of a preset, or of a package file and that file."""
     if not model.endswith(PACKAGE_SUFFIX):
-        return _found(model_config, model), ""
+        return narrowed(_found(model_config, model), weights), ""
+    if weights is not None:
+        raise InputError(
+            f"--weights {weights}: the weights of {model} have the bits that they were quantised to; make another"
+            f" package with hwgen quantize {model} --weights {weights}"
+        )
     config = load_package(Path(model)).config
     model_name(config.name, f"{model}: the network's name")
     return config, model
 
 
-def resolve(board: str, model: str, arch: str | None) -> Design:
+def resolve(board: str, model: str, arch: str | None, weights: str | None = None) -> Design:
     """Records of the names, checked together; the board names its own arch when none is given.
 
-    A model that ends in .safetensors is a package file, as `hwgen import` writes it.
+    A model that ends in .safetensors is a package file, as `hwgen import` writes it. ``weights`` gives bits to the
+    weights of some layers of a preset (`hwgen.spec.weight_bits`).
     """
     on_board = _found(board_named, board)
     machine = _found(find_arch, arch or on_board.arch)
-    network, weights = _network(model)
+    network, file = _network(model, weights)
     try:
-        return Design(model=network, arch=machine, board=on_board, weights=weights)
+        return Design(model=network, arch=machine, board=on_board, weights=file)
     except DesignError as error:
         raise InputError(str(error)) from error
 

@@ -15,6 +15,7 @@ from hwgen.picture import Panel, colour_classes, colour_depth
 from hwgen.report import TensorReport, tensor_reports
 from hwgen.spec.design import Design
 from hwgen.spec.model import TaskConfig
+from hwgen.spec.weight_bits import weight_bits_text
 from sim.compare import Comparison, Mismatch
 from sim.session import SimResult, SimRun
 
@@ -105,6 +106,7 @@ class Verification:
         cycles, passes = self.cycles, len(self.passes)
         return {
             "model": self.design.model.name,
+            "weights": weight_bits_text(self.design.model),
             "board": self.design.board.name,
             "arch": self.design.arch.name,
             "clock_mhz": self.design.board.clock_mhz,

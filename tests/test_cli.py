@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from hwgen import cli
 from hwgen.spec.board import board_names
 from hwgen.spec.presets import MODELS
+from hwgen.spec.weight_bits import with_weight_bits
+from tests.golden.random_package import MINI, random_package
 
 
 def hwgen(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -70,6 +73,31 @@ def test_estimate_says_when_each_instruction_runs(tmp_path: Path):
     assert sum(item["macs"] for item in data["instructions"]) == data["macs"]
 
 
+def test_estimate_with_four_bit_weights(tmp_path: Path):
+    """Half the bytes of the experts, and no more cycles than with eight bits."""
+    found = []
+    for extra in ((), ("--weights", "experts=4")):
+        result = hwgen("estimate", "--board", "zcu102", "--json", "out.json", *extra, folder=tmp_path)
+        assert result.returncode == 0, result.stderr
+        found.append(json.loads((tmp_path / "out.json").read_text()))
+    assert "m3vit-tiny (experts=4) on AMD Zynq" in result.stdout
+    wide, narrow = found
+    experts = 6 * 16 * 2 * 192 * 384
+    assert wide["ddr_read_bytes"] - narrow["ddr_read_bytes"] == experts // 2
+    assert narrow["cycles"] < wide["cycles"]
+
+
+def test_a_package_file_has_its_own_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "mini.safetensors"
+    random_package(with_weight_bits(replace(MINI, image_width=32), "experts=4")).save(path)
+    words = ("estimate", "--board", "zcu102", "--model", str(path))
+    assert cli.guarded(lambda: cli.app(list(words), standalone_mode=False)) == 0
+    assert "mini (experts=4) on" in capsys.readouterr().out
+    assert cli.guarded(lambda: cli.app([*words, "--weights", "experts=8"], standalone_mode=False)) == 2
+    error = capsys.readouterr().err.replace("\n", " ")
+    assert f"have the bits that they were quantised to; make another package with hwgen quantize {path}" in error
+
+
 def test_estimate_takes_a_machine_from_a_file(tmp_path: Path):
     (tmp_path / "half.yaml").write_text("base: sim\ntoken_lanes: 1\n")
     words = ("estimate", "--board", "sim", "--model", "m3vit-micro", "--json", "out.json")
@@ -91,6 +119,14 @@ def test_estimate_takes_a_machine_from_a_file(tmp_path: Path):
         (("estimate", "--board", "sim"), "m3vit-tiny has 129 tokens, arch sim takes 65; set max_tokens >= 129"),
         (("build", "--board", "sim", "--model", "m3vit-tiny"), "set max_channels >= 192"),
         (("estimate", "--board", "zcu102", "--task", "segm"), "m3vit-tiny has the tasks seg, depth; give one of them"),
+        (
+            ("estimate", "--board", "zcu102", "--weights", "experts=5"),
+            "--weights experts=5: 'experts=5': give WHAT=4 or",
+        ),
+        (
+            ("verify", "--board", "zcu102", "--weights", "x=4"),
+            "--weights x=4: m3vit-micro has no layers 'x'; give a kind",
+        ),
         (("models", "--json", "missing/out.json"), "folder missing does not exist"),
         (("boards", "--json", "."), "is a folder; give a file name"),
     ],

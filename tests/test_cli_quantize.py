@@ -52,9 +52,28 @@ def test_generated_scenes_when_no_folder_is_given(tmp_path: Path, capsys: pytest
     assert "calibrated on 1 generated scenes" in text
 
 
+def test_four_bit_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """The package says which layers have them, and what they cost is in table and JSON."""
+    report = tmp_path / "report.json"
+    words = ("quantize", "m3vit-micro", "--calib-images", "1", "--weights", "experts=4", "--json", str(report))
+    assert run(*words, "-o", str(tmp_path)) == 0
+    package = load_model(str(tmp_path / "m3vit-micro.safetensors"))
+    assert len(package.config.int4) == 4
+    found = json.loads(report.read_text())["four_bit_weights"]
+    assert [line["name"] for line in found] == [
+        *(f"{layer}.weight" for layer in package.config.int4),
+        "heads.seg",
+        "heads.depth",
+    ]
+    assert all(line["loss_db"] > 15 for line in found[:4])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["heads.seg", *(f"{found[4][key]:.1f}" for key in ("narrow_db", "wide_db", "loss_db"))] in lines
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["m3vit-micro", "--weights", "expert=4"], "--weights expert=4: m3vit-micro has no layers 'expert'"),
         (["m3vit-micor"], "unknown model 'm3vit-micor'; did you mean 'm3vit-micro'?"),
         (["m3vit-micro", "--calib", "nowhere"], "--calib nowhere: no such folder"),
         (["m3vit-micro", "--json", "nowhere/report.json"], "folder nowhere does not exist"),

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.shapes import Shapes
+from hwgen.spec.layout import tile_words
+from hwgen.spec.model import ModelConfig
 
 ADDRESS_WORDS = 2**16  # words that an instruction can address
 
@@ -145,11 +147,19 @@ def layer_tiles(shapes: Shapes) -> Iterator[tuple[str, int, int]]:
         yield f"heads.{task.name}", arch.words(task.outputs), dim[1]
 
 
+def _wide(config: ModelConfig) -> set[str]:
+    """Kinds of layers, as `layer_tiles` names them, of which some have eight-bit weights."""
+    names = (name.removeprefix("blocks.").lstrip("0123456789.") for name in config.linear_layers.keys() - config.int4)
+    parts = {"key": "query", "value": "query"}
+    return {parts.get(name, "gate" if name.startswith("gate.") else name) for name in names}
+
+
 def _fits_rings(shapes: Shapes) -> Iterator[str]:
-    arch = shapes.arch
+    arch, wide = shapes.arch, _wide(shapes.config)
     entries: dict[str, int] = {}
     for name, tiles, chunks in layer_tiles(shapes):
-        need, there = tiles * chunks * arch.tile_bytes, arch.ring_words * arch.tile_bytes
+        words = tiles * tile_words(chunks, int4=name not in wide)
+        need, there = words * arch.tile_bytes, arch.ring_words * arch.tile_bytes
         if need > there:
             yield f"{name} needs {need:,} B of the weight ring, this arch has {there:,}; set ring_bytes >= {need}"
         stream = "experts" if name.startswith("experts.") else name

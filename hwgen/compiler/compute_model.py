@@ -28,6 +28,12 @@ class Op:
     destination: Destination | None = None
     finish: int = 0  # rows to count with the last tile
     top_k: int = 1
+    per_word: int = 1  # input chunks whose weights share a ring word: 2 of four-bit weights
+
+    @property
+    def words(self) -> int:
+        """Ring words of the weights of one output tile."""
+        return -(-self.chunks // self.per_word)
 
 
 @dataclass
@@ -141,16 +147,20 @@ class ComputeUnit:
             whole=self.machine.waits(item, "wait_b"),
             destination=destination,
             top_k=f.get("top_k", 1),
+            per_word=1 + f.get("int4", 0),
         )
 
     def _experts(self, item: Instruction) -> Iterator[Op]:
         """Two layers an expert; an empty queue only passes its weights by."""
         f, hidden = item.step.fields, self.machine.progress[EXPERT_HIDDEN]
-        layers = ((f["in_chunks"], f["hidden_tiles"]), (f["hidden_chunks"], f["out_tiles"]))
+        layers = (
+            (f["in_chunks"], f["hidden_tiles"], f["int4_first"]),
+            (f["hidden_chunks"], f["out_tiles"], f["int4_second"]),
+        )
         last = max((expert for expert, rows in enumerate(item.queues) if rows), default=-1)
         base = self._hidden_rows
         for expert, rows in enumerate(item.queues):
-            for second, (chunks, tiles) in enumerate(layers):
+            for second, (chunks, tiles, int4) in enumerate(layers):
                 yield Op(
                     item=item,
                     kind=Opcode.LINEAR if rows else Opcode.EXPERTS,
@@ -162,6 +172,7 @@ class ComputeUnit:
                     lookup=True,
                     first=expert == 0 and not second,
                     finish=f["rows"] if second and expert == last else 0,
+                    per_word=1 + int4,
                 )
             base += rows
         self._hidden_rows = base

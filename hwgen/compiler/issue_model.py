@@ -19,7 +19,7 @@ class Issuer:
     unit: ComputeUnit
     entered: int = 0  # row slots begun
     last: int = -1000  # last chunk of the tile before
-    word: int = 0  # weight tiles and parameters of all ops before
+    word: int = 0  # weight words and parameters of all ops before
     param: int = 0
     taken: int = 0  # when the gate took its last token
     promised: int = 0  # words of results under way
@@ -69,7 +69,7 @@ class Issuer:
                 time = max(goes[-1], self.last + self.lanes)
                 self.last = time
                 if op.kind is Opcode.LINEAR and number == rounds - 1:
-                    self._free(goes, time)
+                    self._free(op, goes, time)
                 if tile == op.tiles - 1:
                     self._give_back(op, goes, time, certain=number > 0 or op.kind is Opcode.CONTEXT)
                     self._complete(op, time, count, final=number == rounds - 1)
@@ -78,7 +78,7 @@ class Issuer:
                 time += 1
             self.machine.mac_cycles += op.tiles * op.chunks
         if op.kind is Opcode.LINEAR:
-            self.word += op.tiles * op.chunks
+            self.word += op.tiles * op.words
             self.param += op.tiles
         return time - 1
 
@@ -91,16 +91,16 @@ class Issuer:
         """Cycles of the chunks of a tile whose weights may still be on the way."""
         time = yield from after(time, self.machine.params.arrived, self.param + tile + 1)
         goes: list[int] = []
-        first = self.word + tile * op.chunks
-        for word in range(first + 1, first + op.chunks + 1):
-            time = yield from after(time, self.machine.weights.arrived, word)
+        first = self.word + tile * op.words
+        for chunk in range(op.chunks):
+            time = yield from after(time, self.machine.weights.arrived, first + chunk // op.per_word + 1)
             goes.append(time)
             time += 1
         return goes
 
-    def _free(self, goes: Sequence[int], last: int) -> None:
+    def _free(self, op: Op, goes: Sequence[int], last: int) -> None:
         """Weights with their last use, parameters with the last row of the tile."""
-        for time in goes[:-1]:
+        for time in goes[op.per_word - 1 : -1 : op.per_word]:
             self.machine.weights.free(time)
         self.machine.weights.free(last)
         self.machine.params.free(last + timing.COMPUTE_LATENCY + self.lanes)
@@ -152,12 +152,12 @@ class Issuer:
     def _skip(self, op: Op, time: int) -> Wait:
         """Weights of an expert without tokens are freed as they come, an output tile every other cycle."""
         for _ in range(op.tiles):
-            self.word += op.chunks
+            self.word += op.words
             self.param += 1
             time = yield from after(time + 1, self.machine.params.arrived, self.param)
             time = yield from after(time, self.machine.weights.arrived, self.word)
             self.machine.starts.setdefault(op.item.index, time)
-            self.machine.weights.free(time, op.chunks)
+            self.machine.weights.free(time, op.words)
             self.machine.params.free(time + timing.COMPUTE_LATENCY + self.lanes + 2)
             time += 1
         return time - 1

@@ -136,7 +136,7 @@ class Lowering:
         """A LINEAR of one layer; ``macs`` per row; ``tensor``: the residual that it leaves."""
         layer = stream.layers[0]
         produced = (self.tensors.residual(tensor, first=first),) if tensor else self._products(stream.name)
-        shape = {"rows": rows, "in_chunks": layer.in_chunks, "out_tiles": layer.out_tiles}
+        shape = {"rows": rows, "in_chunks": layer.in_chunks, "out_tiles": layer.out_tiles, "int4": layer.int4}
         self._emit(Opcode.LINEAR, stream.name, {**fields, **shape}, (stream,), rows * macs, produced)
 
     def _products(self, name: str) -> tuple[Produced, ...]:
@@ -304,6 +304,8 @@ class Lowering:
             "dst_base": 0,
             "dst_stride": self.shapes.dim_words,
             **self._gelu(f"{at}.experts.fc1"),
+            "int4_first": first.int4,
+            "int4_second": second.int4,
         }
         macs = 2 * config.tokens * config.top_k * config.dim * config.expert_hidden
         produced = (self.tensors.residual(f"{at}.moe", Destination.EXPERT),)

@@ -6,7 +6,7 @@ import numpy as np
 
 from hwgen.compiler.shapes import Shapes
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.layout import U8, Array, param_entries, port_slices, weight_tiles
+from hwgen.spec.layout import U8, Array, pack_tiles, param_entries, port_slices, tile_words, weight_tiles
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.package import QuantisedModel
 
@@ -21,11 +21,12 @@ class Layer:
     in_chunks: int
     pad_outputs: bool = False  # heads of the outputs padded to whole words
     pad_inputs: bool = False  # heads of the inputs padded to whole words
+    int4: bool = False  # two input chunks to a ring word
 
     @property
-    def tiles(self) -> int:
-        """Weight tiles."""
-        return self.out_tiles * self.in_chunks
+    def words(self) -> int:
+        """Ring words of the weights."""
+        return self.out_tiles * tile_words(self.in_chunks, int4=self.int4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +45,8 @@ class Stream:
 
     @property
     def weight_words(self) -> int:
-        """Weight tiles, all layers."""
-        return sum(layer.tiles for layer in self.layers)
+        """Words of weights, all layers."""
+        return sum(layer.words for layer in self.layers)
 
     def port_bytes(self, arch: ArchConfig) -> int:
         """Bytes of one port's slice."""
@@ -68,7 +69,13 @@ def norm_stream(shapes: Shapes, name: str) -> Stream:
 
 def _layer(shapes: Shapes, source: str, outputs: int, inputs: int, expert: int | None = None) -> Layer:
     arch = shapes.arch
-    return Layer(source=source, expert=expert, out_tiles=arch.words(outputs), in_chunks=arch.chunks(inputs))
+    return Layer(
+        source=source,
+        expert=expert,
+        out_tiles=arch.words(outputs),
+        in_chunks=arch.chunks(inputs),
+        int4=source in shapes.config.int4,
+    )
 
 
 def linear_stream(shapes: Shapes, name: str, outputs: int, inputs: int) -> Stream:
@@ -79,14 +86,28 @@ def linear_stream(shapes: Shapes, name: str, outputs: int, inputs: int) -> Strea
 def heads_stream(shapes: Shapes, name: str) -> Stream:
     """Query, key or value: outputs padded head by head."""
     chunks = shapes.arch.chunks(shapes.config.dim)
-    layer = Layer(source=name, expert=None, out_tiles=shapes.attention_words, in_chunks=chunks, pad_outputs=True)
+    layer = Layer(
+        source=name,
+        expert=None,
+        out_tiles=shapes.attention_words,
+        in_chunks=chunks,
+        pad_outputs=True,
+        int4=name in shapes.config.int4,
+    )
     return Stream(name=name, layers=(layer,))
 
 
 def proj_stream(shapes: Shapes, name: str) -> Stream:
     """Attention output projection: inputs padded head by head."""
     chunks = shapes.attention_words * shapes.arch.subwords
-    layer = Layer(source=name, expert=None, out_tiles=shapes.dim_words, in_chunks=chunks, pad_inputs=True)
+    layer = Layer(
+        source=name,
+        expert=None,
+        out_tiles=shapes.dim_words,
+        in_chunks=chunks,
+        pad_inputs=True,
+        int4=name in shapes.config.int4,
+    )
     return Stream(name=name, layers=(layer,))
 
 
@@ -137,11 +158,17 @@ def _norm_entries(package: QuantisedModel, name: str, arch: ArchConfig) -> U8:
     return param_entries(offset, gain, np.zeros_like(gain), arch)
 
 
+def _weight_words(weight: Array, layer: Layer, arch: ArchConfig) -> U8:
+    """Ring words of a layer."""
+    tiles = weight_tiles(weight, arch)
+    return pack_tiles(tiles, layer.in_chunks) if layer.int4 else tiles
+
+
 def stream_bytes(package: QuantisedModel, stream: Stream, shapes: Shapes) -> U8:
     """The stream as it lies in memory: [ports, bytes of a slice]."""
     arch = shapes.arch
     sections = [_norm_entries(package, stream.norm, arch)] if stream.norm else []
     arrays = [_layer_arrays(package, layer, shapes) for layer in stream.layers]
     sections += [param_entries(bias, mult, shift, arch) for _, bias, mult, shift in arrays]
-    sections += [weight_tiles(weight, arch) for weight, *_ in arrays]
+    sections += [_weight_words(weight, layer, arch) for layer, (weight, *_) in zip(stream.layers, arrays, strict=True)]
     return np.concatenate([port_slices(section, arch) for section in sections], axis=1)

@@ -30,7 +30,7 @@ def summary_text(design: Design, estimates: Sequence[Estimate]) -> str:
     return render(
         "summary.txt.j2",
         top=TOP,
-        model=design.model.name,
+        model=design.network,
         board=design.board.title,
         part=design.board.part,
         arch=design.arch.name,

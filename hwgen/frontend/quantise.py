@@ -1,9 +1,10 @@
 """Float model to `QuantisedModel`, after docs/numerics.md; NumPy only.
 
-Weights are rounded to nearest with one scale per output channel. An int8 activation gets the clipping range with the
-least square error over the calibration images and all tasks. The residual has one scale for the whole network, with
-headroom since its int16 codes are plentiful. Equalise the float model first (`hwgen.frontend.calibration.equalise`):
-its tensors are then comparable with the integer ones by a single factor each.
+Weights are rounded to nearest with one scale per output channel, to eight bits or, in the layers that the network
+names (``ModelConfig.int4``), to four. An int8 activation gets the clipping range with the least square error over the
+calibration images and all tasks. The residual has one scale for the whole network, with headroom since its int16 codes
+are plentiful. Equalise the float model first (`hwgen.frontend.calibration.equalise`): its tensors are then comparable
+with the integer ones by a single factor each.
 """
 
 import math
@@ -57,7 +58,8 @@ class _Quantiser:
     def linear(self, name: str, in_scale: float, out_scale: float, *, bias: bool = True) -> None:
         """Quantise the linear layer ``name`` (or a stack of them, one per expert)."""
         found = self.source[f"{name}.bias"] if bias else None
-        self.put(name, quantised_linear(self.source[f"{name}.weight"], found, in_scale=in_scale, out_scale=out_scale))
+        weight, int4 = self.source[f"{name}.weight"], name in self.config.int4
+        self.put(name, quantised_linear(weight, found, in_scale=in_scale, out_scale=out_scale, int4=int4))
 
     def scale_pair(self, prefix: str, ratio: FloatArray | float, *, name: str = "", max_shift: int = 47) -> None:
         """Store a multiplier and a shift as one-dimensional arrays."""

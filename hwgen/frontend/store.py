@@ -6,6 +6,7 @@ Float models are safetensors files; their metadata entry ``hwgen.float`` says ho
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,13 +17,16 @@ from safetensors import safe_open
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
 from golden.reference.m3vit_float import Arrays, check_float_arrays
+from hwgen.frontend.calibration import calibrate
+from hwgen.frontend.quantise import quantise
 from hwgen.frontend.scaling import FloatArray
-from hwgen.frontend.seeded import seeded_calibrated, seeded_package
+from hwgen.frontend.seeded import calibration_images, seeded_calibrated, seeded_package
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.package import PackageError, QuantisedModel, load_package
 from hwgen.spec.presets import model_config
 
 SHIPPED = ("m3vit-micro",)  # presets with trained weights in hwgen/data
+CALIBRATION_IMAGES = 32  # generated scenes that set the scales of a shipped package
 SUFFIX = ".safetensors"  # a model of this ending is a file, any other a preset
 _METADATA = "hwgen.float"
 
@@ -108,17 +112,22 @@ def load_float(name: str, *, seed: int = 0) -> dict[str, FloatArray]:
     return seeded_calibrated(config, seed)[0]
 
 
-def load_model(name: str, *, seed: int = 0) -> QuantisedModel:
+def load_model(name: str, *, seed: int = 0, int4: tuple[str, ...] = ()) -> QuantisedModel:
     """The quantised model of a package file (a path that ends in .safetensors) or of a preset.
 
-    A preset has its shipped package, or one with random weights of this seed (some seconds).
+    A preset has its shipped package, or one with random weights of this seed (some seconds). ``int4``: layers of a
+    preset whose weights get four bits; the package of a shipped preset is then quantised anew. A file brings its own.
     """
-    return load_package(Path(name)) if name.endswith(SUFFIX) else _preset_model(name, seed)
+    return load_package(Path(name)) if name.endswith(SUFFIX) else _preset_model(name, seed, int4)
 
 
 @cache
-def _preset_model(name: str, seed: int) -> QuantisedModel:
-    config = model_config(name)
-    if name in SHIPPED:
+def _preset_model(name: str, seed: int, int4: tuple[str, ...]) -> QuantisedModel:
+    config = replace(model_config(name), int4=int4)
+    if name not in SHIPPED:
+        return seeded_package(config, seed)
+    if not int4:
         return load_package(package_path(name))
-    return seeded_package(config, seed)
+    arrays = load_float(name)
+    observed = calibrate(arrays, config, calibration_images(config, CALIBRATION_IMAGES))
+    return quantise(arrays, config, observed, provenance={"weights": float_path(name).name})

@@ -31,12 +31,11 @@ from hwgen.frontend.m3vit import M3ViT
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.scaling import FloatArray
 from hwgen.frontend.seeded import calibration_images
-from hwgen.frontend.store import float_path, package_path, save_float
+from hwgen.frontend.store import CALIBRATION_IMAGES, float_path, package_path, save_float
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.presets import model_config
 
 HELD_OUT_SCENES = 400
-CALIBRATION_IMAGES = 32
 
 
 @dataclass(frozen=True, kw_only=True)

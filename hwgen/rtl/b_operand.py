@@ -1,6 +1,6 @@
 """B operand: chooses the array's second operand among weight ring, keys and values."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,7 +18,8 @@ class BOperand(wiring.Component):
 
     Members
     -------
-    source: In(OpKind), sub: In, chunk in the key word; both in the cycle of the read addresses.
+    source: In(OpKind), sub: In, chunk in the key word, int4: In(1), the ring word holds weights of four bits, high:
+    In(1), in the high nibbles; all in the cycle of the read addresses.
     weights: In(Pi*Po bytes), ring word. keys: In(Po banks of a word). values: In(Pi banks of a word).
     b: Out(Pi x Po int8).
 
@@ -33,6 +34,8 @@ class BOperand(wiring.Component):
             {
                 "source": In(2),
                 "sub": In(4),
+                "int4": In(1),
+                "high": In(1),
                 "weights": In(word * arch.input_lanes),
                 "keys": In(data.ArrayLayout(word, arch.output_lanes)),
                 "values": In(data.ArrayLayout(word, arch.input_lanes)),
@@ -45,9 +48,7 @@ class BOperand(wiring.Component):
         """One register behind a three-way mux; keys are transposed: lane o takes the chunk of bank o."""
         m = Module()
         inputs, outputs = self._arch.input_lanes, self._arch.output_lanes
-        source, sub = Signal(2), Signal(4)
-        source_0, sub_0 = Signal(2), Signal(4)
-        m.d.sync += [source_0.eq(self.source), source.eq(source_0), sub_0.eq(self.sub), sub.eq(sub_0)]
+        source, sub, int4, high = (self._delayed(m, name) for name in ("source", "sub", "int4", "high"))
         chunks = [Signal(8 * inputs, name=f"chunk_{lane}") for lane in range(outputs)]
         m.d.comb += [chunk.eq(self.keys[lane].word_select(sub, 8 * inputs)) for lane, chunk in enumerate(chunks)]
         for i in range(inputs):
@@ -56,6 +57,24 @@ class BOperand(wiring.Component):
             m.d.comb += [keys.word_select(o, 8).eq(chunks[o].word_select(i, 8)) for o in range(outputs)]
             weights = self.weights.word_select(i, 8 * outputs)
             other = Mux(source == int(OpKind.SCORES), keys, self.values[i])
-            m.d.sync += row.eq(Mux(source == int(OpKind.LINEAR), weights, other))
+            m.d.sync += row.eq(Mux(source == int(OpKind.LINEAR), self._codes(weights, int4, high), other))
             m.d.comb += self.b[i].eq(row)
         return m
+
+    def _delayed(self, m: Module, name: str) -> Value:
+        """A control input in the cycle of the data that it belongs to."""
+        value = getattr(self, name)
+        for stage in range(READ_LATENCY):
+            following = Signal(len(value), name=f"{name}_{stage}")
+            m.d.sync += following.eq(value)
+            value = following
+        return value
+
+    def _codes(self, weights: Value, int4: Value, high: Value) -> Value:
+        """Bytes of weights, or one nibble of each with its sign; ``high`` only with ``int4``."""
+        codes: list[Value] = []
+        for lane in range(self._arch.output_lanes):
+            byte = weights.word_select(lane, 8)
+            low = Mux(high, byte[4:], byte[:4])
+            codes.append(Cat(low, Mux(int4, low[3].replicate(4), byte[4:])))
+        return Cat(*codes)

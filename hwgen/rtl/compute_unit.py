@@ -213,6 +213,8 @@ class ComputeUnit(wiring.Component):
             operand.r_sub.eq(issuer.sub),
             operand.r_slots.eq(issuer.slots),
             b.source.eq(issuer.b_source),
+            b.int4.eq(issuer.b_int4),
+            b.high.eq(issuer.b_high),
             b.sub.eq(issuer.sub),
             b.weights.eq(self.weights.data),
             b.keys.eq(self.keys),

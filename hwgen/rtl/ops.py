@@ -66,5 +66,6 @@ def op_layout() -> data.StructLayout:
             "experts": 6,
             "top_k": 6,
             "renormalise": 1,
+            "int4": 1,  # weights of four bits: two chunks of an output tile share a ring word
         }
     )

@@ -89,7 +89,7 @@ class TileIssuer(wiring.Component):
     info: In, token and expert score per slot and lane.
     weights_arrived, params_arrived: In(16). weight_address, weight_release, params_release: ring control; a SKIP
     releases parameters here, other ops leave that to the post-processor.
-    key_address, value_address, b_source (OpKind), sub: B operand. word, slots: A operand (with ``sub``).
+    key_address, value_address, b_source (OpKind), b_int4, b_high, sub: B operand. word, slots, ``sub``: A operand.
     valid, first, last: Out, the chunk issued in this cycle. tag, tag_valid: Out, in the cycle of ``last``.
     gate_space, result_space: In(1), room for the rows of another tile. result_rows: Out, rows promised to the FIFO.
     started, started_pc: Out, first chunk of an instruction. step: Out(1), a step of the attention schedule begins;
@@ -122,6 +122,8 @@ class TileIssuer(wiring.Component):
                 "key_address": Out(ADDRESS_BITS),
                 "value_address": Out(ADDRESS_BITS),
                 "b_source": Out(2),
+                "b_int4": Out(1),
+                "b_high": Out(1),
                 "word": Out(10),
                 "sub": Out(4),
                 "slots": Out(lanes),
@@ -162,7 +164,7 @@ class TileIssuer(wiring.Component):
             params.arrived.eq(self.params_arrived),
             weights.advance.eq(step.advance),
             params.advance.eq(1),
-            weights.step.eq(self._go & step.uses),
+            weights.step.eq(self._go & step.turns),
             params.step.eq(self._go & step.param_step),
             weights.keep.eq(self._go & step.last_use),
             params.keep.eq(self._go & step.param_last_use),
@@ -220,6 +222,8 @@ class TileIssuer(wiring.Component):
             self.key_address.eq(step.key_address),
             self.value_address.eq(step.value_address),
             self.b_source.eq(step.op.kind),
+            self.b_int4.eq(step.op.int4),
+            self.b_high.eq(step.high),
             self.word.eq(step.word),
             self.sub.eq(step.sub),
             self.slots.eq(step.slots),

@@ -40,10 +40,12 @@ def step_layout(arch: ArchConfig) -> data.StructLayout:
             "rows": range(lanes + 1),  # ... which needs so many row slots
             "releases": range(lanes + 2),  # row slots given back
             "uses": 1,  # weights and parameters
-            "last_use": 1,  # ... the weights not again
+            "turns": 1,  # the last of those that use its ring word of weights
+            "last_use": 1,  # ... not again
             "param_step": 1,  # the last of those that use its parameters
             "param_last_use": 1,  # ... not again
-            "advance": 10,  # ... so many weight tiles
+            "advance": 10,  # words of weights to turn over
+            "high": 1,  # the chunk lies in the high nibbles of the word
             "inner_end": 1,  # last output tile or key step
             "outer_end": 1,  # last tile of rows or block
             "gate": 1,  # the tile goes to the gate
@@ -126,6 +128,8 @@ class TileLoops(wiring.Component):
         self._row = Signal(ADDRESS_BITS + 2)  # key or value row of this step, at the first word of the head
         self._word = Signal(10)
         self._sub = Signal(4)
+        self._odd = Signal()  # chunks 1, 3, ... of a tile
+        self._advance = Signal(10)  # ring words that a step turns over
         self._left = Signal(ROW_BITS)  # rows from the first row of this tile to the end; 0 in the last, partial block
         self._more = Signal()  # more rows than those of this tile
         self._count = Signal(range(lanes + 1))  # valid lanes of this tile of rows
@@ -187,11 +191,19 @@ class TileLoops(wiring.Component):
                 self._idle_steps.eq(Mux(short, lanes - new.out_tiles, 0)),
                 self._late.eq(Cat(~short | (new.out_tiles > lanes - lane) for lane in range(1, lanes)) << 1),
                 self._row.eq(new.b_offset),
+                self._odd.eq(0),
+                self._advance.eq(self._step_words(new)),
                 self._left.eq(new.rows),
                 self._more.eq(more),
                 self._count.eq(Mux(more, lanes, new.rows)),
                 self._previous.eq(0),
             ]
+
+    @staticmethod
+    def _step_words(op: data.View) -> Value:
+        """Ring words that a step with the last use of one goes on by: a SKIP takes those of a whole output tile."""
+        pairs = op.in_chunks[1:] + op.in_chunks[0]
+        return Mux(op.kind != int(OpKind.SKIP), 1, Mux(op.int4, pairs, op.in_chunks))
 
     def _loops(self, m: Module) -> None:
         """chunk, inner, outer; what holds in the last chunk or output tile is known a cycle before."""
@@ -203,6 +215,7 @@ class TileLoops(wiring.Component):
                 self._at_last_chunk.eq(Mux(step.tail, self._one_chunk, self._chunks_left == 1)),
                 self._at_back_chunk.eq(Mux(step.tail, self._few_chunks, self._chunks_left == REFILL_CYCLES + 1)),
             ]
+            m.d.sync += self._odd.eq(~self._odd & ~step.tail)
             with m.If(self._sub == self._arch.subwords - 1):
                 m.d.sync += [self._sub.eq(0), self._word.eq(self._word + 1)]
             with m.If(step.tail):
@@ -256,10 +269,12 @@ class TileLoops(wiring.Component):
             step.chunk.eq(~self._no_key & ~step.is_skip),
             step.last.eq(step.chunk & step.tail),
             step.uses.eq(is_linear | step.is_skip),
-            step.last_use.eq(step.uses & step.outer_end),
+            step.turns.eq(step.uses & (~op.int4 | self._odd | step.tail)),
+            step.last_use.eq(step.turns & step.outer_end),
             step.param_step.eq(step.uses & step.tail),
+            step.advance.eq(self._advance),
+            step.high.eq(op.int4 & self._odd),
             step.param_last_use.eq(step.param_step & step.outer_end),
-            step.advance.eq(Mux(step.is_skip, op.in_chunks, 1)),
             step.gate.eq((op.destination == int(Destination.GATE)) & is_linear),
             step.result.eq((op.destination == int(Destination.RESULT)) & is_linear),
             step.count.eq(self._count),

@@ -6,6 +6,7 @@ from hwgen.spec.arch import ArchConfig
 from hwgen.spec.board import Board
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import NUMERICS, PROFILES, NumericsConfig
+from hwgen.spec.weight_bits import weight_bits_text
 
 
 class DesignError(ValueError):
@@ -27,6 +28,12 @@ class Design:
         problems = list(self._problems())
         if problems:
             raise DesignError("\n".join(problems))
+
+    @property
+    def network(self) -> str:
+        """The network as reports call it: with the bits of its weights where they are not all eight."""
+        bits = weight_bits_text(self.model)
+        return f"{self.model.name} ({bits})" if bits else self.model.name
 
     def _problems(self) -> list[str]:
         found: list[str] = []

@@ -157,7 +157,7 @@ FORMATS: dict[Opcode, InstructionFormat] = {
                 Field("port_stride", 32, "bytes between the slices of consecutive ports"),
                 Field("norm_entries", 12, "LayerNorm parameter entries, first in the stream"),
                 Field("param_entries", 12, "post-processor parameter entries, second"),
-                Field("weight_words", 20, "weight tiles, last"),
+                Field("weight_words", 20, "words of weights, last: one tile each, or two of four-bit weights"),
                 *_WAIT_B,
             ),
         ),
@@ -225,6 +225,7 @@ FORMATS: dict[Opcode, InstructionFormat] = {
                 Field("experts", 6, "GATE: experts"),
                 Field("top_k", 6, "GATE: experts chosen per token"),
                 Field("renormalise", 1, "GATE: scores of the chosen experts sum to one"),
+                Field("int4", 1, "weights have four bits: a ring word holds two input chunks of an output tile"),
             ),
         ),
         InstructionFormat(
@@ -283,6 +284,8 @@ FORMATS: dict[Opcode, InstructionFormat] = {
                 Field("hidden_stride", 10, "words from row to row"),
                 *_DST,
                 *_GELU,
+                Field("int4_first", 1, "weights of the first layer have four bits"),
+                Field("int4_second", 1, "weights of the second layer have four bits"),
             ),
         ),
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 TaskKind = Literal["segmentation", "depth", "classification"]
+LayerKind = Literal["patch_embed", "attention", "mlp", "gates", "experts", "heads"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ class ModelConfig:
     gate_renormalise: bool = False  # scores of the chosen experts rescaled to sum to one (M3ViT: no)
     tasks: tuple[TaskConfig, ...] = ()
     channels: int = 3  # colour channels of the image
+    int4: tuple[str, ...] = ()  # linear layers whose weights have four bits; the others have eight
 
     def __post_init__(self) -> None:
         """Refuse shapes that no machine could run; the message says what was given."""
@@ -60,6 +62,31 @@ class ModelConfig:
             raise ValueError(f"{self.name}: moe_blocks {self.moe_blocks} must lie in 0..{self.depth - 1}")
         if len({task.name for task in self.tasks}) != len(self.tasks):
             raise ValueError(f"{self.name}: task names must differ, got {[task.name for task in self.tasks]}")
+        unknown = [name for name in self.int4 if name not in self.linear_layers]
+        if unknown or len(set(self.int4)) != len(self.int4):
+            raise ValueError(f"{self.name}: int4 must name different linear layers, got {unknown or list(self.int4)}")
+
+    @property
+    def linear_layers(self) -> dict[str, LayerKind]:
+        """Every linear layer by the name of its arrays in a package, in the order of the network -> its kind.
+
+        The experts of a block are one layer of a stack of weights.
+        """
+        layers: dict[str, LayerKind] = {"patch_embed": "patch_embed"}
+        for block in range(self.depth):
+            at = f"blocks.{block}"
+            for name in ("query", "key", "value", "proj"):
+                layers[f"{at}.{name}"] = "attention"
+            for task in self.tasks if self.is_moe(block) else ():
+                layers[f"{at}.gate.{task.name}"] = "gates"
+            for name in ("fc1", "fc2"):
+                if self.is_moe(block):
+                    layers[f"{at}.experts.{name}"] = "experts"
+                else:
+                    layers[f"{at}.{name}"] = "mlp"
+        for task in self.tasks:
+            layers[f"heads.{task.name}"] = "heads"
+        return layers
 
     @property
     def patch_rows(self) -> int:

@@ -13,6 +13,7 @@ class NumericsConfig:
     profile: str = "octave"  # name of the arithmetic of softmax, GELU and LayerNorm
     activation_bits: int = 8  # signed, symmetric: -127..127
     weight_bits: int = 8  # signed, symmetric: -127..127
+    narrow_weight_bits: int = 4  # of layers that a network names so: signed, symmetric, -7..7
     accumulator_bits: int = 32  # sum of products plus bias, never overflows
     multiplier_bits: int = 16  # unsigned requantisation multiplier
     shift_bits: int = 6  # requantisation shift 0..47
@@ -43,6 +44,11 @@ class NumericsConfig:
     def activation_max(self) -> int:
         """Largest activation or weight code; the smallest is its negative."""
         return 2 ** (self.activation_bits - 1) - 1
+
+    @property
+    def narrow_weight_max(self) -> int:
+        """Largest code of a four-bit weight; the smallest is its negative."""
+        return 2 ** (self.narrow_weight_bits - 1) - 1
 
     @property
     def probability_max(self) -> int:

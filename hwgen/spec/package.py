@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
 from hwgen.spec.model import ModelConfig, TaskConfig
+from hwgen.spec.numerics import NUMERICS
 from hwgen.spec.tables import TABLES
 
 PACKAGE_VERSION = 1
@@ -101,6 +102,13 @@ class QuantisedModel:
                     f"{self.config.name}: {name} is {found.dtype.name}{list(found.shape)},"
                     f" expected {dtype}{list(shape)}"
                 )
+        for name in self.config.int4:
+            largest = int(np.abs(self.arrays[f"{name}.weight"].astype(np.int16)).max(initial=0))
+            if largest > NUMERICS.narrow_weight_max:
+                raise PackageError(
+                    f"{self.config.name}: {name}.weight has a code of magnitude {largest}, four-bit weights reach"
+                    f" {NUMERICS.narrow_weight_max}; quantise the network again"
+                )
 
     def sha256(self) -> str:
         """Digest of every array, name by name."""
@@ -128,7 +136,8 @@ class QuantisedModel:
 def config_from(data: dict[str, Any]) -> ModelConfig:
     """Shape of a network from its fields as JSON holds them."""
     tasks = tuple(TaskConfig(**task) for task in data["tasks"])
-    fields: dict[str, Any] = {**data, "moe_blocks": tuple(data["moe_blocks"]), "tasks": tasks}
+    lists = {"moe_blocks": tuple(data["moe_blocks"]), "tasks": tasks, "int4": tuple(data.get("int4", ()))}
+    fields: dict[str, Any] = {**data, **lists}
     return ModelConfig(**fields)
 
 

@@ -10,6 +10,7 @@ from benchmarks.figures import OTHER, SYNTHESIS, Figures, least_bytes
 from benchmarks.results import BEGIN, END, MARKDOWN, README, load, markdown, save, with_tables
 from hwgen.compiler.estimate import estimate
 from hwgen.spec.presets import M3VIT_MICRO, M3VIT_TINY
+from hwgen.spec.weight_bits import with_weight_bits
 
 KEPT = load()
 
@@ -49,6 +50,7 @@ def test_every_case_is_kept():
 def test_kept_figures_make_sense(case: Case):
     item, design = KEPT[case.name], case.design
     assert (item.model, item.board, item.arch) == (case.model, case.board, design.arch.name)
+    assert item.weights == case.weights
     assert item.mismatches == 0
     assert item.compared_values > 100_000
     assert item.mac_cycles + sum(item.exposed.values()) == item.cycles
@@ -113,6 +115,7 @@ def test_what_counts_as_worse():
 def test_cases_by_name():
     assert cases([]) == list(CASES)
     assert cases(["m3vit-tiny/zcu102"]) == [Case("m3vit-tiny", "zcu102")]
+    assert cases(["m3vit-tiny/zcu102/experts=4"]) == [Case("m3vit-tiny", "zcu102", "experts=4")]
     with pytest.raises(ValueError, match="no case vit/sim; there are m3vit-micro/sim"):
         cases(["vit/sim"])
 
@@ -123,4 +126,7 @@ def test_least_bytes_by_hand():
     other = least_bytes(M3VIT_MICRO, M3VIT_MICRO.task("depth"))
     outputs = (5 - 1) * 64  # more outputs of the head: weights, bias, multiplier, shift; and results of 64 patches
     assert one - other == outputs * (64 + 4 + 2 + 1) + outputs * 2 * 64
-    assert 18_000_000 < least_bytes(M3VIT_TINY, M3VIT_TINY.task("seg")) < 18_700_000
+    tiny = least_bytes(M3VIT_TINY, M3VIT_TINY.task("seg"))
+    assert 18_000_000 < tiny < 18_700_000
+    narrow = with_weight_bits(M3VIT_TINY, "experts=4")
+    assert tiny - least_bytes(narrow, narrow.task("seg")) == 6 * 16 * 2 * 192 * 384 // 2

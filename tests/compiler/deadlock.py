@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import FORMATS, Counter, Opcode, Unit
-from tests.compiler.programs import Instruction, brings, counts, difference
+from tests.compiler.programs import Instruction, brings, counts, difference, weight_words
 
 
 class _Machine:
@@ -78,11 +78,12 @@ class _Machine:
         if opcode is Opcode.LAYERNORM:
             layers = [(0, f["words"])]
         elif opcode is Opcode.LINEAR:
-            layers = [(2, f["out_tiles"] * f["in_chunks"]), (1, f["out_tiles"])]
+            layers = [(2, weight_words(f["out_tiles"], f["in_chunks"], f["int4"])), (1, f["out_tiles"])]
         elif opcode is Opcode.EXPERTS:
             for _ in range(f["experts"]):
-                layers += [(2, f["hidden_tiles"] * f["in_chunks"]), (1, f["hidden_tiles"])]
-                layers += [(2, f["out_tiles"] * f["hidden_chunks"]), (1, f["out_tiles"])]
+                first = weight_words(f["hidden_tiles"], f["in_chunks"], f["int4_first"])
+                second = weight_words(f["out_tiles"], f["hidden_chunks"], f["int4_second"])
+                layers += [(2, first), (1, f["hidden_tiles"]), (2, second), (1, f["out_tiles"])]
         for ring, words in layers:
             while not self.take(ring, words):
                 yield False

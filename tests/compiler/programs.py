@@ -13,17 +13,19 @@ from hwgen.spec.isa import Counter, Destination, Opcode, decode
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.presets import MODELS
+from hwgen.spec.weight_bits import with_weight_bits
 from tests.golden.random_package import MINI, random_package
 
 Instruction = tuple[Opcode, dict[str, int]]
-Load = tuple[int, int, int]  # norm entries, parameter entries, weight tiles
+Load = tuple[int, int, int]  # norm entries, parameter entries, words of weights
 
 # Shapes off the beaten track: channels, heads and hidden units that fill no word, one and three heads, every expert
 ODD = replace(MINI, name="odd", image_width=32, dim=54, heads=3, mlp_hidden=60, experts=5, top_k=5, expert_hidden=20)
 ONE_HEAD = replace(ODD, name="one-head", dim=40, heads=1, moe_blocks=(0, 1), top_k=2, gate_renormalise=True)
 MANY_EXPERTS = replace(ODD, name="many-experts", dim=48, experts=8, top_k=1, depth=3, moe_blocks=(0, 2))
+MIXED_BITS = with_weight_bits(replace(ODD, name="mixed-bits"), "*=4,blocks.0.key=8,blocks.1.experts.fc2=8,heads=8")
 GREY = replace(ONE_HEAD, name="grey", channels=1, moe_blocks=(), tasks=(TaskConfig(name="c", kind="depth", classes=1),))
-CONFIGS = {config.name: config for config in (*MODELS.values(), ODD, ONE_HEAD, MANY_EXPERTS, GREY)}
+CONFIGS = {config.name: config for config in (*MODELS.values(), ODD, ONE_HEAD, MANY_EXPERTS, MIXED_BITS, GREY)}
 
 PAIRS = [
     (model, arch)
@@ -53,15 +55,21 @@ def instructions(program: Program) -> list[Instruction]:
     return [decode(word) for word in program.words]
 
 
+def weight_words(out_tiles: int, in_chunks: int, int4: int) -> int:
+    """Ring words of a layer: of four-bit weights, two chunks of an output tile share one."""
+    return out_tiles * (in_chunks // 2 + in_chunks % 2 if int4 else in_chunks)
+
+
 def needs(opcode: Opcode, f: dict[str, int]) -> list[Load]:
     """Loads that an instruction consumes."""
     if opcode is Opcode.LAYERNORM:
         return [(f["words"], 0, 0)]
     if opcode is Opcode.LINEAR:
-        return [(0, f["out_tiles"], f["out_tiles"] * f["in_chunks"])]
+        return [(0, f["out_tiles"], weight_words(f["out_tiles"], f["in_chunks"], f["int4"]))]
     if opcode is Opcode.EXPERTS:
-        tiles = f["hidden_tiles"] * f["in_chunks"] + f["out_tiles"] * f["hidden_chunks"]
-        return [(0, f["hidden_tiles"] + f["out_tiles"], tiles)] * f["experts"]
+        words = weight_words(f["hidden_tiles"], f["in_chunks"], f["int4_first"])
+        words += weight_words(f["out_tiles"], f["hidden_chunks"], f["int4_second"])
+        return [(0, f["hidden_tiles"] + f["out_tiles"], words)] * f["experts"]
     return []
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import Counter, Destination, Opcode, Source, encode, to_bytes
 from hwgen.spec.layout import (
+    pack_tiles,
     padded,
     param_entries,
     port_slices,
@@ -116,9 +117,14 @@ class HandProgram:
             parts[0] = self.by_head(parts[0], 1)
         return tuple(parts)
 
+    def ring_words(self, name: str, weight: NDArray) -> NDArray:
+        """Ring words of a layer: of four-bit weights, two chunks of an output tile share one."""
+        tiles = weight_tiles(weight, self.arch)
+        return pack_tiles(tiles, self.arch.chunks(weight.shape[1])) if name in self.package.config.int4 else tiles
+
     def linear(self, name: str, wait: tuple[Counter, int], rows: int, destination: Destination, **fields: int) -> None:
         weight, *params = self.layer(name)
-        self.load([], [param_entries(*params, self.arch)], [weight_tiles(weight, self.arch)])
+        self.load([], [param_entries(*params, self.arch)], [self.ring_words(name, weight)])
         self.emit(
             Opcode.LINEAR,
             wait_a=wait[0],
@@ -126,6 +132,7 @@ class HandProgram:
             rows=rows,
             in_chunks=self.arch.chunks(weight.shape[1]),
             out_tiles=self.arch.words(weight.shape[0]),
+            int4=name in self.package.config.int4,
             destination=destination,
             **fields,
         )
@@ -213,9 +220,10 @@ class HandProgram:
         self.linear(name, norm, self.tokens, Destination.GATE, src_stride=self.words, **choice)
         self.counted(Counter.GATE, self.tokens)
         for expert in range(config.experts):
-            layers = [self.layer(f"{at}.experts.{part}", expert) for part in ("fc1", "fc2")]
-            params = [param_entries(*layer[1:], arch) for layer in layers]
-            self.load([], params, [weight_tiles(layer[0], arch) for layer in layers])
+            names = [f"{at}.experts.{part}" for part in ("fc1", "fc2")]
+            layers = {name: self.layer(name, expert) for name in names}
+            params = [param_entries(*layer[1:], arch) for layer in layers.values()]
+            self.load([], params, [self.ring_words(name, layer[0]) for name, layer in layers.items()])
         self.emit(
             Opcode.EXPERTS,
             wait_b=Counter.GATE,
@@ -232,6 +240,8 @@ class HandProgram:
             dst_stride=self.words,
             gelu_mult=self.get(f"{at}.experts.fc1.gelu_mult")[0],
             gelu_shift=self.get(f"{at}.experts.fc1.gelu_shift")[0],
+            int4_first=f"{at}.experts.fc1" in config.int4,
+            int4_second=f"{at}.experts.fc2" in config.int4,
         )
         return self.counted(Counter.RESIDUAL, self.tokens)
 

@@ -11,6 +11,7 @@ from hwgen.spec.package import QuantisedModel, package_arrays
 from hwgen.spec.tables import default_tables
 
 WEIGHT = 40  # standard deviation of weight codes
+NARROW_WEIGHT = 3  # ... of four bits
 ACTIVATION = 35  # of activation codes
 PIXEL = 73  # of centred uniform pixels
 
@@ -54,13 +55,14 @@ def fixed_point(factor: NDArray[np.float64]) -> tuple[NDArray[np.uint16], NDArra
     return np.minimum(np.round(factor * 2.0**shift), 65535).astype(np.uint16), shift.astype(np.uint8)
 
 
-def _linear(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> dict[str, NDArray]:
+def _linear(name: str, shape: tuple[int, ...], rng: np.random.Generator, *, int4: bool) -> dict[str, NDArray]:
+    deviation, limit = (NARROW_WEIGHT, 7) if int4 else (WEIGHT, 127)
     kind = next(part for part in reversed(name.split(".")) if part in TARGETS)
     inputs = PIXEL if kind == "patch_embed" else ACTIVATION
-    spread = inputs * WEIGHT * math.sqrt(shape[-1])
+    spread = inputs * deviation * math.sqrt(shape[-1])
     mult, shift = fixed_point(TARGETS[kind] / spread * rng.uniform(0.5, 1.5, shape[:-1]))
     return {
-        f"{name}.weight": np.clip(np.round(rng.normal(0, WEIGHT, shape)), -127, 127).astype(np.int8),
+        f"{name}.weight": np.clip(np.round(rng.normal(0, deviation, shape)), -limit, limit).astype(np.int8),
         f"{name}.bias": np.round(rng.normal(0, 0.3 * spread, shape[:-1])).astype(np.int32),
         f"{name}.mult": mult,
         f"{name}.shift": shift,
@@ -101,7 +103,8 @@ def random_package(config: ModelConfig, seed: int = 0) -> QuantisedModel:
     }
     for name, (shape, _) in specs.items():
         if name.endswith(".weight"):
-            arrays |= _linear(name.removesuffix(".weight"), shape, rng)
+            layer = name.removesuffix(".weight")
+            arrays |= _linear(layer, shape, rng, int4=layer in config.int4)
         elif name.endswith(".gain"):
             arrays |= _norm(name.removesuffix(".gain"), shape[0], rng)
     for block in range(config.depth):

@@ -1,6 +1,7 @@
 """The golden machine on hand-assembled programs: equal to the network on every arch, and strict about programs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from golden.network import run_network
 from golden.progress import IllegalProgramError, MachineError
 from hwgen.spec.isa import Counter, Destination, ErrorCode, Opcode
 from hwgen.spec.presets import M3VIT_MICRO
+from hwgen.spec.weight_bits import with_weight_bits
 from tests.golden.hand_program import HandProgram, small_arch
 from tests.golden.random_package import MINI, random_image, random_package
 
@@ -38,6 +40,17 @@ def test_result_equals_the_network(arch: str, task: str):
     _, codes = run(HandProgram(PACKAGE, task, ARCHS[arch]))
     expected = run_network(PACKAGE, IMAGE, task)[f"heads.{task}"]
     assert np.array_equal(codes, expected)
+    assert len(np.unique(codes)) > 5
+
+
+@pytest.mark.parametrize("bits", ["experts=4", "*=4", "*.fc1=4,blocks.0.value=4,heads=4"])
+@pytest.mark.parametrize("arch", ARCHS)
+def test_four_bit_weights(arch: str, bits: str):
+    """With layers of an odd number of chunks, and of a single one."""
+    config = with_weight_bits(replace(MINI, dim=40, heads=1, mlp_hidden=56, expert_hidden=24), bits)
+    package = random_package(config)
+    _, codes = run(HandProgram(package, "seg", ARCHS[arch]))
+    assert np.array_equal(codes, run_network(package, random_image(config), "seg")["heads.seg"])
     assert len(np.unique(codes)) > 5
 
 

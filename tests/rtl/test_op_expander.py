@@ -106,6 +106,8 @@ def test_experts(lengths: list[int]) -> None:
         hidden_stride=4,
         dst_base=50,
         dst_stride=6,
+        int4_first=len(lengths) & 1,
+        int4_second=len(lengths) >> 1 & 1,
     )
     ops = _expand([word, word], lengths)
     assert len(ops) == 4 * len(lengths)
@@ -117,6 +119,7 @@ def test_experts(lengths: list[int]) -> None:
         assert (op["expert"], op["rows"]) == (expert, length)
         assert op["kind"] == (OpKind.LINEAR if length else OpKind.SKIP)
         assert (op["in_chunks"], op["out_tiles"]) == ((7, 2) if second else (3, 5))
+        assert op["int4"] == (len(lengths) >> second & 1)
         assert (op["src_base"], op["dst_base"]) == ((100, 50) if second else (11, 100))
         assert op["source"] == (RowSource.QUEUE_ACTIVATION if second else RowSource.QUEUE_NORM)
         assert op["finish"] == (second and not any(lengths[expert + 1 :]))

@@ -65,7 +65,7 @@ def test_operand_ram(shape: tuple[int, int, int]) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_b_operand(shape: tuple[int, int, int]) -> None:
-    """Weights as they lie in the ring, keys transposed with the chunk chosen, values row by row."""
+    """Weights as they lie in the ring or one nibble of each byte, keys transposed with the chunk chosen, values."""
     _, inputs, outputs = shape
     arch, rng = small_arch(*shape), random.Random(1)
     dut = BOperand(arch)
@@ -77,12 +77,13 @@ def test_b_operand(shape: tuple[int, int, int]) -> None:
 
     async def bench(ctx: Any) -> None:
         nonlocal compared
-        asked: list[tuple[OpKind, int]] = []
+        asked: list[tuple[OpKind, int, int, int]] = []
         given: list[tuple[list[list[int]], ...]] = []
-        for _ in range(40):
-            asked.append((rng.choice(sources), rng.randrange(arch.subwords)))
-            ctx.set(dut.source, int(asked[-1][0]))
-            ctx.set(dut.sub, asked[-1][1])
+        for _ in range(80):
+            int4 = rng.randrange(2)
+            asked.append((rng.choice(sources), rng.randrange(arch.subwords), int4, int4 and rng.randrange(2)))
+            for port, value in zip((dut.source, dut.sub, dut.int4, dut.high), asked[-1], strict=True):
+                ctx.set(port, int(value))
             given.append((rows(inputs, outputs), rows(outputs, outputs), rows(inputs, outputs)))
             weights, keys, values = given[-1]
             ctx.set(dut.weights, int.from_bytes(bytes(value for row in weights for value in row), "little"))
@@ -91,9 +92,11 @@ def test_b_operand(shape: tuple[int, int, int]) -> None:
             for bank, word in enumerate(values):
                 ctx.set(dut.values[bank], int.from_bytes(bytes(word), "little"))
             if len(asked) > BOperand.latency:
-                source, sub = asked[-1 - BOperand.latency]
+                source, sub, int4, high = asked[-1 - BOperand.latency]
                 weights, keys, values = given[-1 - BOperand.latency + READ_LATENCY]
                 transposed = [[keys[o][sub * inputs + i] for o in range(outputs)] for i in range(inputs)]
+                if int4:
+                    weights = [[(value >> 4 * high & 15 ^ 8) - 8 & 255 for value in row] for row in weights]
                 want = {OpKind.LINEAR: weights, OpKind.SCORES: transposed, OpKind.CONTEXT: values}[source]
                 got = [[ctx.get(dut.b[i][o]) for o in range(outputs)] for i in range(inputs)]
                 assert got == [[_signed(value) for value in row] for row in want]
@@ -104,4 +107,4 @@ def test_b_operand(shape: tuple[int, int, int]) -> None:
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
-    assert compared == 40 - BOperand.latency
+    assert compared == 80 - BOperand.latency

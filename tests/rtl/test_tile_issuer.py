@@ -82,6 +82,7 @@ class Bench:
             self.key_reads += ctx.get(dut.key_read)
         if ctx.get(dut.valid):
             names = ("first", "last", "word", "sub", "slots", "weight_address", "key_address", "value_address")
+            names += ("b_int4", "b_high")
             self.chunks.append({"cycle": self.cycles, **{name: ctx.get(getattr(dut, name)) for name in names}})
         if ctx.get(dut.tag_valid):
             tag = dut.tag
@@ -179,6 +180,22 @@ def test_linear_loop_order_and_ring() -> None:
     assert [tag["first_tile"] for tag in bench.tags] == [1] + [0] * 8 + [1]
 
 
+@pytest.mark.parametrize("chunks", [1, 2, 3, 4, 5])
+def test_two_chunks_share_a_word_of_four_bit_weights(chunks: int) -> None:
+    """Even chunks low, odd ones high; an output tile begins with a new word, of which each is released once."""
+    lanes, tiles, rows = 2, 3, 5
+    ops = [_linear(rows, tiles, chunks, int4=1), _linear(2, 1, 2, int4=0), _linear(2, 2, chunks, int4=1)]
+    bench = Bench(lanes, ops).run()
+    words = (chunks + 1) // 2
+    pairs = [(tile, chunk) for tile in range(tiles) for chunk in range(chunks)]
+    first = [(words * tile + chunk // 2, 1, chunk % 2) for tile, chunk in pairs]
+    plain = [(words * tiles + chunk, 0, 0) for chunk in range(2)]
+    third = [(words * tiles + 2 + place, *nibble) for place, *nibble in first[: 2 * chunks]]
+    found = [(chunk["weight_address"], chunk["b_int4"], chunk["b_high"]) for chunk in bench.chunks]
+    assert found == first * 3 + plain + third
+    assert bench.releases == words * tiles + 2 + words * 2
+
+
 def test_key_and_value_addresses() -> None:
     """Keys: the head's words in the row of the step's tile. Values: the output tile's word in the row of the chunk."""
     scores = {**_scores(5, 4, chunks=2), "b_offset": 3, "b_stride": 6}
@@ -219,6 +236,16 @@ def test_skip_releases_the_words() -> None:
     assert [chunk["weight_address"] for chunk in bench.chunks] == [12, 13]
     assert bench.releases == 12 + 2
     assert bench.tags[0]["param"] == 3
+
+
+@pytest.mark.parametrize("chunks", [4, 5])
+def test_skip_releases_words_of_four_bit_weights(chunks: int) -> None:
+    """Of every output tile half the words, or one more than half."""
+    skip = {"kind": int(OpKind.SKIP), "rows": 0, "out_tiles": 3, "in_chunks": chunks, "int4": 1}
+    bench = Bench(2, [skip, _linear(2, 1, 2, int4=0)]).run()
+    words = 3 * ((chunks + 1) // 2)
+    assert [chunk["weight_address"] for chunk in bench.chunks] == [words, words + 1]
+    assert bench.releases == words + 2
 
 
 def test_waits_for_weights() -> None:

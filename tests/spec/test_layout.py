@@ -6,11 +6,13 @@ import pytest
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.layout import (
+    pack_tiles,
     param_entries,
     port_slices,
     position_words,
     result_bytes,
     result_rows,
+    tile_words,
     weight_tiles,
 )
 
@@ -98,3 +100,26 @@ def test_result_rows(arch: ArchConfig, rows: int):
     assert len(data) == result_bytes(rows, outputs, arch)
     assert len(data) % 16 == 0
     assert np.array_equal(result_rows(np.frombuffer(data, np.uint8), rows, outputs, arch), want)
+
+
+@arches
+@pytest.mark.parametrize("shape", [(1, 1), (19, 48), (70, 33), (33, 40)])
+def test_pack_tiles(arch: ArchConfig, shape: tuple[int, int]):
+    """Low nibbles hold the even chunks of an output tile, high nibbles the odd ones; a tile begins with a word."""
+    weight = np.random.default_rng(6).integers(-7, 8, shape).astype(np.int8)
+    tiles = weight_tiles(weight, arch)
+    outs, ins = arch.words(shape[0]), arch.chunks(shape[1])
+    words = pack_tiles(tiles, ins)
+    per_tile = tile_words(ins, int4=True)
+    assert tile_words(ins, int4=False) == ins
+    assert words.shape == (outs * per_tile, arch.tile_bytes)
+    compared = 0
+    for index, word in enumerate(words.tolist()):
+        out_tile, pair = divmod(index, per_tile)
+        for half in range(2):
+            chunk = 2 * pair + half
+            wanted = tiles[out_tile * ins + chunk].tolist() if chunk < ins else [0] * arch.tile_bytes
+            for byte, code in zip(word, wanted, strict=True):
+                assert byte >> (4 * half) & 15 == code & 15
+                compared += chunk < ins
+    assert compared == tiles.size

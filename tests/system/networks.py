@@ -7,6 +7,7 @@ import numpy as np
 from golden.network import run_network
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.package import QuantisedModel
+from hwgen.spec.weight_bits import with_weight_bits
 from tests.golden.random_package import changed, random_image, random_package
 
 SEG = TaskConfig(name="seg", kind="segmentation", classes=3, cell=2)
@@ -53,6 +54,11 @@ def random_network(seed: int, **changes: object) -> Network:
     return Network(package=random_package(config, seed), image=random_image(config, seed))
 
 
+def narrow_network(seed: int, bits: str, **changes: object) -> Network:
+    """A random network in which some layers have four-bit weights."""
+    return random_network(seed, int4=with_weight_bits(replace(TINY, **changes), bits).int4, **changes)
+
+
 def _separating_row(rows: np.ndarray, token: int) -> tuple[np.ndarray, int]:
     """Gate weights and bias whose logit is positive for ``token`` and negative for every other token."""
     weight = np.clip(rows[token], -127, 127)
@@ -63,13 +69,17 @@ def _separating_row(rows: np.ndarray, token: int) -> tuple[np.ndarray, int]:
     return weight, -int(products[token] + others) // 2
 
 
-def queue_network(seed: int, top_k: int, order: tuple[str, ...], expected: tuple[int, ...]) -> Network:
+def queue_network(
+    seed: int, top_k: int, order: tuple[str, ...], expected: tuple[int, ...], bits: str = "*=8", **changes: object
+) -> Network:
     """A network whose gate sends tokens where ``order`` says, one word an expert.
 
-    ``all``: far above the others, for every token. ``one``: above zero for one token alone, below for the rest.
-    ``rest``: zero. ``none``: far below. With mult 1 and shift 5 a logit is the accumulator divided by 32.
+    ``bits``: of the weights of some layers. ``all``: far above the others, for every token. ``one``: above zero for
+    one token alone, below for the rest. ``rest``: zero. ``none``: far below. With mult 1 and shift 5 a logit is the
+    accumulator divided by 32.
     """
-    config = replace(ONE_MOE_BLOCK, name=f"queues-{top_k}", experts=len(order), top_k=top_k)
+    config = replace(ONE_MOE_BLOCK, name=f"queues-{top_k}", experts=len(order), top_k=top_k, **changes)
+    config = with_weight_bits(config, bits)
     package, image = random_package(config, seed), random_image(config, seed)
     rows = run_network(package, image, SEG.name)["blocks.0.norm2"]
     weight = np.zeros((len(order), config.dim), np.int8)
@@ -108,6 +118,13 @@ NETWORKS: dict[str, Network] = {
     "queues-one-rest": queue_network(12, 1, ("one", "none", "rest", "none"), (1, 0, TOKENS - 1, 0)),
     "queues-all-one-rest": queue_network(13, 2, ("all", "one", "rest", "none"), (TOKENS, 1, TOKENS - 1, 0)),
     "queues-last-takes-all": queue_network(14, 1, ("none", "rest", "none", "all"), (0, 0, 0, TOKENS)),
+    "narrow-experts": narrow_network(16, "experts=4"),
+    "narrow-odd-chunks": narrow_network(17, "*=4", dim=40, heads=1, mlp_hidden=72, expert_hidden=24),
+    "narrow-first-layers": narrow_network(18, "*.fc1=4,*.query=4,patch_embed=4", dim=40, heads=1, expert_hidden=24),
+    "narrow-second-layers": narrow_network(19, "*.fc2=4,*.proj=4,heads=4", dim=48, heads=2, expert_hidden=40),
+    "queues-narrow": queue_network(
+        20, 1, ("one", "none", "rest", "none"), (1, 0, TOKENS - 1, 0), "experts=4", dim=40, heads=1, expert_hidden=24
+    ),
 }
 
 MANY_EXPERTS = random_network(15, experts=20, top_k=3, moe_blocks=(0,))  # gate of more than one output tile

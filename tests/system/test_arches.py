@@ -6,12 +6,14 @@ import pytest
 from golden.network import run_network
 from hwgen.frontend.store import load_model
 from hwgen.spec.arch_presets import ARCHS
+from hwgen.spec.presets import MODELS
+from hwgen.spec.weight_bits import with_weight_bits
 from tests.golden.random_package import random_image
 from tests.system.machines import checked_runs, sim_options
 
 MODEL = "m3vit-micro"
 NAMES = ("sim", "sim-1x8x8", "sim-4x8x16", "sim-3x8x16", "sim-2x16x16")
-STALLS = (0.0, 0.3)
+CASES = (("*=8", 0.0), ("*=8", 0.3), ("experts=4", 0.3))  # bits of weights, share of stalled cycles
 
 
 def test_the_machines_differ():
@@ -23,11 +25,11 @@ def test_the_machines_differ():
         assert len({getattr(arch, field) for arch in chosen}) >= 2, field
 
 
-@pytest.mark.parametrize("stall", STALLS)
+@pytest.mark.parametrize(("bits", "stall"), CASES)
 @pytest.mark.parametrize("name", NAMES)
-def test_same_bits(name: str, stall: float):
+def test_same_bits(name: str, bits: str, stall: float):
     """Both tasks; every named tensor is that of the network, which knows of no machine."""
-    package = load_model(MODEL)
+    package = load_model(MODEL, int4=with_weight_bits(MODELS[MODEL], bits).int4)
     image = random_image(package.config, 21)
     options = sim_options(stall=stall, seed=len(name))
     runs = checked_runs(ARCHS[name], package, [image], options=options)

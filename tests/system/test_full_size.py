@@ -5,15 +5,16 @@ import pytest
 from benchmarks.cases import cases
 from benchmarks.figures import OTHER, Figures, figures_of
 from benchmarks.measure import measured
-from hwgen.spec.isa import Unit
+from hwgen.spec.isa import Opcode, Unit
 from hwgen.verification import Verification
 
 MOST_CYCLES = 450_000  # 1.5 ms at 300 MHz
+MOST_WEIGHT_BYTES = {"": 18_000_000, "experts=4": 11_000_000}  # by the layers with four-bit weights
 
 
-@pytest.fixture(scope="module")
-def verification() -> Verification:
-    return measured(cases(["m3vit-tiny/zcu102"])[0], lambda _: None)
+@pytest.fixture(scope="module", params=["m3vit-tiny/zcu102", "m3vit-tiny/zcu102/experts=4"])
+def verification(request: pytest.FixtureRequest) -> Verification:
+    return measured(cases([request.param])[0], lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,16 @@ def test_little_is_exposed(figures: Figures):
     assert figures.attention_cycles <= 0.15 * figures.cycles
     assert figures.mac_utilisation >= 0.83
     assert figures.ddr_ratio <= 1.05
+
+
+def test_weights_of_an_image(verification: Verification, figures: Figures):
+    """Loaded by the program; parameters, tables, image and program are what else is read."""
+    (item,) = verification.passes
+    listing = verification.compiled.programs[item.run.task].listing
+    words = sum(entry.fields["weight_words"] for entry in listing if entry.opcode is Opcode.LOAD_WEIGHTS)
+    weights = words * verification.design.arch.tile_bytes
+    assert weights <= MOST_WEIGHT_BYTES[figures.weights]
+    assert 0 < figures.ddr_read_bytes - weights < 800_000
 
 
 def test_weights_run_ahead_across_layers(verification: Verification):
