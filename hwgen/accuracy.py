@@ -72,7 +72,7 @@ def measure(design: Design, folder: Path, scenes: int, rtl_scenes: int, say: Say
         return Accuracy(design=design, rows=_simulated(design, folder, drawn, say))
     wide = drawn[:scenes]
     real = steps.run("float model", lambda: float_quality(load_float(name), design.model, wide))
-    whole = steps.run("golden model", lambda: integer_quality(load_model(name), wide))
+    whole = steps.run("golden model", lambda: integer_quality(load_model(name, int4=design.model.int4), wide))
     rows = (Row(model="float", scenes=scenes, quality=real), Row(model="golden", scenes=scenes, quality=whole))
     return Accuracy(design=design, rows=rows + _simulated(design, folder, drawn[:rtl_scenes], say))
 

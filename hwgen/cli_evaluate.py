@@ -97,6 +97,10 @@ def evaluate_command(
     arch: Annotated[
         str | None, typer.Option("--arch", metavar="PRESET|FILE.yaml", help="Machine; the board's own when not given.")
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", metavar="WHAT=BITS,..", help="Four-bit weights for some layers, such as experts=4."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Build folder; below build/ when not given.")
     ] = None,
@@ -106,7 +110,7 @@ def evaluate_command(
 ) -> None:
     """Measure mIoU and depth RMSE of the float model, of golden and of the Verilog on held-out scenes."""
     writable_file(json_file, "--json")
-    design = resolve(board, _named(name, model), arch)
+    design = resolve(board, _named(name, model), arch, weights)
     _checked(design.model)
     folder = output or build_folder(design)
     writable_folder(folder, "--output")

@@ -106,6 +106,19 @@ def test_without_the_verilog(machine: dict[str, Any], capsys: pytest.CaptureFixt
     assert "the Verilog was not run" in out
 
 
+def test_four_bit_weights(machine: dict[str, Any]) -> None:
+    """The golden line is that of the package with four-bit experts."""
+    assert run("--scenes", "2", "--rtl-scenes", "0", "--weights", "experts=4", "--json", "out.json") == 0
+    rows = {row["model"]: row["quality"] for row in json.loads(Path("out.json").read_text())["rows"]}
+    scenes = draw_scenes(range(HELD_OUT_FIRST_SEED, HELD_OUT_FIRST_SEED + 2))
+    narrow = load_model(
+        "m3vit-micro",
+        int4=("blocks.1.experts.fc1", "blocks.1.experts.fc2", "blocks.3.experts.fc1", "blocks.3.experts.fc2"),
+    )
+    assert rows["golden"]["depth_rmse"] == integer_quality(narrow, scenes).depth_rmse
+    assert rows["golden"] != integer_quality(load_model("m3vit-micro"), scenes)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
