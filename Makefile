@@ -6,6 +6,7 @@
 #   make format   let ruff rewrite the sources
 #   make bench    measure whole images on whole machines; writes benchmarks/results.json, results.md and README.md
 #   make bench-check  measure again and fail when a figure is worse than kept by more than 1 %
+#   make synth    synthesise the ZCU102 machine: what every unit takes, its longest path, its clock on an ECP5 (hours)
 #   make train    train m3vit-micro and quantise it (15 minutes on two cores)
 #   make clean    remove build/ and .venv/
 #
@@ -19,7 +20,7 @@ RUN_STAMP := $(VENV)/installed-run
 TEST_STAMP := $(VENV)/installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format bench bench-check train clean
+.PHONY: help demo test check lint format bench bench-check synth train clean
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile
@@ -47,6 +48,11 @@ bench: $(TEST_STAMP)
 
 bench-check: $(TEST_STAMP)
 	$(BIN)/python -m benchmarks --check
+
+synth: $(TEST_STAMP)
+	$(PIP) --editable '.[synth]'
+	$(BIN)/hwgen build --board zcu102 --synth -o build/synth-zcu102
+	$(BIN)/python -m hwgen.synth.fmax build/synth-zcu102/hwgen_accelerator.v docs/fmax.md
 
 train: $(TEST_STAMP)
 	$(BIN)/python -m hwgen.frontend.train

@@ -1,10 +1,12 @@
 """Clock of single units after place and route on an ECP5, out of context: children and ports are not timed.
 
-``python -m hwgen.synth.fmax FILE.v OUT.json [UNIT ...]`` runs the units named, or all, and keeps results by hash.
+``python -m hwgen.synth.fmax FILE.v OUT.json [UNIT ...]`` runs the units named, or all, and keeps results by hash;
+with OUT.md it writes a table.
 """
 
 import hashlib
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -86,6 +88,21 @@ def _worst(unit: str, report: dict[str, Any]) -> Clock:
     )
 
 
+def table(found: Iterable[Clock]) -> str:
+    """Markdown, the slowest first."""
+    lines = ["| MHz | unit | worst path: from | to | cells |", "| ---: | --- | --- | --- | ---: |"]
+    for clock in found:
+        path = (f"`{_register(clock.start)}`", f"`{_register(clock.end)}`") if clock.mhz else (clock.note, "")
+        lines.append(f"| {clock.mhz or '-'} | {clock.unit} | {path[0]} | {path[1]} | {clock.levels or ''} |")
+    return "\n".join(lines) + "\n"
+
+
+def _register(cell: str) -> str:
+    """A cell under the name of what it holds."""
+    name = re.sub(r"_TRELLIS_FF_Q(_\d+)?$|\$DPRAM_COMB\d+$", "", cell)
+    return re.sub(r"^(\\?\$\w+|\\)+$", "unnamed", name)
+
+
 def main(verilog: str, out: str, *units: str) -> None:
     """Run and write a list of results, the slowest first."""
     modules = split_modules(Path(verilog).read_text())
@@ -95,7 +112,8 @@ def main(verilog: str, out: str, *units: str) -> None:
         found.append(clock)
         print(f"{clock.mhz or '-':>7} MHz  {clock.unit}  {clock.start} -> {clock.end} {clock.note}", flush=True)
         ordered = sorted(found, key=lambda item: item.mhz or 1e9)
-        Path(out).write_text(json.dumps([asdict(item) for item in ordered], indent=1) + "\n")
+        text = json.dumps([asdict(item) for item in ordered], indent=1) + "\n"
+        Path(out).write_text(table(ordered) if out.endswith(".md") else text)
 
 
 if __name__ == "__main__":
