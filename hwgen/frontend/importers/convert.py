@@ -21,6 +21,7 @@ from hwgen.frontend.importers.m3vit import import_m3vit
 from hwgen.frontend.importers.own import import_own
 from hwgen.frontend.importers.timm import import_timm
 from hwgen.frontend.quantise import quantise
+from hwgen.frontend.ranges import Ranges
 from hwgen.frontend.seeded import calibration_images
 from hwgen.frontend.store import float_beside, save_float, weights_sha256
 from hwgen.spec.model import ModelConfig
@@ -97,8 +98,16 @@ def origin(provenance: Mapping[str, Any]) -> dict[str, Any]:
     return {name: provenance[name] for name in ORIGIN if name in provenance}
 
 
-def convert(imported: Imported, images: Sequence[NDArray[np.uint8]], provenance: dict[str, Any]) -> Converted:
-    """Calibrate, equalise and quantise; CheckpointError names a tensor without a usable range."""
+def convert(
+    imported: Imported,
+    images: Sequence[NDArray[np.uint8]],
+    provenance: dict[str, Any],
+    ranges: Ranges | None = None,
+) -> Converted:
+    """Calibrate, equalise and quantise; CheckpointError names a tensor without a usable range.
+
+    ``ranges`` default to the mse rule for every tensor.
+    """
     config = imported.config
     with np.errstate(over="ignore", invalid="ignore"):  # said by name below
         found = calibrate(imported.arrays, config, images)
@@ -113,7 +122,7 @@ def convert(imported: Imported, images: Sequence[NDArray[np.uint8]], provenance:
         EQUALISATION: combined(provenance.get(EQUALISATION, {}), factors),
     }
     try:
-        package = quantise(arrays, config, calibration, provenance=source)
+        package = quantise(arrays, config, calibration, ranges=ranges or Ranges(), provenance=source)
     except ValueError as error:
         raise CheckpointError(f"{config.name}: cannot be quantised: {error}") from error
     return Converted(arrays=arrays, package=package)
