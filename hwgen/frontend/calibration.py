@@ -76,8 +76,8 @@ class _Collector:
         self.residual_max = max(self.residual_max, float(np.abs(tensor).max()))
 
     def _add_sums(self, name: str, total: FloatArray, rows: FloatArray) -> None:
-        self._sums[name] = self._sums.get(name, np.zeros(1)) + total
-        self._rows[name] = self._rows.get(name, np.zeros(1)) + rows
+        self._sums[name] = self._sums[name] + total if name in self._sums else total
+        self._rows[name] = self._rows[name] + rows if name in self._rows else rows
 
     def _add_experts(self, at: str, tensors: Tensors) -> None:
         """Add what each expert's two layers were given."""
