@@ -1,9 +1,9 @@
 """Rules that set the clipping range of an int8 activation from what calibration saw of it.
 
 ``min-max``: the largest magnitude. ``percentile``: that percentile of all magnitudes. ``mse``: of 160 ranges the one
-with the least square error relative to the signal, averaged over the calibration images, each of them taken as it is
-and stretched by `HEADROOM`. An image that was not seen may go beyond those that were, and a clipped value costs more
-than a coarser step; averaging ratios keeps one image with large values from setting the range for all.
+with the least root of square error over signal, averaged over the calibration images, each of them taken as it is and
+scaled by `HEADROOM` up and down. An image that was not seen may be larger or smaller than those that were; averages of
+roots of ratios keep one image of unusual size from setting the range for all.
 """
 
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import NUMERICS
 
 RULES = ("mse", "percentile", "min-max")
-HEADROOM = 1.5  # factor by which the mse rule stretches the values it has seen
+HEADROOM = 1.5  # factor by which the mse rule makes the values it has seen larger, and smaller
 DEFAULT_PERCENTILE = 99.99
 _BLOCK_TENSORS = ("norm1", "query", "key", "value", "context", "norm2", "hidden")
-_CANDIDATES = np.geomspace(0.15, HEADROOM, 160)  # ranges that the mse rule tries, relative to the largest magnitude
+_CANDIDATES = np.geomspace(0.15, 1.6, 160)  # ranges that the mse rule tries, relative to the largest magnitude
 _BINS = 4096  # of the histogram of magnitudes: 32 or more per step of the finest range that matters
 _SPREAD = 1000.0  # a fixed range may be this much smaller or larger than the largest magnitude
 
@@ -54,8 +54,8 @@ class Ranges:
 
     def as_dict(self) -> dict[str, Any]:
         """For a provenance."""
-        chosen = {
-            name: {"scale": rule} if isinstance(rule, float) else rule.as_dict()
+        chosen: dict[str, dict[str, Any]] = {
+            name: rule.as_dict() if isinstance(rule, RangeRule) else {"scale": rule}
             for name, rule in sorted(self.overrides.items())
         }
         more = {"overrides": chosen} if chosen else {}
@@ -70,7 +70,7 @@ class Ranges:
         if largest == 0.0 or not np.isfinite(largest):
             raise ValueError(f"{name} is zero, NaN or infinite on all calibration images: it has no range")
         rule = self.overrides.get(name, self.rule)
-        if not isinstance(rule, float):
+        if isinstance(rule, RangeRule):
             return range_scale(values, images, rule)
         limit = rule * NUMERICS.activation_max
         if not largest / _SPREAD <= limit <= largest * _SPREAD:
@@ -113,10 +113,10 @@ def _least_error_scale(magnitudes: FloatArray, largest: float) -> float:
     for candidate in _CANDIDATES:
         scale = float(candidate) * largest / NUMERICS.activation_max
         error = 0.0
-        for stretch in (1.0, HEADROOM):
+        for stretch in (1.0 / HEADROOM, 1.0, HEADROOM):
             real = middles * stretch
             codes = np.minimum(np.round(real / scale), NUMERICS.activation_max)
-            error += float((counts @ np.square((codes * scale - real) / stretch) / signal).mean())
+            error += float(np.sqrt(counts @ np.square((codes * scale - real) / stretch) / signal).mean())
         if error < least:
             best, least = scale, error
     return best

@@ -37,7 +37,7 @@ def test_the_error_search_finds_the_best_range_for_seen_and_stretched_values() -
     images = [rng.standard_normal((500, 16)) * size for size in (1.0, 1.0, 4.0)]
     found = range_scale(np.concatenate(images), 3, RangeRule())
     errors = {
-        scale: sum(_error(image * stretch, scale) for image in images for stretch in (1.0, HEADROOM))
+        scale: sum(_error(image * stretch, scale) ** 0.5 for image in images for stretch in (1 / HEADROOM, 1, HEADROOM))
         for scale in (found, *(found * np.geomspace(0.5, 2.0, 40)))
     }
     assert len(errors) == 41
