@@ -152,7 +152,7 @@ def import_command(
     if json_file is not None:
         result = {"package": str(package), "float": str(beside), "provenance": dict(converted.package.provenance)}
         write_text(json_file, json.dumps(result, indent=1) + "\n")
-    for note in imported.notes:
+    for note in (*imported.notes, *converted.notes):
         typer.echo(f"note: {note}")
     typer.echo(f"calibrated on {len(images)} {calibration['calibration']}")
     typer.echo(f"written {package} ({package.stat().st_size} bytes) and {beside}")

@@ -99,6 +99,8 @@ def quantize_command(
     typer.echo(sensitivity_text(lines, SHOWN), nl=False)
     typer.echo(f"the {min(SHOWN, len(lines))} most damaged of {len(lines)} tensors, on {checked_on}")
     typer.echo(narrow_text(losses), nl=False)
+    for note in converted.notes:
+        typer.echo(f"note: {note}")
     typer.echo(f"calibrated on {len(images)} {source['calibration']}")
     typer.echo(f"written {package} ({package.stat().st_size} bytes) and {beside}")
     if json_file is not None:

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from golden.reference.m3vit_float import Arrays, FloatModel, Tensors, patch_rows
 from hwgen.frontend.scaling import Array, FloatArray
 from hwgen.spec.model import ModelConfig
+from hwgen.spec.numerics import NUMERICS
 
 _SAMPLED = ("norm1", "norm2", "query", "key", "value", "context", "hidden", "expert_hidden")
+GELU_INPUT_LIMIT = 2.0 ** (NUMERICS.residual_bits - 1 - NUMERICS.gelu_fraction_bits)  # Q5.11; GELU(z) is z that far up
 _FACTOR_FLOOR = 1e-3  # smallest equalisation factor relative to the largest of the same LayerNorm
 
 
@@ -114,6 +116,19 @@ def calibrate(arrays: Arrays, config: ModelConfig, images: Sequence[NDArray[np.u
         score_max=collector.score_max,
         means=collector.means,
     )
+
+
+def saturation_notes(calibration: Calibration) -> list[str]:
+    """A sentence for each block whose hidden units pass the largest input of GELU, where the machine saturates."""
+    notes: list[str] = []
+    for name, sample in calibration.samples.items():
+        share = float((sample > GELU_INPUT_LIMIT).mean()) if name.endswith("hidden") else 0.0
+        if share > 0.0:
+            notes.append(
+                f"{name.replace('expert_hidden', 'hidden')} reaches {float(sample.max()):.1f} in calibration; the input"
+                f" of GELU ends at {GELU_INPUT_LIMIT:g}: {100 * share:.2g} % of the values are cut there"
+            )
+    return notes
 
 
 def _readers(config: ModelConfig, norm: str) -> list[str]:

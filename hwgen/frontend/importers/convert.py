@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from golden.reference.m3vit_float import Arrays
 from golden.reference.scenes import CALIBRATION_FIRST_SEED
-from hwgen.frontend.calibration import Calibration, calibrate, equalise
+from hwgen.frontend.calibration import Calibration, calibrate, equalise, saturation_notes
 from hwgen.frontend.equalisation import EQUALISATION, combined, equalisation_factors
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
 from hwgen.frontend.importers.edge_moe import import_edge_moe
@@ -48,6 +48,7 @@ class Converted:
 
     arrays: Arrays  # float, equalised
     package: QuantisedModel
+    notes: tuple[str, ...]  # what calibration found, for the user
 
 
 def folder_images(folder: Path, config: ModelConfig, count: int) -> Images:
@@ -112,12 +113,13 @@ def convert(
     with np.errstate(over="ignore", invalid="ignore"):  # said by name below
         found = calibrate(imported.arrays, config, images)
     _refuse_dead_ranges(config, found)
+    notes = saturation_notes(found)
     arrays, calibration = equalise(imported.arrays, config, found)
     factors = equalisation_factors(imported.arrays, arrays, config)
     source = {
         **provenance,
         **imported.facts,
-        "notes": list(imported.notes),
+        "notes": [*imported.notes, *notes],
         "weights_sha256": weights_sha256(arrays),
         EQUALISATION: combined(provenance.get(EQUALISATION, {}), factors),
     }
@@ -125,7 +127,7 @@ def convert(
         package = quantise(arrays, config, calibration, ranges=ranges or Ranges(), provenance=source)
     except ValueError as error:
         raise CheckpointError(f"{config.name}: cannot be quantised: {error}") from error
-    return Converted(arrays=arrays, package=package)
+    return Converted(arrays=arrays, package=package, notes=tuple(notes))
 
 
 def write(converted: Converted, folder: Path) -> tuple[Path, Path]:
