@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hwgen.cli_ranges import CorrectionOption, OverridesOption, PercentileOption, RuleOption, ranges_of, rule_of
 from hwgen.frontend.importers.checkpoint import read_checkpoint, source_sha256
 from hwgen.frontend.importers.convert import IMPORTERS, convert, images_of, write
 from hwgen.frontend.importers.imported import IMAGENET_MEAN, IMAGENET_STD, ImportOptions
@@ -77,6 +78,10 @@ def import_command(
         typer.Option("--calib", metavar="FOLDER", help="Pictures that set the scales; generated scenes otherwise."),
     ] = None,
     calib_images: Annotated[int, typer.Option("--calib-images", min=1, max=1000, help="How many of them.")] = 8,
+    calibration_rule: RuleOption = "mse",
+    percentile: PercentileOption = None,
+    bias_correction: CorrectionOption = False,
+    overrides: OverridesOption = None,
     heads: Annotated[int | None, typer.Option("--heads", metavar="N", help="Attention heads; dim / 64 if not.")] = None,
     image_size: Annotated[str | None, typer.Option("--image-size", metavar="HxW", help="When it is no square.")] = None,
     mean: Annotated[
@@ -133,19 +138,21 @@ def import_command(
         features=features,
         stand_in_experts=stand_in_experts,
     )
+    rule = rule_of(calibration_rule, percentile)
     machine = find_arch(arch) if arch else None
     imported = IMPORTERS[kind](read_checkpoint(path, allow_dead=allow_dead_channels), options)
     faults = limit_faults(imported.config, machine) if machine else []
     if faults:
         raise InputError("\n".join(faults))
+    ranges = ranges_of(rule, bias_correction, overrides, imported.config)
     images, calibration = images_of(calib, imported.config, calib_images)
     source = {"import": kind, "source": path.name, "source_sha256": source_sha256(path), **calibration}
-    converted = convert(imported, images, source)
+    converted = convert(imported, images, source, ranges)
     package, beside = write(converted, output)
     if json_file is not None:
         result = {"package": str(package), "float": str(beside), "provenance": dict(converted.package.provenance)}
         write_text(json_file, json.dumps(result, indent=1) + "\n")
-    for note in imported.notes:
+    for note in (*imported.notes, *converted.notes):
         typer.echo(f"note: {note}")
     typer.echo(f"calibrated on {len(images)} {calibration['calibration']}")
     typer.echo(f"written {package} ({package.stat().st_size} bytes) and {beside}")

@@ -9,6 +9,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from golden.reference.m3vit_float import Arrays
+from hwgen.cli_ranges import CorrectionOption, OverridesOption, PercentileOption, RuleOption, ranges_of, rule_of
 from hwgen.frontend.importers.convert import convert, folder_images, images_of, origin, write
 from hwgen.frontend.importers.imported import Imported
 from hwgen.frontend.narrow import NarrowLoss, narrow_losses, narrow_text
@@ -30,12 +32,34 @@ def _check_images(calib: Path | None, config: ModelConfig, used: int) -> tuple[l
     return images_for(config, None, 1, 0), "a generated scene that set no scale"
 
 
+def _refuse_dead_channels(name: str, arrays: Arrays) -> None:
+    """Refuse weights with output channels that are the same for every input."""
+    for tensor, values in arrays.items():
+        if not tensor.endswith(".weight") or values.ndim < 2:
+            continue
+        dead = np.ptp(values, axis=-1) == 0
+        if dead.any():
+            where = [int(index) for index in np.argwhere(dead)[0]]
+            raise InputError(
+                f"{name}: {tensor}: the weights of {dead.sum()} of {dead.size} channels are the same for every input"
+                f" (zero variance), the first is {where}; if that is how the network was trained, give"
+                " --allow-dead-channels"
+            )
+
+
 def quantize_command(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE.safetensors", help="Network; see hwgen models.")],
     calib: Annotated[
         str, typer.Option("--calib", metavar="FOLDER|generated", help="Pictures that set the scales.")
     ] = GENERATED,
     calib_images: Annotated[int, typer.Option("--calib-images", min=1, max=1000, help="How many of them.")] = 8,
+    calibration_rule: RuleOption = "mse",
+    percentile: PercentileOption = None,
+    bias_correction: CorrectionOption = False,
+    overrides: OverridesOption = None,
+    allow_dead_channels: Annotated[
+        bool, typer.Option("--allow-dead-channels", help="Let weights without variance pass.")
+    ] = False,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the two files go.")] = (
         Path("build") / "quantised"
     ),
@@ -50,26 +74,33 @@ def quantize_command(
     """Quantise a network with scales from pictures; print the tensors that lose most."""
     writable_file(json_file, "--json")
     writable_folder(output, "--output")
+    rule = rule_of(calibration_rule, percentile)
     folder = None if calib == GENERATED else Path(calib)
     try:
         config, arrays = load_model(name).config, load_float(name)
     except ValueError as error:
         raise InputError(str(error)) from error
     config = narrowed(config, weights)
+    if not allow_dead_channels:
+        _refuse_dead_channels(name, arrays)
+    ranges = ranges_of(rule, bias_correction, overrides, config)
     images, source = images_of(folder, config, calib_images)
     checks, checked_on = _check_images(folder, config, len(images))
     source |= origin(load_model(name).provenance)
-    converted = convert(Imported(config=config, arrays=arrays, notes=()), images, {"weights": name, **source})
+    imported = Imported(config=config, arrays=arrays, notes=())
+    converted = convert(imported, images, {"weights": name, **source}, ranges)
     lines = sensitivity(converted.package, converted.arrays, checks)
     losses: list[NarrowLoss] = []
     if config.int4:
         imported = Imported(config=replace(config, int4=()), arrays=arrays, notes=())
-        wide = convert(imported, images, {"weights": name, **source})
+        wide = convert(imported, images, {"weights": name, **source}, ranges)
         losses = narrow_losses(config, lines, sensitivity(wide.package, wide.arrays, checks))
     package, beside = write(converted, output)
     typer.echo(sensitivity_text(lines, SHOWN), nl=False)
     typer.echo(f"the {min(SHOWN, len(lines))} most damaged of {len(lines)} tensors, on {checked_on}")
     typer.echo(narrow_text(losses), nl=False)
+    for note in converted.notes:
+        typer.echo(f"note: {note}")
     typer.echo(f"calibrated on {len(images)} {source['calibration']}")
     typer.echo(f"written {package} ({package.stat().st_size} bytes) and {beside}")
     if json_file is not None:

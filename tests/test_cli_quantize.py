@@ -1,14 +1,17 @@
 """hwgen quantize: package, table, JSON, and what it refuses."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
 from hwgen import cli
-from hwgen.frontend.store import load_float, load_model
+from hwgen.frontend.store import load_float, load_model, weights_sha256
 
 
 def run(*arguments: str) -> int:
@@ -45,6 +48,108 @@ def test_quantise_with_pictures(tmp_path: Path, pictures: Path, capsys: pytest.C
     assert f"the 20 most damaged of {len(ratios)} tensors, on the folder's next picture" in text
 
 
+def test_rules_correction_and_overrides_reach_package_and_provenance(tmp_path: Path, pictures: Path):
+    """Every option changes the package and is kept in its provenance, with the number of images."""
+    overrides, report = tmp_path / "overrides.yaml", tmp_path / "report.json"
+    overrides.write_text("blocks.2.hidden: {scale: 0.0625}\n")
+    words = ("quantize", "m3vit-micro", "--calib", str(pictures), "--calib-images", "2", "--json", str(report))
+    found = {}
+    for label, options, rule in (
+        ("mse", (), {"rule": "mse", "headroom": 1.5}),
+        ("min-max", ("--calibration-rule", "min-max"), {"rule": "min-max"}),
+        (
+            "99.9",
+            ("--calibration-rule", "percentile", "--percentile", "99.9"),
+            {"rule": "percentile", "percentile": 99.9},
+        ),
+        ("percentile", ("--calibration-rule", "percentile"), {"rule": "percentile", "percentile": 99.99}),
+        ("bias", ("--bias-correction",), {"rule": "mse", "headroom": 1.5}),
+        ("overrides", ("--overrides", str(overrides)), {"rule": "mse", "headroom": 1.5}),
+    ):
+        assert run(*words, *options, "-o", str(tmp_path / label)) == 0
+        found[label] = load_model(str(tmp_path / label / "m3vit-micro.safetensors"))
+        provenance = found[label].provenance
+        assert json.loads(report.read_text())["provenance"] == provenance
+        assert provenance["calibration_rule"] == rule
+        assert provenance["calibration_images"] == 2
+        assert provenance["bias_correction"] is (label == "bias")
+    assert len({package.sha256() for package in found.values()}) == 6
+    hidden = {label: package.scales["blocks.0.hidden"] for label, package in found.items()}
+    assert hidden["99.9"] < hidden["percentile"] < hidden["min-max"]
+    assert found["bias"].scales == found["mse"].scales
+    assert found["overrides"].scales["blocks.2.hidden"] == 0.0625
+    assert found["overrides"].provenance["overrides"] == {"blocks.2.hidden": {"scale": 0.0625}}
+
+
+def _damaged(folder: Path, change: Callable[[dict[str, np.ndarray]], object]) -> str:
+    """A package and its float weights, changed and with a digest that agrees."""
+    package, arrays = load_model("m3vit-micro"), dict(load_float("m3vit-micro"))
+    change(arrays)
+    path = folder / "net.safetensors"
+    replace(package, provenance={**package.provenance, "weights_sha256": weights_sha256(arrays)}).save(path)
+    save_file(arrays, folder / "net.float.safetensors", metadata={"hwgen.float": "{}"})
+    return str(path)
+
+
+def _set(name: str, index: tuple[int, ...], value: float) -> Callable[[dict[str, np.ndarray]], object]:
+    def change(arrays: dict[str, np.ndarray]) -> None:
+        arrays[name] = arrays[name].copy()
+        arrays[name][index] = value
+
+    return change
+
+
+def _kill(*names: str) -> Callable[[dict[str, np.ndarray]], object]:
+    return lambda arrays: arrays.update({name: np.zeros_like(arrays[name]) for name in names})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_set("blocks.0.fc1.weight", (3, 4), np.nan), "blocks.0.fc1.weight holds NaN or infinite values"),
+        (_set("blocks.1.experts.fc2.bias", (3, 4), np.inf), "blocks.1.experts.fc2.bias holds NaN or infinite values"),
+        (_set("blocks.1.experts.fc1.weight", (2, 5), 0.25),
+         "blocks.1.experts.fc1.weight: the weights of 1 of 1024 channels are the same for every input (zero variance),"
+         " the first is [2, 5]"),
+        (lambda arrays: arrays.update({"norm.bias": arrays["norm.bias"][:-1].copy()}),
+         "norm.bias has shape [63], expected [64]"),
+        (_kill("blocks.2.norm1.weight", "blocks.2.norm1.bias"),
+         "blocks.2.norm1 is zero on all 2 calibration images: a dead activation range has no scale"),
+    ],
+)  # fmt: skip
+def test_bad_weights_are_named_and_leave_no_file(
+    change: Callable[[dict[str, np.ndarray]], object],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    name = _damaged(tmp_path, change)
+    before = sorted(tmp_path.rglob("*"))
+    words = ("--calib-images", "2", "--json", str(tmp_path / "report.json"))
+    assert run("quantize", name, *words, "-o", str(tmp_path / "out")) == cli.BAD_INPUT
+    assert message in capsys.readouterr().err.replace("\n", " ")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_channels_without_variance_pass_when_allowed(tmp_path: Path):
+    name = _damaged(tmp_path, _set("blocks.1.experts.fc1.weight", (2, 5), 0.25))
+    words = ("--calib-images", "1", "--allow-dead-channels", "-o", str(tmp_path / "out"))
+    assert run("quantize", name, *words) == 0
+    assert (tmp_path / "out" / "m3vit-micro.safetensors").is_file()
+
+
+def test_bad_overrides_leave_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for text, message in (
+        ("blocks.0.hiden: {rule: mse}", "no int8 tensor has the name 'blocks.0.hiden'; did you mean blocks.0.hidden"),
+        ("blocks.0.hidden: {scale: 1000}", "blocks.0.hidden: a scale of 1000 ends at 1.27e+05"),
+    ):
+        (tmp_path / "overrides.yaml").write_text(text)
+        words = ("--overrides", str(tmp_path / "overrides.yaml"), "-o", str(tmp_path / "out"))
+        assert run("quantize", "m3vit-micro", "--calib-images", "1", *words) == cli.BAD_INPUT
+        assert message in capsys.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / "out").exists()
+
+
 def test_generated_scenes_when_no_folder_is_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert run("quantize", "m3vit-micro", "--calib-images", "1", "-o", str(tmp_path)) == 0
     text = capsys.readouterr().out
@@ -76,6 +181,13 @@ def test_four_bit_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         (["m3vit-micro", "--weights", "expert=4"], "--weights expert=4: m3vit-micro has no layers 'expert'"),
         (["m3vit-micor"], "unknown model 'm3vit-micor'; did you mean 'm3vit-micro'?"),
         (["m3vit-micro", "--calib", "nowhere"], "--calib nowhere: no such folder"),
+        (
+            ["m3vit-micro", "--calibration-rule", "minmax"],
+            "unknown calibration rule 'minmax'; there are mse, percentile",
+        ),
+        (["m3vit-micro", "--percentile", "99"], "--percentile 99 means nothing to --calibration-rule mse"),
+        (["m3vit-micro", "--calibration-rule", "percentile", "--percentile", "0"], "percentile 0: must be in 50..100"),
+        (["m3vit-micro", "--overrides", "nowhere.yaml"], "nowhere.yaml: no such file"),
         (["m3vit-micro", "--json", "nowhere/report.json"], "folder nowhere does not exist"),
     ],
 )

@@ -2,16 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.reference.m3vit_float import Arrays, FloatModel, Tensors
+from golden.reference.m3vit_float import Arrays, FloatModel, Tensors, patch_rows
 from hwgen.frontend.scaling import Array, FloatArray
 from hwgen.spec.model import ModelConfig
+from hwgen.spec.numerics import NUMERICS
 
 _SAMPLED = ("norm1", "norm2", "query", "key", "value", "context", "hidden", "expert_hidden")
+GELU_INPUT_LIMIT = 2.0 ** (NUMERICS.residual_bits - 1 - NUMERICS.gelu_fraction_bits)  # Q5.11; GELU(z) is z that far up
 _FACTOR_FLOOR = 1e-3  # smallest equalisation factor relative to the largest of the same LayerNorm
 
 
@@ -25,6 +27,8 @@ class Calibration:
     head_max: dict[str, float]  # largest output magnitude per task
     score_min: dict[int, FloatArray]  # per block: smallest q.k of each head
     score_max: dict[int, FloatArray]  # per block: largest q.k of each head
+    means: dict[str, FloatArray] = field(default_factory=dict[str, FloatArray])  # mean input [.., in] of a linear layer
+    # that does not see every row of a sampled tensor: patch_embed, heads, and the layers of experts [experts, in]
 
 
 class _Collector:
@@ -35,6 +39,17 @@ class _Collector:
         self.head_max: defaultdict[str, float] = defaultdict(float)
         self.score_min = {block: np.full(config.heads, np.inf) for block in range(config.depth)}
         self.score_max = {block: np.full(config.heads, -np.inf) for block in range(config.depth)}
+        self._sums: dict[str, FloatArray] = {}
+        self._rows: dict[str, FloatArray] = {}
+
+    @property
+    def means(self) -> dict[str, FloatArray]:
+        """Mean input of the layers that `Calibration.means` lists; zero of an expert that no token chose."""
+        return {name: total / np.maximum(self._rows[name], 1.0)[..., None] for name, total in self._sums.items()}
+
+    def add_rows(self, name: str, rows: Array) -> None:
+        """Add rows [n, in] to the mean input of a layer."""
+        self._add_sums(name, rows.sum(axis=0), np.array(float(len(rows))))
 
     def add(self, tensors: Tensors, task: str) -> None:
         """Take in every tensor of one image under one task."""
@@ -53,11 +68,26 @@ class _Collector:
                 residual = tensors[f"{at}.{name}"]
             if self.config.is_moe(block):
                 self._add_to_residual(tensors[f"{at}.expert_outputs"])
+                self._add_experts(at, tensors)
+        dense = self.config.task(task).kind != "classification"
+        self.add_rows(f"heads.{task}", tensors["norm"][1:] if dense else tensors["norm"][:1])
         self.samples["norm"].append(tensors["norm"].astype(np.float32))
         self.head_max[task] = max(self.head_max[task], float(np.abs(tensors[f"heads.{task}"]).max()))
 
     def _add_to_residual(self, tensor: Array) -> None:
         self.residual_max = max(self.residual_max, float(np.abs(tensor).max()))
+
+    def _add_sums(self, name: str, total: FloatArray, rows: FloatArray) -> None:
+        self._sums[name] = self._sums[name] + total if name in self._sums else total
+        self._rows[name] = self._rows[name] + rows if name in self._rows else rows
+
+    def _add_experts(self, at: str, tensors: Tensors) -> None:
+        """Add what each expert's two layers were given."""
+        chosen, hidden = tensors[f"{at}.experts"], tensors[f"{at}.expert_hidden"]
+        rows = np.repeat(tensors[f"{at}.norm2"][:, None], chosen.shape[1], axis=1)
+        picks = (chosen.reshape(-1) == np.arange(self.config.experts)[:, None]).astype(np.float64)  # [experts, rows]
+        for layer, inputs in (("fc1", rows), ("fc2", hidden)):
+            self._add_sums(f"{at}.experts.{layer}", picks @ inputs.reshape(-1, inputs.shape[-1]), picks.sum(axis=1))
 
     def _add_scores(self, block: int, query: Array, key: Array) -> None:
         q, k = (x.reshape(-1, self.config.heads, self.config.head_dim).swapaxes(0, 1) for x in (query, key))
@@ -73,6 +103,7 @@ def calibrate(arrays: Arrays, config: ModelConfig, images: Sequence[NDArray[np.u
     model = FloatModel(arrays, config, details=True)
     collector = _Collector(config)
     for image in images:
+        collector.add_rows("patch_embed", patch_rows(image, config))
         for task in config.tasks:
             collector.add(model.run(image, task.name), task.name)
     collector.residual_max = max(collector.residual_max, float(np.abs(arrays["position"]).max()))
@@ -83,7 +114,21 @@ def calibrate(arrays: Arrays, config: ModelConfig, images: Sequence[NDArray[np.u
         head_max=dict(collector.head_max),
         score_min=collector.score_min,
         score_max=collector.score_max,
+        means=collector.means,
     )
+
+
+def saturation_notes(calibration: Calibration) -> list[str]:
+    """A sentence for each block whose hidden units pass the largest input of GELU, where the machine saturates."""
+    notes: list[str] = []
+    for name, sample in calibration.samples.items():
+        share = float((sample > GELU_INPUT_LIMIT).mean()) if name.endswith("hidden") else 0.0
+        if share > 0.0:
+            notes.append(
+                f"{name.replace('expert_hidden', 'hidden')} reaches {float(sample.max()):.1f} in calibration; the input"
+                f" of GELU ends at {GELU_INPUT_LIMIT:g}: {100 * share:.2g} % of the values are cut there"
+            )
+    return notes
 
 
 def _readers(config: ModelConfig, norm: str) -> list[str]:
@@ -108,7 +153,7 @@ def equalise(
     Returns float32 arrays, and what the calibration would have found with them.
     """
     equal = {name: np.array(array, dtype=np.float64) for name, array in arrays.items()}
-    samples = dict(calibration.samples)
+    samples, means = dict(calibration.samples), dict(calibration.means)
     for name in samples:
         if not name.endswith(("norm", "norm1", "norm2")):
             continue
@@ -120,4 +165,8 @@ def equalise(
         equal[f"{name}.bias"] /= factors
         for reader in _readers(config, name):
             equal[reader] *= factors
-    return {name: array.astype(np.float32) for name, array in equal.items()}, replace(calibration, samples=samples)
+            layer = reader.removesuffix(".weight")
+            if layer in means:
+                means[layer] = means[layer] / factors
+    seen = replace(calibration, samples=samples, means=means)
+    return {name: array.astype(np.float32) for name, array in equal.items()}, seen

@@ -1,10 +1,10 @@
 """Float model to `QuantisedModel`, after docs/numerics.md; NumPy only.
 
 Weights are rounded to nearest with one scale per output channel, to eight bits or, in the layers that the network
-names (``ModelConfig.int4``), to four. An int8 activation gets the clipping range with the least square error over the
-calibration images and all tasks. The residual has one scale for the whole network, with headroom since its int16 codes
-are plentiful. Equalise the float model first (`hwgen.frontend.calibration.equalise`): its tensors are then comparable
-with the integer ones by a single factor each.
+names (``ModelConfig.int4``), to four. The clipping range of an int8 activation follows a rule (`hwgen.frontend.ranges`)
+over the calibration images and all tasks. The residual has one scale for the whole network, with headroom since its
+int16 codes are plentiful. Equalise the float model first (`hwgen.frontend.calibration.equalise`): its tensors are then
+comparable with the integer ones by a single factor each.
 """
 
 import math
@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from golden.reference.m3vit_float import PIXEL_SCALE, Arrays, check_float_arrays
+from hwgen.frontend.bias_correction import corrected_bias, mean_input
 from hwgen.frontend.calibration import Calibration
+from hwgen.frontend.ranges import Ranges
 from hwgen.frontend.scaling import Array, FloatArray, clipping_scale, multiplier, quantised_linear, rounded
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import MAX_BIAS, NUMERICS
@@ -37,8 +39,9 @@ _NORM_MAX_SHIFT = 24
 class _Quantiser:
     """Builds the arrays of a package one layer at a time."""
 
-    def __init__(self, arrays: Arrays, config: ModelConfig, calibration: Calibration) -> None:
+    def __init__(self, arrays: Arrays, config: ModelConfig, calibration: Calibration, ranges: Ranges | None) -> None:
         self.config = config
+        self.ranges = ranges
         self.source = {name: np.asarray(array, dtype=np.float64) for name, array in arrays.items()}
         self.calibration = calibration
         self.arrays: dict[str, Array] = {}
@@ -52,14 +55,29 @@ class _Quantiser:
 
     def activation(self, name: str, sample: str | None = None) -> float:
         """Choose, record and return the scale of an int8 tensor."""
-        self.scales[name] = clipping_scale(self.calibration.samples[sample or name])
-        return self.scales[name]
+        values = self.calibration.samples[sample or name]
+        found = self.ranges.scale(name, values, self.calibration.images) if self.ranges else clipping_scale(values)
+        self.scales[name] = found
+        return found
 
     def linear(self, name: str, in_scale: float, out_scale: float, *, bias: bool = True) -> None:
         """Quantise the linear layer ``name`` (or a stack of them, one per expert)."""
         found = self.source[f"{name}.bias"] if bias else None
         weight, int4 = self.source[f"{name}.weight"], name in self.config.int4
         self.put(name, quantised_linear(weight, found, in_scale=in_scale, out_scale=out_scale, int4=int4))
+        if found is not None and self.ranges and self.ranges.bias_correction:
+            self._correct_bias(name, in_scale, out_scale)
+
+    def _correct_bias(self, name: str, in_scale: float, out_scale: float) -> None:
+        codes = {part: self.arrays[f"{name}.{part}"] for part in ("weight", "mult", "shift")}
+        weight, bias, mean = (
+            self.source[f"{name}.weight"],
+            self.source[f"{name}.bias"],
+            mean_input(name, self.calibration),
+        )
+        if mean is not None:
+            scales = {"in_scale": in_scale, "out_scale": out_scale}
+            self.arrays[f"{name}.bias"] = corrected_bias(codes, weight, bias, mean, **scales)
 
     def scale_pair(self, prefix: str, ratio: FloatArray | float, *, name: str = "", max_shift: int = 47) -> None:
         """Store a multiplier and a shift as one-dimensional arrays."""
@@ -155,14 +173,18 @@ def quantise(
     config: ModelConfig,
     calibration: Calibration,
     *,
+    ranges: Ranges | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> QuantisedModel:
     """Quantise a float model with what `calibrate` found when it ran this very model.
 
-    ValueError names an array that is missing, misshapen, or holds NaN or infinite values.
+    ``ranges`` choose the scales of int8 activations. Without them it is the plain search of `clipping_scale`, for
+    networks that run on images of the kind that calibrated them: the shipped and the seeded ones.
+    ValueError names an array that is missing, misshapen, or holds NaN or infinite values, and an activation without
+    range.
     """
     check_float_arrays(arrays, config)
-    quantiser = _Quantiser(arrays, config, calibration)
+    quantiser = _Quantiser(arrays, config, calibration, ranges)
     quantiser.patch_embed()
     for block in range(config.depth):
         quantiser.attention(block)
@@ -175,7 +197,7 @@ def quantise(
         arrays=quantiser.arrays,
         scales=quantiser.scales,
         provenance={
-            "calibration_rule": CALIBRATION_RULE,
+            **(ranges.as_dict() if ranges else {"calibration_rule": CALIBRATION_RULE}),
             "calibration_images": calibration.images,
             **(provenance or {}),
         },

@@ -1,5 +1,7 @@
 """The quantiser: exact transformations, fidelity of every tensor, and the loss of quality on held-out scenes."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,11 @@ from golden.reference.scenes import HELD_OUT_FIRST_SEED, draw_scene, draw_scenes
 from hwgen.frontend.calibration import calibrate, equalise
 from hwgen.frontend.evaluate import float_quality, integer_quality
 from hwgen.frontend.quantise import quantise
-from hwgen.frontend.seeded import seeded_calibrated, seeded_float
+from hwgen.frontend.ranges import Ranges
+from hwgen.frontend.seeded import calibration_images, seeded_calibrated, seeded_float
 from hwgen.frontend.store import load_float, load_model
 from hwgen.spec.numerics import MAX_BIAS, MAX_SHIFT
+from hwgen.spec.package import QuantisedModel
 from hwgen.spec.presets import M3VIT_MICRO
 from tests.frontend.shapes import SMALL, noise_image
 
@@ -97,8 +101,16 @@ def test_bad_weights_are_named() -> None:
         calibrate(arrays, SMALL, [])
 
 
-def test_shipped_package_loses_little_quality() -> None:
-    arrays, package, config = load_float("m3vit-micro"), load_model("m3vit-micro"), M3VIT_MICRO
+def _with_default_ranges() -> QuantisedModel:
+    """m3vit-micro as ``hwgen quantize`` makes it."""
+    arrays = load_float("m3vit-micro")
+    seen = calibrate(arrays, M3VIT_MICRO, calibration_images(M3VIT_MICRO, 8))
+    return quantise(arrays, M3VIT_MICRO, seen, ranges=Ranges())
+
+
+@pytest.mark.parametrize("make", [lambda: load_model("m3vit-micro"), _with_default_ranges], ids=["shipped", "default"])
+def test_quantised_network_loses_little_quality(make: Callable[[], QuantisedModel]) -> None:
+    arrays, package, config = load_float("m3vit-micro"), make(), M3VIT_MICRO
     scenes = draw_scenes(range(HELD_OUT_FIRST_SEED, HELD_OUT_FIRST_SEED + LOSS_SCENES))
     integer = integer_quality(package, scenes)
     real = float_quality(arrays, config, scenes)

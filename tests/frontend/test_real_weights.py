@@ -1,9 +1,13 @@
-"""The real weights and image that Edge-MoE publishes, experts left out: their matrices are not published.
+"""The real weights and image that Edge-MoE publishes, with scales from other images.
 
-The target is 25 dB at the residual behind every block's attention and dense MLP, and equal top-2 sets for 93 % of the
-tokens, with scales from other images. The formats reach it, which scales from the image itself show. Generated images
-instead of the network's own kind fall short: LayerNorm outputs of the photograph leave the ranges that they set. The
-test holds both at what was measured.
+The target is 25 dB at the residual behind every block's attention and MLP, and equal top-2 sets for 93 % of the tokens.
+The matrices of the experts are not published. With silent experts (their outputs zero) the target is reached with
+scales from 16 generated images that look like photographs. The worst ratio is always behind block 10, where noise is
+amplified, and moves by two decibels with the set of images, so that a second set is held at what it reaches.
+
+With halves of dense MLPs in the place of experts the target holds up to block 4. Behind block 9 no scale reaches it,
+not even those from the image itself: the inputs of the stand-ins' GELU go up to 55 there and the format ends at 16.
+The tests hold what was measured.
 """
 
 from collections.abc import Sequence
@@ -14,17 +18,18 @@ import numpy as np
 import pytest
 
 from golden.network import run_network
-from golden.reference.m3vit_float import FloatModel, Tensors
-from hwgen.frontend.calibration import calibrate, equalise
+from golden.reference.m3vit_float import FloatModel
+from hwgen.frontend.calibration import calibrate, equalise, saturation_notes
 from hwgen.frontend.importers.checkpoint import read_checkpoint
 from hwgen.frontend.importers.edge_moe import import_edge_moe
 from hwgen.frontend.importers.imported import Imported, ImportOptions
 from hwgen.frontend.quantise import quantise
+from hwgen.frontend.ranges import Ranges
 from tests.frontend.natural_images import leaves_image
 
 WEIGHTS = Path(__file__).parents[3] / "shared" / "data" / "edge_moe" / "m3vit_tiny_float32.npz"
 TARGET_DB, TARGET_SAME = 25.0, 0.93
-OTHER_IMAGES = 3
+OTHER_IMAGES = 16
 
 pytestmark = pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"no {WEIGHTS.name} in shared/data/edge_moe")
 
@@ -39,12 +44,17 @@ class Fidelity:
 
 
 @pytest.fixture(scope="module")
-def network() -> Imported:
+def standing() -> Imported:
+    """The network with halves of the dense MLPs in the place of its experts."""
+    return import_edge_moe(read_checkpoint(WEIGHTS), ImportOptions(name="edge-moe", stand_in_experts=True))
+
+
+@pytest.fixture(scope="module")
+def silent(standing: Imported) -> Imported:
     """The network with the output of every expert set to zero: a MoE block routes and adds nothing."""
-    found = import_edge_moe(read_checkpoint(WEIGHTS), ImportOptions(name="edge-moe", stand_in_experts=True))
-    silent = {name: np.zeros_like(array) for name, array in found.arrays.items() if ".experts.fc2." in name}
-    assert len(silent) == 12
-    return replace(found, arrays=found.arrays | silent)
+    zeros = {name: np.zeros_like(array) for name, array in standing.arrays.items() if ".experts.fc2." in name}
+    assert len(zeros) == 12
+    return replace(standing, arrays=standing.arrays | zeros)
 
 
 @pytest.fixture(scope="module")
@@ -56,37 +66,34 @@ def image() -> np.ndarray:
     return codes.astype(np.uint8)
 
 
-@pytest.fixture(scope="module")
-def reference(network: Imported, image: np.ndarray) -> dict[str, Tensors]:
-    model = FloatModel(network.arrays, network.config)
-    return {task.name: model.run(image, task.name) for task in network.config.tasks}
+def others(first: int) -> list[np.ndarray]:
+    """Images that the network is calibrated on instead of its own."""
+    return [leaves_image(seed, 128, 256) for seed in range(first, first + OTHER_IMAGES)]
 
 
-def fidelity(network: Imported, image: np.ndarray, reference: dict[str, Tensors], others: Sequence[np.ndarray]):
-    """Quantise with scales from ``others`` and compare every block under both tasks."""
-    config, first = network.config, network.config.tasks[0]
-    seen = calibrate(network.arrays, replace(config, tasks=(first,)), others)  # silent experts: tasks are alike
-    seen = replace(seen, head_max={task.name: seen.head_max[first.name] for task in config.tasks})
-    arrays, seen = equalise(network.arrays, config, seen)
-    package = quantise(arrays, config, seen)
+def fidelity(network: Imported, image: np.ndarray, images: Sequence[np.ndarray]) -> Fidelity:
+    """Quantise with scales from ``images`` and compare every block under both tasks."""
+    config = network.config
+    arrays, seen = equalise(network.arrays, config, calibrate(network.arrays, config, images))
+    package = quantise(arrays, config, seen, ranges=Ranges())
     ratios: dict[str, float] = {}
     same, gaps = [], []
-    for task, real in reference.items():
-        found = run_network(package, image, task)
+    model = FloatModel(network.arrays, config)
+    for task in config.tasks:
+        found, real = run_network(package, image, task.name), model.run(image, task.name)
         for block in range(config.depth):
             at = f"blocks.{block}"
-            for name in (f"{at}.attention", f"{at}.mlp"):
-                if name in found:
-                    noise = found[name] * package.scales[name] - real[name]
-                    ratios[f"{task}.{name}"] = float(
-                        10 * np.log10(np.square(real[name]).sum() / np.square(noise).sum())
-                    )
+            for name in (f"{at}.attention", f"{at}.moe" if config.is_moe(block) else f"{at}.mlp"):
+                noise = np.square(found[name] * package.scales[name] - real[name]).sum()
+                ratios[f"{task.name}.{name}"] = float(10 * np.log10(np.square(real[name]).sum() / noise))
             if config.is_moe(block):
                 same.append((found[f"{at}.experts"] == real[f"{at}.experts"]).all(axis=1))
                 ranked = np.sort(real[f"{at}.gate"], axis=1)
                 gaps.append(ranked[:, -2] - ranked[:, -3])
-    assert len(ratios) == 2 * (12 + 6)
-    return Fidelity(ratios, np.concatenate(same), np.concatenate(gaps))
+    assert len(ratios) == 2 * 24
+    agreed = np.concatenate(same)
+    assert agreed.size == 2 * 6 * 129
+    return Fidelity(ratios, agreed, np.concatenate(gaps))
 
 
 def shown(label: str, found: Fidelity) -> str:
@@ -102,20 +109,52 @@ def shown(label: str, found: Fidelity) -> str:
     )
 
 
-def test_formats_reach_the_target(network: Imported, image: np.ndarray, reference: dict[str, Tensors]):
-    found = fidelity(network, image, reference, [image])
-    print(shown("scales from the image itself", found))
+def up_to(found: Fidelity, last: int) -> list[float]:
+    """Ratios of blocks 0..last."""
+    return [ratio for name, ratio in found.ratios.items() if int(name.split(".")[2]) <= last]
+
+
+def check_gaps(found: Fidelity) -> None:
+    """Where the sets differ, the second and the third expert are nearly equal."""
+    assert np.quantile(found.gaps[~found.same], 0.75) < np.median(found.gaps)
+
+
+def test_scales_from_the_image_itself(silent: Imported, image: np.ndarray) -> None:
+    found = fidelity(silent, image, [image])
+    print(shown("silent experts, scales from the image itself", found))
     assert min(found.ratios.values()) >= TARGET_DB
-    assert found.same.size == 2 * 6 * 129
     assert found.same.mean() >= TARGET_SAME
-    assert np.quantile(found.gaps[~found.same], 0.9) < np.median(found.gaps)
+    check_gaps(found)
 
 
-def test_scales_from_generated_images(network: Imported, image: np.ndarray, reference: dict[str, Tensors]):
-    """Below the target of 25 dB and 93 %: held at what was measured."""
-    others = [leaves_image(seed, *image.shape[:2]) for seed in range(OTHER_IMAGES)]
-    found = fidelity(network, image, reference, others)
-    print(shown(f"scales from {OTHER_IMAGES} generated images", found))
-    assert min(found.ratios.values()) >= 18.0
-    assert sum(ratio >= TARGET_DB for ratio in found.ratios.values()) >= 20
-    assert found.same.mean() >= 0.85
+def test_scales_from_other_images(silent: Imported, image: np.ndarray) -> None:
+    found = fidelity(silent, image, others(0))
+    print(shown(f"silent experts, scales from {OTHER_IMAGES} other images", found))
+    assert min(found.ratios.values()) >= TARGET_DB
+    assert found.same.mean() >= TARGET_SAME
+    check_gaps(found)
+
+
+def test_scales_from_another_set_of_images(silent: Imported, image: np.ndarray) -> None:
+    """The target holds up to block 9, and 24 dB at the worst place behind it."""
+    found = fidelity(silent, image, others(116))
+    print(shown(f"silent experts, scales from {OTHER_IMAGES} images of another set", found))
+    assert min(up_to(found, 9)) >= TARGET_DB
+    assert min(found.ratios.values()) >= 23.0
+    assert found.same.mean() >= TARGET_SAME
+
+
+def test_stand_in_experts(standing: Imported, image: np.ndarray) -> None:
+    """Below the target behind block 9, with scales from the image itself as with those from other images."""
+    for label, images in (("the image itself", [image]), (f"{OTHER_IMAGES} other images", others(0))):
+        found = fidelity(standing, image, images)
+        print(shown(f"stand-in experts, scales from {label}", found))
+        print("worst up to each block:", [round(min(up_to(found, last)), 1) for last in range(12)])
+        assert min(up_to(found, 4)) >= TARGET_DB
+        assert min(up_to(found, 8)) >= 22.0
+        assert min(found.ratios.values()) >= 12.0
+        assert found.same.mean() >= 0.86
+        check_gaps(found)
+    notes = saturation_notes(calibrate(standing.arrays, standing.config, [image]))
+    assert len(notes) == 1
+    assert "blocks.9.hidden reaches 54.6" in notes[0]

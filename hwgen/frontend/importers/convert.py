@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from golden.reference.m3vit_float import Arrays
 from golden.reference.scenes import CALIBRATION_FIRST_SEED
-from hwgen.frontend.calibration import Calibration, calibrate, equalise
+from hwgen.frontend.calibration import Calibration, calibrate, equalise, saturation_notes
 from hwgen.frontend.equalisation import EQUALISATION, combined, equalisation_factors
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
 from hwgen.frontend.importers.edge_moe import import_edge_moe
@@ -21,6 +21,7 @@ from hwgen.frontend.importers.m3vit import import_m3vit
 from hwgen.frontend.importers.own import import_own
 from hwgen.frontend.importers.timm import import_timm
 from hwgen.frontend.quantise import quantise
+from hwgen.frontend.ranges import Ranges
 from hwgen.frontend.seeded import calibration_images
 from hwgen.frontend.store import float_beside, save_float, weights_sha256
 from hwgen.spec.model import ModelConfig
@@ -47,6 +48,7 @@ class Converted:
 
     arrays: Arrays  # float, equalised
     package: QuantisedModel
+    notes: tuple[str, ...]  # what calibration found, for the user
 
 
 def folder_images(folder: Path, config: ModelConfig, count: int) -> Images:
@@ -97,26 +99,35 @@ def origin(provenance: Mapping[str, Any]) -> dict[str, Any]:
     return {name: provenance[name] for name in ORIGIN if name in provenance}
 
 
-def convert(imported: Imported, images: Sequence[NDArray[np.uint8]], provenance: dict[str, Any]) -> Converted:
-    """Calibrate, equalise and quantise; CheckpointError names a tensor without a usable range."""
+def convert(
+    imported: Imported,
+    images: Sequence[NDArray[np.uint8]],
+    provenance: dict[str, Any],
+    ranges: Ranges | None = None,
+) -> Converted:
+    """Calibrate, equalise and quantise; CheckpointError names a tensor without a usable range.
+
+    ``ranges`` default to the mse rule for every tensor.
+    """
     config = imported.config
     with np.errstate(over="ignore", invalid="ignore"):  # said by name below
         found = calibrate(imported.arrays, config, images)
     _refuse_dead_ranges(config, found)
+    notes = saturation_notes(found)
     arrays, calibration = equalise(imported.arrays, config, found)
     factors = equalisation_factors(imported.arrays, arrays, config)
     source = {
         **provenance,
         **imported.facts,
-        "notes": list(imported.notes),
+        "notes": [*imported.notes, *notes],
         "weights_sha256": weights_sha256(arrays),
         EQUALISATION: combined(provenance.get(EQUALISATION, {}), factors),
     }
     try:
-        package = quantise(arrays, config, calibration, provenance=source)
+        package = quantise(arrays, config, calibration, ranges=ranges or Ranges(), provenance=source)
     except ValueError as error:
         raise CheckpointError(f"{config.name}: cannot be quantised: {error}") from error
-    return Converted(arrays=arrays, package=package)
+    return Converted(arrays=arrays, package=package, notes=tuple(notes))
 
 
 def write(converted: Converted, folder: Path) -> tuple[Path, Path]:

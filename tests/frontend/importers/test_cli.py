@@ -75,6 +75,19 @@ def test_every_format_gives_the_same_package(kind: str) -> None:
     assert load_float("out/deep/small.safetensors")["norm.weight"].shape == (32,)
 
 
+def test_the_rule_of_the_scales_is_kept() -> None:
+    Path("overrides.yaml").write_text("blocks.0.hidden: {clip: 2.54}\n")
+    words = (
+        "--calib-images 2 --calibration-rule percentile --percentile 99 --bias-correction --overrides overrides.yaml"
+    )
+    assert _run(f"import timm {_save(timm_state(), 'npz')} --name net --heads 4 {words}") == 0
+    package = load_model("net.safetensors")
+    assert package.provenance["calibration_rule"] == {"rule": "percentile", "percentile": 99.0}
+    assert package.provenance["calibration_images"] == 2
+    assert package.provenance["bias_correction"] is True
+    assert package.scales["blocks.0.hidden"] == pytest.approx(0.02)
+
+
 def test_experts_and_their_stand_ins_reach_the_golden_model() -> None:
     np.savez("edge.npz", **edge_state(matrices=False))
     assert _run("import edge-moe edge.npz --name edge --heads 4 --image-size 16x32 --stand-in-experts") == 0
@@ -219,6 +232,8 @@ def _huge() -> str:
         (lambda: f"{_save(timm_state(), 'npz')} --std 1,2", "need 1 or 3 values, got 1 and 2"),
         (lambda: f"{_save(timm_state(), 'npz')} --image-size 32", "give HEIGHTxWIDTH"),
         (lambda: f"{_save(timm_state(), 'npz')} --calib nowhere", "--calib nowhere: no such folder"),
+        (lambda: f"{_save(timm_state(), 'npz')} --percentile 99", "--percentile 99 means nothing to"),
+        (lambda: f"{_save(timm_state(), 'npz')} --overrides no.yaml", "no.yaml: no such file"),
         (lambda: f"{_save(timm_state(), 'npz')} --arch small.yaml", "blocks.0.fc2: inputs 64 exceeds max_inputs 48 of"),
     ],
 )

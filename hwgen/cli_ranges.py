@@ -1,0 +1,45 @@
+"""Options of the verbs ``import`` and ``quantize`` that say how calibration sets the scales."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwgen.frontend.overrides import read_overrides
+from hwgen.frontend.ranges import DEFAULT_PERCENTILE, RULES, RangeRule, Ranges
+from hwgen.request import InputError
+from hwgen.spec.model import ModelConfig
+
+RuleOption = Annotated[
+    str, typer.Option("--calibration-rule", metavar="|".join(RULES), help="Clipping range of activations.")
+]
+PercentileOption = Annotated[
+    float | None,
+    typer.Option(
+        "--percentile", metavar="P", help=f"Of magnitudes, for that rule; {DEFAULT_PERCENTILE:g} if not given."
+    ),
+]
+CorrectionOption = Annotated[
+    bool, typer.Option("--bias-correction", help="Move biases by the mean error of rounded weights.")
+]
+OverridesOption = Annotated[
+    Path | None, typer.Option("--overrides", metavar="FILE.yaml", help="Tensor name -> rule, scale or clip.")
+]
+
+
+def rule_of(rule: str, percentile: float | None) -> RangeRule:
+    """The rule that was asked for; InputError when there is none such, or a percentile that it would ignore."""
+    if percentile is not None and rule != "percentile":
+        raise InputError(
+            f"--percentile {percentile:g} means nothing to --calibration-rule {rule}; it is for percentile"
+        )
+    try:
+        return RangeRule(rule=rule, percentile=DEFAULT_PERCENTILE if percentile is None else percentile)
+    except ValueError as error:
+        raise InputError(f"--calibration-rule or --percentile: {error}") from error
+
+
+def ranges_of(rule: RangeRule, correction: bool, overrides: Path | None, config: ModelConfig) -> Ranges:
+    """Everything that sets scales; ConfigError names what is wrong in the file of overrides."""
+    chosen = read_overrides(overrides, config) if overrides is not None else {}
+    return Ranges(rule=rule, overrides=chosen, bias_correction=correction)
