@@ -184,6 +184,6 @@ def test_own_names_without_a_shape(
     metadata: dict[str, str], words: str, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _own({"position": np.ones((2, 3), dtype=np.float32)}, metadata)
-    assert _run(f"import hwgen own.safetensors --name own {words}") == 2
+    assert _run(f"import hwgen own.safetensors --name other {words}") == 2
     assert says in capsys.readouterr().err
     assert [path.name for path in Path().iterdir()] == ["own.safetensors"]
