@@ -16,19 +16,20 @@ class Case:
     model: str
     board: str
     weights: str = ""  # layers whose weights have four bits, as --weights takes it
+    arch: str = ""  # the board's own machine when empty
 
     @property
     def name(self) -> str:
         """What the command line calls it."""
-        return "/".join(part for part in (self.model, self.board, self.weights) if part)
+        return "/".join(part for part in (self.model, self.board, self.arch, self.weights) if part)
 
     @property
     def design(self) -> Design:
-        """Network, board and the board's machine."""
+        """Network, board and machine."""
         target, model = board(self.board), model_config(self.model)
         if self.weights:
             model = with_weight_bits(model, self.weights)
-        return Design(model=model, arch=arch_preset(target.arch), board=target)
+        return Design(model=model, arch=arch_preset(self.arch or target.arch), board=target)
 
 
 CASES = (
@@ -36,6 +37,8 @@ CASES = (
     Case("m3vit-micro", "zcu102"),
     Case("m3vit-tiny", "zcu102"),
     Case("m3vit-tiny", "zcu102", "experts=4"),
+    Case("m3vit-tiny", "zcu102", arch="zcu102-8x16x32"),
+    Case("m3vit-tiny", "zcu102", "experts=4", "zcu102-8x16x32"),
     Case("deit-tiny", "zcu102"),
 )
 IMAGE_SEED = 0  # of the generated scene

@@ -11,6 +11,7 @@ from hwgen.compiler.estimate import estimate
 from hwgen.compiler.listing import ListingEntry
 from hwgen.compiler.resources import resources
 from hwgen.request import images_for
+from hwgen.spec.board import board
 from hwgen.spec.design import Design
 from hwgen.spec.isa import Opcode, Unit
 from hwgen.spec.model import ModelConfig, TaskConfig
@@ -59,12 +60,14 @@ class Figures:
     @property
     def name(self) -> str:
         """As the case is called."""
-        return "/".join(part for part in (self.model, self.board, self.weights) if part)
+        arch = "" if self.arch == board(self.board).arch else self.arch
+        return "/".join(part for part in (self.model, self.board, arch, self.weights) if part)
 
     @property
     def title(self) -> str:
         """First column of the tables."""
-        return f"{self.model} on {self.board}{self.weights and f', {self.weights}'}"
+        place = self.board if self.arch == board(self.board).arch else f"{self.board} ({self.arch})"
+        return f"{self.model} on {place}{self.weights and f', {self.weights}'}"
 
     @property
     def milliseconds(self) -> float:

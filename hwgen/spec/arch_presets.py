@@ -49,21 +49,21 @@ def sized_arch(name: str, lanes: tuple[int, int, int], capacity: Capacity, **oth
 
 _MICRO = Capacity(tokens=65, channels=64, hidden=256, experts=8)  # m3vit-micro, exactly
 _ROOMY = Capacity(tokens=80, channels=96, hidden=384, experts=16)
+_TINY = Capacity(tokens=256, channels=192, hidden=768, experts=16)  # m3vit-tiny, deit-tiny
+_ZCU102: dict[str, int] = {
+    "max_inputs": 1024,
+    "max_channels": 256,
+    "ring_bytes": 1536 * KIB,  # lets a dense block of 2048 MACs hide the DDR time of the next block's experts
+    "param_entries": 512,
+    "norm_entries": 128,
+    "weight_ports": 4,
+    "outstanding": 8,
+}
 
 _PRESETS = (
-    # 2048 MACs; 1.5 MiB of ring let a dense block hide the DDR time of the next block's experts
-    sized_arch(
-        "zcu102",
-        (4, 16, 32),
-        Capacity(tokens=256, channels=192, hidden=768, experts=16),
-        max_inputs=1024,
-        max_channels=256,
-        ring_bytes=1536 * KIB,
-        param_entries=512,
-        norm_entries=128,
-        weight_ports=4,
-        outstanding=8,
-    ),
+    sized_arch("zcu102", (4, 16, 32), _TINY, **_ZCU102),
+    # 4096 MACs outrun DDR unless weights have four bits; its DSPs are above the share that usually closes timing
+    sized_arch("zcu102-8x16x32", (8, 16, 32), _TINY, **_ZCU102),
     sized_arch("sim", (2, 8, 16), _MICRO, ring_bytes=32 * KIB),
     # one token row at a time, a ring of exactly the largest layer, a short load queue
     sized_arch(
