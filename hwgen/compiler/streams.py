@@ -1,6 +1,6 @@
 """LOAD_WEIGHTS streams: which layers one load brings, how long it is, and its bytes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,30 +85,15 @@ def linear_stream(shapes: Shapes, name: str, outputs: int, inputs: int) -> Strea
 
 def heads_stream(shapes: Shapes, name: str) -> Stream:
     """Query, key or value: outputs padded head by head."""
-    chunks = shapes.arch.chunks(shapes.config.dim)
-    layer = Layer(
-        source=name,
-        expert=None,
-        out_tiles=shapes.attention_words,
-        in_chunks=chunks,
-        pad_outputs=True,
-        int4=name in shapes.config.int4,
-    )
-    return Stream(name=name, layers=(layer,))
+    plain = _layer(shapes, name, shapes.config.dim, shapes.config.dim)
+    return Stream(name=name, layers=(replace(plain, out_tiles=shapes.attention_words, pad_outputs=True),))
 
 
 def proj_stream(shapes: Shapes, name: str) -> Stream:
     """Attention output projection: inputs padded head by head."""
+    plain = _layer(shapes, name, shapes.config.dim, shapes.config.dim)
     chunks = shapes.attention_words * shapes.arch.subwords
-    layer = Layer(
-        source=name,
-        expert=None,
-        out_tiles=shapes.dim_words,
-        in_chunks=chunks,
-        pad_inputs=True,
-        int4=name in shapes.config.int4,
-    )
-    return Stream(name=name, layers=(layer,))
+    return Stream(name=name, layers=(replace(plain, in_chunks=chunks, pad_inputs=True),))
 
 
 def expert_streams(shapes: Shapes, name: str) -> tuple[Stream, ...]:

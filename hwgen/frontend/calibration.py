@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden.reference.m3vit_float import Arrays, FloatModel, Tensors, patch_rows
+from hwgen.frontend.equalisation import norms_of
 from hwgen.frontend.scaling import Array, FloatArray
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import NUMERICS
@@ -131,18 +132,6 @@ def saturation_notes(calibration: Calibration) -> list[str]:
     return notes
 
 
-def _readers(config: ModelConfig, norm: str) -> list[str]:
-    """Names of the weights whose columns are the channels of this LayerNorm's output."""
-    if norm == "norm":
-        return [f"heads.{task.name}.weight" for task in config.tasks]
-    at, kind = norm.rsplit(".", 1)
-    if kind == "norm1":
-        return [f"{at}.{name}.weight" for name in ("query", "key", "value")]
-    if not config.is_moe(int(at.split(".")[1])):
-        return [f"{at}.fc1.weight"]
-    return [f"{at}.experts.fc1.weight", *(f"{at}.gate.{task.name}.weight" for task in config.tasks)]
-
-
 def equalise(
     arrays: Arrays, config: ModelConfig, calibration: Calibration
 ) -> tuple[dict[str, FloatArray], Calibration]:
@@ -154,16 +143,14 @@ def equalise(
     """
     equal = {name: np.array(array, dtype=np.float64) for name, array in arrays.items()}
     samples, means = dict(calibration.samples), dict(calibration.means)
-    for name in samples:
-        if not name.endswith(("norm", "norm1", "norm2")):
-            continue
+    for name, readers in norms_of(config).items():
         spans = np.abs(samples[name]).max(axis=0).astype(np.float64)
         spans = np.maximum(spans, max(float(spans.max()) * _FACTOR_FLOOR, 1e-30))
         factors = spans / np.exp(np.log(spans).mean())
         samples[name] = (samples[name] / factors).astype(np.float32)
         equal[f"{name}.weight"] /= factors
         equal[f"{name}.bias"] /= factors
-        for reader in _readers(config, name):
+        for reader in readers:
             equal[reader] *= factors
             layer = reader.removesuffix(".weight")
             if layer in means:
