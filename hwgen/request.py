@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from golden.reference.scenes import HELD_OUT_FIRST_SEED, draw_scene
+from hwgen.frontend.pictures import PictureError, open_rgb
 from hwgen.spec.arch_presets import find_arch
 from hwgen.spec.board import board as board_named
 from hwgen.spec.design import Design, DesignError
@@ -92,11 +92,10 @@ def tasks_of(model: ModelConfig, task: str | None) -> tuple[TaskConfig, ...]:
 def read_image(path: Path, model: ModelConfig) -> NDArray[np.uint8]:
     """Pixels [height, width, 3] of an image file that has exactly the model's size."""
     try:
-        with Image.open(path) as file:
-            pixels = np.asarray(file.convert("RGB"))
+        pixels = np.asarray(open_rgb(path))
     except FileNotFoundError as error:
         raise InputError(f"--image {path}: no such file") from error
-    except (UnidentifiedImageError, OSError) as error:
+    except (PictureError, OSError) as error:
         raise InputError(f"--image {path}: not a readable image ({error}); give a PNG") from error
     height, width = pixels.shape[:2]
     if (height, width) != (model.image_height, model.image_width):

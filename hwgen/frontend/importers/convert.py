@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ImageOps
 
 from golden.reference.m3vit_float import Arrays
 from golden.reference.scenes import CALIBRATION_FIRST_SEED
@@ -20,6 +20,7 @@ from hwgen.frontend.importers.imported import Imported, ImportOptions
 from hwgen.frontend.importers.m3vit import import_m3vit
 from hwgen.frontend.importers.own import import_own
 from hwgen.frontend.importers.timm import import_timm
+from hwgen.frontend.pictures import PictureError, open_rgb
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.ranges import Ranges
 from hwgen.frontend.seeded import calibration_images
@@ -61,9 +62,8 @@ def folder_images(folder: Path, config: ModelConfig, count: int) -> Images:
     images: Images = []
     for path in files:
         try:
-            with Image.open(path) as file:
-                fitted = ImageOps.fit(file.convert("RGB"), (config.image_width, config.image_height))
-        except (UnidentifiedImageError, OSError) as error:
+            fitted = ImageOps.fit(open_rgb(path), (config.image_width, config.image_height))
+        except (PictureError, OSError) as error:
             raise CheckpointError(f"--calib {path}: not a readable picture ({error})") from error
         images.append(np.asarray(fitted, dtype=np.uint8))
     return images
