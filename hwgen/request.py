@@ -1,7 +1,7 @@
 """What the user asked for, checked: names become records, and whatever is wrong is said before any work begins."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -124,6 +124,13 @@ def writable_file(path: Path | None, option: str) -> None:
         raise InputError(f"{option} {path}: is a folder; give a file name")
     if not path.parent.is_dir():
         raise InputError(f"{option} {path}: folder {path.parent} does not exist; make it first")
+
+
+def not_both(json_file: Path | None, others: Iterable[Path]) -> None:
+    """Refuse a report that would be written over a file that the command reads or writes."""
+    for other in others:
+        if json_file is not None and json_file.resolve() == other.resolve():
+            raise InputError(f"--json {json_file}: is a file that the command reads or writes; give another name")
 
 
 def writable_folder(path: Path, option: str) -> None:

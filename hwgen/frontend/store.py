@@ -51,6 +51,11 @@ def float_beside(package: Path) -> Path:
     return package.with_name(f"{package.name.removesuffix(SUFFIX)}.float{SUFFIX}")
 
 
+def package_files(name: str) -> tuple[Path, ...]:
+    """The files that a network is read from when it is a package; none of a preset."""
+    return (Path(name), float_beside(Path(name))) if name.endswith(SUFFIX) else ()
+
+
 def weights_sha256(arrays: Arrays) -> str:
     """Digest of float arrays, name by name."""
     sha = hashlib.sha256()

@@ -4,6 +4,7 @@
 # (torch is only partly typed)
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ def read_again(path: Path, form: str, options: ImportOptions) -> Imported:
 def import_words(exported: Exported) -> str:
     """The command that imports the file again."""
     options = exported.options
-    words = [f"hwgen import {exported.form} {exported.path} --name {options.name}-again"]
+    words = [f"hwgen import {exported.form} {shlex.quote(str(exported.path))} --name {options.name}-again"]
     if options.heads is not None:
         words.append(f"--heads {options.heads}")
     if options.image_size is not None:

@@ -130,10 +130,18 @@ def convert(
     return Converted(arrays=arrays, package=package, notes=tuple(notes))
 
 
+def places(folder: Path, name: str) -> tuple[Path, Path]:
+    """Where the package and the float weights of a network go."""
+    package = folder / f"{name}.safetensors"
+    return package, float_beside(package)
+
+
 def write(converted: Converted, folder: Path) -> tuple[Path, Path]:
     """Write ``NAME.safetensors`` and ``NAME.float.safetensors``; both, or neither of them."""
-    package = folder / f"{converted.package.config.name}.safetensors"
-    beside = float_beside(package)
+    package, beside = places(folder, converted.package.config.name)
+    for place in (package, beside):
+        if place.is_dir():
+            raise CheckpointError(f"{place}: is a folder; give another --output")
     new = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     parts = [path.with_suffix(path.suffix + ".new") for path in (beside, package)]

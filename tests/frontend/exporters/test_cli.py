@@ -1,6 +1,7 @@
 """``hwgen export`` as a user types it: files that torch and the importers load, and what is refused."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,40 @@ def test_the_package_itself_is_not_written_over(capsys: pytest.CaptureFixture[st
     assert _run("export net.safetensors -o net.safetensors") == 2
     assert "is the package itself" in capsys.readouterr().err
     assert Path("net.safetensors").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("export net.safetensors -o net.float.safetensors", "is the package's float weights"),
+        ("export net.safetensors -o x.pth --json net.safetensors", "is a file that the command reads or writes"),
+        ("export m3vit-micro -o x.pth --json x.pth", "is a file that the command reads or writes"),
+        ("quantize m3vit-micro -o . --json m3vit-micro.safetensors", "is a file that the command reads or writes"),
+        ("import hwgen net.safetensors --name x --json x.float.safetensors", "is a file that the command reads or"),
+        ("import hwgen net.safetensors --name net.float", "names that end in .float are of float weights"),
+    ],
+)
+def test_no_other_file_is_written_over(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("net.safetensors").write_bytes(package_path("m3vit-micro").read_bytes())
+    Path("net.float.safetensors").write_bytes(b"weights")
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    assert _run(words) == 2
+    assert says in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_printed_commands_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["export", "m3vit-micro", "-o", "my net.safetensors", "--check-images", "1"]
+    assert cli.guarded(lambda: cli.app(arguments, standalone_mode=False)) == 0
+    words = shlex.split(_printed_import(capsys.readouterr().out))
+    assert words[words.index("import") + 2] == "my net.safetensors"
+
+
+def test_a_package_that_is_a_folder_leaves_no_float_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out/m3vit-micro.safetensors").mkdir(parents=True)
+    assert _run("quantize m3vit-micro -o out") == 2
+    assert "m3vit-micro.safetensors: is a folder; give another --output" in capsys.readouterr().err
+    assert [path.name for path in Path("out").iterdir()] == ["m3vit-micro.safetensors"]
 
 
 def test_a_file_that_cannot_be_read_back_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
