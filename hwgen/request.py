@@ -1,5 +1,6 @@
 """What the user asked for, checked: names become records, and whatever is wrong is said before any work begins."""
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -116,6 +117,11 @@ def images_for(model: ModelConfig, image: Path | None, count: int, seed: int) ->
     return [draw_scene(s, height=model.image_height, width=model.image_width).image for s in seeds]
 
 
+def _permitted(folder: Path, what: str) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{what}: no permission to write into {folder}; give another place")
+
+
 def writable_file(path: Path | None, option: str) -> None:
     """Refuse a file that could not be written at the end, before the work begins."""
     if path is None:
@@ -124,6 +130,7 @@ def writable_file(path: Path | None, option: str) -> None:
         raise InputError(f"{option} {path}: is a folder; give a file name")
     if not path.parent.is_dir():
         raise InputError(f"{option} {path}: folder {path.parent} does not exist; make it first")
+    _permitted(path.parent, f"{option} {path}")
 
 
 def not_both(json_file: Path | None, others: Iterable[Path]) -> None:
@@ -139,4 +146,5 @@ def writable_folder(path: Path, option: str) -> None:
         if place.exists():
             if not place.is_dir():
                 raise InputError(f"{option} {path}: {place} is a file; give a folder")
+            _permitted(place, f"{option} {path}")
             return

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,7 +11,7 @@ from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
 from hwgen.spec.model import ModelConfig, TaskConfig, TaskKind
@@ -31,6 +32,14 @@ ArraySpec = tuple[tuple[int, ...], str]  # shape, dtype name
 
 class PackageError(ValueError):
     """A package that cannot be used; the message names the file or the tensor, and the limit."""
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file; PackageError when the place takes none (no permission, no room)."""
+    try:
+        save_file(dict(arrays), path, metadata=dict(metadata))
+    except SafetensorError as error:
+        raise PackageError(f"{path}: cannot be written ({error}); give another place") from error
 
 
 def _linear(prefix: str, out: int, inputs: int, lead: tuple[int, ...] = ()) -> dict[str, ArraySpec]:
@@ -136,7 +145,7 @@ class QuantisedModel:
         }
         part = path.with_suffix(path.suffix + ".part")
         arrays = {name: np.ascontiguousarray(self.arrays[name]) for name in package_arrays(self.config)}
-        save_file(arrays, part, metadata={"hwgen": json.dumps(manifest, sort_keys=True)})
+        write_arrays(part, arrays, {"hwgen": json.dumps(manifest, sort_keys=True)})
         part.replace(path)
 
 
@@ -208,6 +217,10 @@ def load_package(path: Path) -> QuantisedModel:
     return model
 
 
+def _is_scale(value: object) -> bool:
+    return isinstance(value, float | int) and 0.0 < value < math.inf
+
+
 def _manifest(path: Path, text: str) -> dict[str, Any]:
     """The manifest of a package of this version, with every entry."""
     try:
@@ -219,4 +232,8 @@ def _manifest(path: Path, text: str) -> dict[str, Any]:
         raise PackageError(f"{path}: the manifest lacks {', '.join(missing)}; make the package again")
     if manifest["version"] != PACKAGE_VERSION:
         raise PackageError(f"{path}: package version {manifest['version']}, this tool reads {PACKAGE_VERSION}")
+    if not isinstance(manifest["provenance"], dict):
+        raise PackageError(f"{path}: the manifest's provenance is damaged; make the package again")
+    if not isinstance(manifest["scales"], dict) or not all(map(_is_scale, manifest["scales"].values())):
+        raise PackageError(f"{path}: the manifest's scales are damaged; make the package again")
     return manifest

@@ -1,7 +1,9 @@
 """``hwgen export`` as a user types it: files that torch and the importers load, and what is refused."""
 
 import json
+import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from hwgen.frontend.exporters import export as exporting
 from hwgen.frontend.importers.checkpoint import CheckpointError
 from hwgen.frontend.m3vit import M3ViT
 from hwgen.frontend.store import load_float, load_model, package_path
+from hwgen.spec.package import PackageError
 from tests.frontend.importers.independent import classify
 from tests.frontend.importers.made import HEADS, as_torch, image, m3vit_state, timm_state
 
@@ -192,6 +195,43 @@ def test_a_package_that_is_a_folder_leaves_no_float_weights(capsys: pytest.Captu
     assert _run("quantize m3vit-micro -o out") == 2
     assert "m3vit-micro.safetensors: is a folder; give another --output" in capsys.readouterr().err
     assert [path.name for path in Path("out").iterdir()] == ["m3vit-micro.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"scales": {}}, "m3vit-micro: the package lacks the scale of 'residual'"),
+        ({"provenance": {"equalisation": {"norm": [1.0, 2.0]}}}, "the equalisation in the package's provenance is"),
+        ({"provenance": {"equalisation": {"norm": [0.0] * 64}}}, "the equalisation in the package's provenance is"),
+        ({"provenance": {"equalisation": 5}}, "the equalisation in the package's provenance is damaged"),
+    ],
+)
+def test_a_manifest_that_export_cannot_use(
+    change: dict[str, Any], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace(load_model("m3vit-micro"), **change).save(Path("net.safetensors"))
+    assert _run("export net.safetensors -o x.safetensors") == 2
+    assert says in capsys.readouterr().err
+    assert [path.name for path in Path().iterdir()] == ["net.safetensors"]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_place_that_takes_no_file(suffix: str) -> None:
+    with pytest.raises(PackageError, match=rf"none/x{suffix}: cannot be written .*; give another place"):
+        exporting.save_state(Path("none") / f"x{suffix}", {"a": np.ones(1, dtype=np.float32)}, {})
+
+
+@pytest.mark.parametrize(
+    "words", ["export m3vit-micro -o shut/x.pth", "quantize m3vit-micro -o shut/a", "boards --json shut/x.json"]
+)
+def test_no_permission_is_said_first(
+    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("shut").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != Path("shut"))
+    assert _run(words) == 2
+    assert "no permission to write into shut; give another place" in capsys.readouterr().err
+    assert not list(Path("shut").iterdir())
 
 
 def test_a_file_that_cannot_be_read_back_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
