@@ -13,9 +13,9 @@ from golden.reference.m3vit_float import FloatModel
 from hwgen.frontend.exporters.export import SUFFIXES, Exported, export, import_words
 from hwgen.frontend.exporters.states import FORMATS
 from hwgen.frontend.importers.imported import Imported
-from hwgen.frontend.store import load_model
+from hwgen.frontend.store import load_model, package_files
 from hwgen.report import agreement
-from hwgen.request import InputError, images_for, writable_file
+from hwgen.request import InputError, images_for, not_both, writable_file
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.package import QuantisedModel
 from hwgen.steps import write_text
@@ -55,8 +55,9 @@ def _checked(name: str, output: Path, form: str | None) -> None:
     if output.suffix not in SUFFIXES:
         raise InputError(f"--output {output}: give a name that ends in {', '.join(SUFFIXES)}")
     writable_file(output, "--output")
-    if output.exists() and Path(name).exists() and output.samefile(name):
-        raise InputError(f"--output {output}: is the package itself; give another name")
+    for place, what in zip(package_files(name), ("the package itself", "the package's float weights"), strict=False):
+        if output.exists() and place.exists() and output.samefile(place):
+            raise InputError(f"--output {output}: is {what}; give another name")
 
 
 def _report(package: QuantisedModel, found: Exported, checks: Checks) -> dict[str, Any]:
@@ -91,6 +92,7 @@ def export_command(
     """Export a package's weights, dequantised, as a state_dict; compare golden with them."""
     writable_file(json_file, "--json")
     _checked(name, output, form)
+    not_both(json_file, (output, *package_files(name)))
     try:
         package = load_model(name)
     except ValueError as error:

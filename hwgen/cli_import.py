@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,10 +10,10 @@ import typer
 
 from hwgen.cli_ranges import CorrectionOption, OverridesOption, PercentileOption, RuleOption, ranges_of, rule_of
 from hwgen.frontend.importers.checkpoint import read_checkpoint, source_sha256
-from hwgen.frontend.importers.convert import IMPORTERS, convert, images_of, write
+from hwgen.frontend.importers.convert import IMPORTERS, convert, images_of, places, write
 from hwgen.frontend.importers.imported import IMAGENET_MEAN, IMAGENET_STD, ImportOptions
 from hwgen.frontend.importers.limits import limit_faults
-from hwgen.request import InputError, model_name, writable_file, writable_folder
+from hwgen.request import InputError, model_name, not_both, writable_file, writable_folder
 from hwgen.spec.arch_presets import find_arch
 from hwgen.spec.presets import MODELS
 from hwgen.steps import write_text
@@ -53,8 +54,7 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 def _refuse_source(path: Path, output: Path, name: str) -> None:
     """Refuse names under which the package would be written over the checkpoint."""
-    for suffix in (".safetensors", ".float.safetensors"):
-        place = output / f"{name}{suffix}"
+    for place in places(output, name):
         if place.exists() and path.exists() and place.samefile(path):
             raise InputError(f"--name {name}: {place} is the checkpoint itself; give another name or --output")
 
@@ -119,11 +119,14 @@ def import_command(
     if kind not in IMPORTERS:
         raise InputError(f"unknown kind {kind!r}; there are {', '.join(IMPORTERS)}")
     model_name(name, "--name")
+    if name.endswith(".float"):
+        raise InputError(f"--name {name}: names that end in .float are of float weights beside a package; give another")
     if name in MODELS:
         raise InputError(f"--name {name}: is the name of a preset; give another")
     writable_file(json_file, "--json")
     writable_folder(output, "--output")
     _refuse_source(path, output, name)
+    not_both(json_file, (path, *places(output, name)))
     flags = (mean, std, tasks, top_k, drop_distillation, features, stand_in_experts)
     _refuse_foreign(kind, dict(zip(_OWN_OPTIONS, flags, strict=True)))
     options = ImportOptions(
@@ -156,4 +159,4 @@ def import_command(
         typer.echo(f"note: {note}")
     typer.echo(f"calibrated on {len(images)} {calibration['calibration']}")
     typer.echo(f"written {package} ({package.stat().st_size} bytes) and {beside}")
-    typer.echo(f"next: hwgen build --board zcu102 --model {package}")
+    typer.echo(f"next: hwgen build --board zcu102 --model {shlex.quote(str(package))}")

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from golden.reference.m3vit_float import Arrays
 from hwgen.cli_ranges import CorrectionOption, OverridesOption, PercentileOption, RuleOption, ranges_of, rule_of
-from hwgen.frontend.importers.convert import convert, folder_images, images_of, origin, write
+from hwgen.frontend.importers.convert import convert, folder_images, images_of, origin, places, write
 from hwgen.frontend.importers.imported import Imported
 from hwgen.frontend.narrow import NarrowLoss, narrow_losses, narrow_text
 from hwgen.frontend.sensitivity import sensitivity, sensitivity_text
-from hwgen.frontend.store import load_float, load_model
-from hwgen.request import InputError, images_for, narrowed, writable_file, writable_folder
+from hwgen.frontend.store import load_float, load_model, package_files
+from hwgen.request import InputError, images_for, model_name, narrowed, not_both, writable_file, writable_folder
 from hwgen.spec.model import ModelConfig
 from hwgen.steps import write_text
 
@@ -80,6 +80,8 @@ def quantize_command(
         config, arrays = load_model(name).config, load_float(name)
     except ValueError as error:
         raise InputError(str(error)) from error
+    model_name(config.name, f"{name}: the network's name")
+    not_both(json_file, (*package_files(name), *places(output, config.name)))
     config = narrowed(config, weights)
     if not allow_dead_channels:
         _refuse_dead_channels(name, arrays)

@@ -1,15 +1,16 @@
 """What the user asked for, checked: names become records, and whatever is wrong is said before any work begins."""
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from golden.reference.scenes import HELD_OUT_FIRST_SEED, draw_scene
+from hwgen.frontend.pictures import PictureError, open_rgb
 from hwgen.spec.arch_presets import find_arch
 from hwgen.spec.board import board as board_named
 from hwgen.spec.design import Design, DesignError
@@ -92,11 +93,10 @@ def tasks_of(model: ModelConfig, task: str | None) -> tuple[TaskConfig, ...]:
 def read_image(path: Path, model: ModelConfig) -> NDArray[np.uint8]:
     """Pixels [height, width, 3] of an image file that has exactly the model's size."""
     try:
-        with Image.open(path) as file:
-            pixels = np.asarray(file.convert("RGB"))
+        pixels = np.asarray(open_rgb(path))
     except FileNotFoundError as error:
         raise InputError(f"--image {path}: no such file") from error
-    except (UnidentifiedImageError, OSError) as error:
+    except (PictureError, OSError) as error:
         raise InputError(f"--image {path}: not a readable image ({error}); give a PNG") from error
     height, width = pixels.shape[:2]
     if (height, width) != (model.image_height, model.image_width):
@@ -117,6 +117,11 @@ def images_for(model: ModelConfig, image: Path | None, count: int, seed: int) ->
     return [draw_scene(s, height=model.image_height, width=model.image_width).image for s in seeds]
 
 
+def _permitted(folder: Path, what: str) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{what}: no permission to write into {folder}; give another place")
+
+
 def writable_file(path: Path | None, option: str) -> None:
     """Refuse a file that could not be written at the end, before the work begins."""
     if path is None:
@@ -125,6 +130,14 @@ def writable_file(path: Path | None, option: str) -> None:
         raise InputError(f"{option} {path}: is a folder; give a file name")
     if not path.parent.is_dir():
         raise InputError(f"{option} {path}: folder {path.parent} does not exist; make it first")
+    _permitted(path.parent, f"{option} {path}")
+
+
+def not_both(json_file: Path | None, others: Iterable[Path]) -> None:
+    """Refuse a report that would be written over a file that the command reads or writes."""
+    for other in others:
+        if json_file is not None and json_file.resolve() == other.resolve():
+            raise InputError(f"--json {json_file}: is a file that the command reads or writes; give another name")
 
 
 def writable_folder(path: Path, option: str) -> None:
@@ -133,4 +146,5 @@ def writable_folder(path: Path, option: str) -> None:
         if place.exists():
             if not place.is_dir():
                 raise InputError(f"{option} {path}: {place} is a file; give a folder")
+            _permitted(place, f"{option} {path}")
             return

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hwgen.frontend.ranges import DEFAULT_PERCENTILE, RangeRule, int8_tensors
 from hwgen.spec.model import ModelConfig
@@ -30,6 +30,13 @@ class _Override(BaseModel):
     scale: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     clip: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
+    @field_validator("percentile", "scale", "clip", mode="before")
+    @classmethod
+    def _number(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("give a number, not yes or no")
+        return value
+
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         given = [name for name in ("rule", "scale", "clip") if getattr(self, name) is not None]
@@ -43,7 +50,8 @@ class _Override(BaseModel):
     def chosen(self) -> RangeRule | float:
         """A rule, or the fixed scale."""
         if self.rule is not None:
-            return RangeRule(rule=self.rule, percentile=self.percentile or DEFAULT_PERCENTILE)
+            given = DEFAULT_PERCENTILE if self.percentile is None else self.percentile
+            return RangeRule(rule=self.rule, percentile=given)
         return self.scale if self.scale is not None else cast("float", self.clip) / NUMERICS.activation_max
 
 

@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
 from golden.reference.m3vit_float import Arrays, check_float_arrays
 from hwgen.frontend.calibration import calibrate
@@ -22,7 +21,7 @@ from hwgen.frontend.quantise import quantise
 from hwgen.frontend.scaling import FloatArray
 from hwgen.frontend.seeded import calibration_images, seeded_calibrated, seeded_package
 from hwgen.spec.model import ModelConfig
-from hwgen.spec.package import PackageError, QuantisedModel, load_package
+from hwgen.spec.package import PackageError, QuantisedModel, load_package, write_arrays
 from hwgen.spec.presets import model_config
 
 SHIPPED = ("m3vit-micro",)  # presets with trained weights in hwgen/data
@@ -51,6 +50,11 @@ def float_beside(package: Path) -> Path:
     return package.with_name(f"{package.name.removesuffix(SUFFIX)}.float{SUFFIX}")
 
 
+def package_files(name: str) -> tuple[Path, ...]:
+    """The files that a network is read from when it is a package; none of a preset."""
+    return (Path(name), float_beside(Path(name))) if name.endswith(SUFFIX) else ()
+
+
 def weights_sha256(arrays: Arrays) -> str:
     """Digest of float arrays, name by name."""
     sha = hashlib.sha256()
@@ -64,7 +68,7 @@ def save_float(path: Path, arrays: Arrays, config: ModelConfig, info: Mapping[st
     """Write a float model as float32 with what is known about it; ValueError if the arrays do not fit the config."""
     check_float_arrays(arrays, config)
     contents = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
-    save_file(contents, path, metadata={_METADATA: json.dumps(dict(info), sort_keys=True)})
+    write_arrays(path, contents, {_METADATA: json.dumps(dict(info), sort_keys=True)})
 
 
 def read_float(path: Path, config: ModelConfig) -> tuple[dict[str, FloatArray], dict[str, Any]]:

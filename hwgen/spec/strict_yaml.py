@@ -19,9 +19,11 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """Safe loader that refuses a key given twice."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """Mapping of ``node``; ConfigError names a repeated key and its line."""
+        """Mapping of ``node``; ConfigError names a key that is no name or is repeated, and its line."""
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key.value, str):
+                raise ConfigError(f"line {key.start_mark.line + 1}: a key is a list or a mapping; give a name")
             if key.value in seen:
                 raise ConfigError(f"line {key.start_mark.line + 1}: key {key.value!r} is given twice; keep one")
             seen.add(key.value)
@@ -42,7 +44,9 @@ def read_mapping(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: no such file")
     try:
         data: object = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, ConfigError) as error:
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not readable as YAML: brackets are nested too deep") from error
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError) as error:  # PyYAML's own for dates and tags
         raise ConfigError(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(data, Mapping):
         raise ConfigError(f"{path}: expected keys and values, found {type(data).__name__}")

@@ -109,6 +109,12 @@ def test_overrides_replace_the_rule_of_single_tensors(tmp_path: Path) -> None:
         ("norm: 0.1", "norm: expected a mapping such as {rule: min-max}, found 0.1"),
         ("norm: {rule: mse}\nnorm: {rule: mse}", "key 'norm' is given twice"),
         ("- norm", "expected keys and values, found list"),
+        ("norm: {rule: percentile, percentile: 0}", "percentile 0: must be in 50..100"),
+        ("norm: {scale: true}", "scale = True: give a number, not yes or no"),
+        ("? [norm]\n: {scale: 1}", "line 1: a key is a list or a mapping; give a name"),
+        ("norm: {scale: 2020-13-45}", "not readable as YAML: month must be in 1..12"),
+        ("norm: {scale: !!bool maybe}", "not readable as YAML"),
+        pytest.param("[" * 5000, "brackets are nested too deep", id="deep"),
     ],
 )
 def test_overrides_that_cannot_be_used_are_named(text: str, message: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from hwgen.frontend.seeded import seeded_package
 from hwgen.frontend.store import load_model, package_path
-from hwgen.spec.package import MANIFEST, PACKAGE_VERSION, PackageError, load_package
+from hwgen.spec.package import MANIFEST, PACKAGE_VERSION, PackageError, config_from, load_package
 from tests.frontend.shapes import SMALL
 
 
@@ -55,12 +55,43 @@ def test_the_digest_is_of_the_content_and_of_every_array() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        ({"name": 3}, "name = 3: must be text"),
+        ({"heads": 0}, "heads = 0: must be a whole number in 1..65536"),
+        ({"patch": 0}, "patch = 0: must be"),
+        ({"dim": 64.0}, "dim = 64.0: must be"),
+        ({"dim": "64"}, "dim = '64': must be"),
+        ({"depth": True}, "depth = True: must be a whole number in 1..1024"),
+        ({"depth": 300_000_000}, "depth = 300000000: must be"),
+        ({"top_k": 2.0}, "top_k = 2.0: must be a whole number in 0..65536"),
+        ({"moe_blocks": [1, 1]}, "moe_blocks = [1, 1]: must be different"),
+        ({"moe_blocks": [1.0]}, "moe_blocks = [1.0]: must be different"),
+        ({"expert_hidden": 0}, "expert_hidden is zero"),
+        ({"tasks": []}, "tasks is empty"),
+        ({"tasks": [{"name": "../x", "kind": "depth", "classes": 1}]}, "task '../x': a name has letters"),
+        ({"tasks": [{"name": "x", "kind": "flow", "classes": 1}]}, "task x: unknown kind 'flow'; there are seg"),
+        ({"tasks": [{"name": "x", "kind": "depth", "classes": 0}]}, "task x: classes = 0: must be"),
+    ],
+)
+def test_shapes_that_no_network_has_are_named(change: dict[str, Any], says: str) -> None:
+    config = _read(package_path("m3vit-micro"))[0]["config"]
+    assert config_from(config) == load_model("m3vit-micro").config
+    with pytest.raises((ValueError, TypeError), match=re.escape(says)):
+        config_from({**config, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
         (lambda m: json.dumps({**m, "version": 99}), "package version 99, this tool reads 1"),
         (lambda m: json.dumps({**m, "sha256": "0" * 64}), "contents do not match the manifest's sha256"),
         (
             lambda m: json.dumps({k: v for k, v in m.items() if k not in ("sha256", "provenance")}),
             "the manifest lacks provenance, sha256",
         ),
+        (lambda m: json.dumps({**m, "scales": [1]}), "the manifest's scales are damaged"),
+        (lambda m: json.dumps({**m, "scales": {"norm": "1"}}), "the manifest's scales are damaged"),
+        (lambda m: json.dumps({**m, "scales": {"norm": 0}}), "the manifest's scales are damaged"),
+        (lambda m: json.dumps({**m, "provenance": None}), "the manifest's provenance is damaged"),
         (lambda m: json.dumps(m)[:-9], "the manifest is damaged"),
         (lambda m: json.dumps({**m, "config": {"dim": 3}}), "the manifest's config is damaged"),
         (lambda m: json.dumps({**m, "config": {**m["config"], "dim": 63}}), "the manifest's config is damaged"),

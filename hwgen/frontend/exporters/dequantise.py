@@ -6,13 +6,16 @@ the errors of the function tables. Biases of keys, which softmax does not see, a
 of the position table.
 """
 
+from collections.abc import Mapping
+from typing import cast
+
 import numpy as np
 
 from golden.reference.m3vit_float import PIXEL_SCALE, float_arrays
-from hwgen.frontend.equalisation import EQUALISATION, norms_of, without_equalisation
+from hwgen.frontend.equalisation import EQUALISATION, Factors, norms_of, without_equalisation
 from hwgen.frontend.scaling import FloatArray
 from hwgen.spec.numerics import NUMERICS
-from hwgen.spec.package import QuantisedModel
+from hwgen.spec.package import PackageError, QuantisedModel
 
 _NORM_ONE = 2.0**NUMERICS.norm_fraction_bits
 _GELU_IN_SCALE = 2.0**-NUMERICS.gelu_fraction_bits
@@ -76,5 +79,26 @@ def dequantise(package: QuantisedModel) -> dict[str, FloatArray]:
 
 
 def float_weights(package: QuantisedModel) -> dict[str, FloatArray]:
-    """Float32 arrays of a package with the equalisation undone where its provenance knows the factors."""
-    return without_equalisation(dequantise(package), package.config, package.provenance.get(EQUALISATION, {}))
+    """Float32 arrays of a package with the equalisation undone where its provenance knows the factors.
+
+    PackageError when the manifest lacks a scale, or its factors are not one finite number a channel, none of them zero.
+    """
+    name, factors = package.config.name, package.provenance.get(EQUALISATION, {})
+    if not _are_factors(factors, package.config.dim):
+        raise PackageError(f"{name}: the equalisation in the package's provenance is damaged; import the network again")
+    try:
+        arrays = dequantise(package)
+    except KeyError as error:
+        raise PackageError(f"{name}: the package lacks the scale of {error}; make the package again") from error
+    return without_equalisation(arrays, package.config, cast("Factors", factors))
+
+
+def _are_factors(factors: object, channels: int) -> bool:
+    """Whether this is, for every LayerNorm in it, one finite number a channel, none of them zero."""
+    if not isinstance(factors, Mapping):
+        return False
+    for values in cast("Mapping[str, object]", factors).values():
+        numbers = cast("list[object]", values) if isinstance(values, list | tuple) else []
+        if len(numbers) != channels or not all(isinstance(n, float | int) and 0.0 < abs(n) < np.inf for n in numbers):
+            return False
+    return True

@@ -4,12 +4,12 @@
 # (torch is only partly typed)
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from hwgen.frontend.exporters.dequantise import float_weights
 from hwgen.frontend.exporters.states import FORMATS, State, format_of, pixels_of
@@ -17,7 +17,7 @@ from hwgen.frontend.importers.checkpoint import CheckpointError, read_checkpoint
 from hwgen.frontend.importers.convert import IMPORTERS
 from hwgen.frontend.importers.imported import Imported, ImportOptions
 from hwgen.frontend.importers.own import import_own, own_metadata
-from hwgen.spec.package import PACKAGE_VERSION, QuantisedModel
+from hwgen.spec.package import PACKAGE_VERSION, PackageError, QuantisedModel, write_arrays
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 EXPORT_ENTRY = "hwgen.export"  # metadata of a safetensors file: where the weights come from
@@ -43,7 +43,7 @@ def read_again(path: Path, form: str, options: ImportOptions) -> Imported:
 def import_words(exported: Exported) -> str:
     """The command that imports the file again."""
     options = exported.options
-    words = [f"hwgen import {exported.form} {exported.path} --name {options.name}-again"]
+    words = [f"hwgen import {exported.form} {shlex.quote(str(exported.path))} --name {options.name}-again"]
     if options.heads is not None:
         words.append(f"--heads {options.heads}")
     if options.image_size is not None:
@@ -70,10 +70,11 @@ def _metadata(package: QuantisedModel, form: str, options: ImportOptions) -> dic
     return found | (own_metadata(package.config) if form == "hwgen" else {})
 
 
-def _save(path: Path, state: State, metadata: dict[str, str]) -> None:
+def save_state(path: Path, state: State, metadata: dict[str, str]) -> None:
+    """Write float32 arrays in the format of the suffix; PackageError when torch is missing or the place takes none."""
     state = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in state.items()}
     if path.suffix == ".safetensors":
-        save_file(state, path, metadata=metadata)
+        write_arrays(path, state, metadata)
         return
     try:
         import torch  # here: only this format needs it
@@ -82,7 +83,10 @@ def _save(path: Path, state: State, metadata: dict[str, str]) -> None:
             f"{path}: writing {path.suffix} needs torch: pip install 'hwgen[train]', or give a name that ends in"
             " .safetensors"
         ) from error
-    torch.save({name: torch.from_numpy(array) for name, array in state.items()}, path)
+    try:
+        torch.save({name: torch.from_numpy(array) for name, array in state.items()}, path)
+    except (RuntimeError, OSError) as error:
+        raise PackageError(f"{path}: cannot be written ({error}); give another place") from error
 
 
 def export(package: QuantisedModel, path: Path, form: str | None, accept: Accept) -> Exported:
@@ -99,7 +103,7 @@ def export(package: QuantisedModel, path: Path, form: str | None, accept: Accept
     state = FORMATS[chosen].state(weights, package.config, pixels)
     part = path.with_name(f"{path.stem}.part{path.suffix}")
     try:
-        _save(part, state, _metadata(package, chosen, options))
+        save_state(part, state, _metadata(package, chosen, options))
         accept(read_again(part, chosen, options) if readable else _as_saved(part, package))
         part.replace(path)
     finally:

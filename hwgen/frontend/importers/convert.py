@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ImageOps
 
 from golden.reference.m3vit_float import Arrays
 from golden.reference.scenes import CALIBRATION_FIRST_SEED
@@ -20,6 +20,7 @@ from hwgen.frontend.importers.imported import Imported, ImportOptions
 from hwgen.frontend.importers.m3vit import import_m3vit
 from hwgen.frontend.importers.own import import_own
 from hwgen.frontend.importers.timm import import_timm
+from hwgen.frontend.pictures import PictureError, open_rgb
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.ranges import Ranges
 from hwgen.frontend.seeded import calibration_images
@@ -61,9 +62,8 @@ def folder_images(folder: Path, config: ModelConfig, count: int) -> Images:
     images: Images = []
     for path in files:
         try:
-            with Image.open(path) as file:
-                fitted = ImageOps.fit(file.convert("RGB"), (config.image_width, config.image_height))
-        except (UnidentifiedImageError, OSError) as error:
+            fitted = ImageOps.fit(open_rgb(path), (config.image_width, config.image_height))
+        except (PictureError, OSError) as error:
             raise CheckpointError(f"--calib {path}: not a readable picture ({error})") from error
         images.append(np.asarray(fitted, dtype=np.uint8))
     return images
@@ -130,10 +130,18 @@ def convert(
     return Converted(arrays=arrays, package=package, notes=tuple(notes))
 
 
+def places(folder: Path, name: str) -> tuple[Path, Path]:
+    """Where the package and the float weights of a network go."""
+    package = folder / f"{name}.safetensors"
+    return package, float_beside(package)
+
+
 def write(converted: Converted, folder: Path) -> tuple[Path, Path]:
     """Write ``NAME.safetensors`` and ``NAME.float.safetensors``; both, or neither of them."""
-    package = folder / f"{converted.package.config.name}.safetensors"
-    beside = float_beside(package)
+    package, beside = places(folder, converted.package.config.name)
+    for place in (package, beside):
+        if place.is_dir():
+            raise CheckpointError(f"{place}: is a folder; give another --output")
     new = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     parts = [path.with_suffix(path.suffix + ".new") for path in (beside, package)]

@@ -1,6 +1,9 @@
 """``hwgen export`` as a user types it: files that torch and the importers load, and what is refused."""
 
 import json
+import os
+import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from hwgen.frontend.exporters import export as exporting
 from hwgen.frontend.importers.checkpoint import CheckpointError
 from hwgen.frontend.m3vit import M3ViT
 from hwgen.frontend.store import load_float, load_model, package_path
+from hwgen.spec.package import PackageError
 from tests.frontend.importers.independent import classify
 from tests.frontend.importers.made import HEADS, as_torch, image, m3vit_state, timm_state
 
@@ -157,6 +161,77 @@ def test_the_package_itself_is_not_written_over(capsys: pytest.CaptureFixture[st
     assert _run("export net.safetensors -o net.safetensors") == 2
     assert "is the package itself" in capsys.readouterr().err
     assert Path("net.safetensors").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("export net.safetensors -o net.float.safetensors", "is the package's float weights"),
+        ("export net.safetensors -o x.pth --json net.safetensors", "is a file that the command reads or writes"),
+        ("export m3vit-micro -o x.pth --json x.pth", "is a file that the command reads or writes"),
+        ("quantize m3vit-micro -o . --json m3vit-micro.safetensors", "is a file that the command reads or writes"),
+        ("import hwgen net.safetensors --name x --json x.float.safetensors", "is a file that the command reads or"),
+        ("import hwgen net.safetensors --name net.float", "names that end in .float are of float weights"),
+    ],
+)
+def test_no_other_file_is_written_over(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("net.safetensors").write_bytes(package_path("m3vit-micro").read_bytes())
+    Path("net.float.safetensors").write_bytes(b"weights")
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    assert _run(words) == 2
+    assert says in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_printed_commands_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["export", "m3vit-micro", "-o", "my net.safetensors", "--check-images", "1"]
+    assert cli.guarded(lambda: cli.app(arguments, standalone_mode=False)) == 0
+    words = shlex.split(_printed_import(capsys.readouterr().out))
+    assert words[words.index("import") + 2] == "my net.safetensors"
+
+
+def test_a_package_that_is_a_folder_leaves_no_float_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out/m3vit-micro.safetensors").mkdir(parents=True)
+    assert _run("quantize m3vit-micro -o out") == 2
+    assert "m3vit-micro.safetensors: is a folder; give another --output" in capsys.readouterr().err
+    assert [path.name for path in Path("out").iterdir()] == ["m3vit-micro.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"scales": {}}, "m3vit-micro: the package lacks the scale of 'residual'"),
+        ({"provenance": {"equalisation": {"norm": [1.0, 2.0]}}}, "the equalisation in the package's provenance is"),
+        ({"provenance": {"equalisation": {"norm": [0.0] * 64}}}, "the equalisation in the package's provenance is"),
+        ({"provenance": {"equalisation": 5}}, "the equalisation in the package's provenance is damaged"),
+    ],
+)
+def test_a_manifest_that_export_cannot_use(
+    change: dict[str, Any], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace(load_model("m3vit-micro"), **change).save(Path("net.safetensors"))
+    assert _run("export net.safetensors -o x.safetensors") == 2
+    assert says in capsys.readouterr().err
+    assert [path.name for path in Path().iterdir()] == ["net.safetensors"]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_place_that_takes_no_file(suffix: str) -> None:
+    with pytest.raises(PackageError, match=rf"none/x{suffix}: cannot be written .*; give another place"):
+        exporting.save_state(Path("none") / f"x{suffix}", {"a": np.ones(1, dtype=np.float32)}, {})
+
+
+@pytest.mark.parametrize(
+    "words", ["export m3vit-micro -o shut/x.pth", "quantize m3vit-micro -o shut/a", "boards --json shut/x.json"]
+)
+def test_no_permission_is_said_first(
+    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("shut").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != Path("shut"))
+    assert _run(words) == 2
+    assert "no permission to write into shut; give another place" in capsys.readouterr().err
+    assert not list(Path("shut").iterdir())
 
 
 def test_a_file_that_cannot_be_read_back_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
