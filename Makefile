@@ -52,6 +52,7 @@ bench-check: $(TEST_STAMP)
 synth: $(TEST_STAMP)
 	$(PIP) --editable '.[synth]'
 	$(BIN)/hwgen build --board zcu102 --synth -o build/synth-zcu102
+	$(BIN)/python -m pytest tests/synth
 	$(BIN)/python -m hwgen.synth.fmax build/synth-zcu102/hwgen_accelerator.v docs/fmax.md
 
 train: $(TEST_STAMP)
