@@ -5,6 +5,7 @@ file per task. The matrices of the experts are not published; halves of dense ML
 """
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,9 @@ from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
 from hwgen.frontend.importers.imported import (
     Imported,
     ImportOptions,
+    backbone_config,
     feature_heads,
     fold_pixels,
-    heads_of,
     image_size_of,
     refuse_unused,
     split_qkv,
@@ -23,7 +24,6 @@ from hwgen.frontend.importers.imported import (
     top_k_of,
 )
 from hwgen.frontend.scaling import FloatArray
-from hwgen.spec.model import ModelConfig
 
 CHANNELS = 3
 PIXEL_FULL = 256.0  # pixel codes are divided by this
@@ -203,20 +203,11 @@ def import_edge_moe(checkpoint: Checkpoint, options: ImportOptions) -> Imported:
             notes.append(f"{name}: test data, not imported")
     refuse_unused(checkpoint)
     kinds, heads = feature_heads(tasks, reader.dim, {}, notes)
-    height, width = _image_size(reader, options)
-    config = ModelConfig(
-        name=options.name,
-        image_height=height,
-        image_width=width,
-        patch=reader.patch,
-        dim=reader.dim,
-        depth=reader.depth,
-        heads=heads_of(options, reader.dim, notes),
-        mlp_hidden=reader.mlp_hidden,
+    config = replace(
+        backbone_config(options, reader, _image_size(reader, options), kinds, notes),
         moe_blocks=reader.moe,
         experts=reader.experts,
         top_k=top_k_of(options, reader.experts, PUBLISHED_TOP_K, notes),
         expert_hidden=reader.expert_hidden,
-        tasks=kinds,
     )
     return Imported(config=config, arrays=arrays | heads, notes=tuple(notes), facts=facts)

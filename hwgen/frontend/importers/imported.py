@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -101,6 +101,32 @@ def heads_of(options: ImportOptions, dim: int, notes: list[str]) -> int:
         raise CheckpointError(f"--heads: a checkpoint does not say it, and dim {dim} is not a multiple of {HEAD_DIM}")
     notes.append(f"heads: {dim // HEAD_DIM}, of {HEAD_DIM} channels each; give --heads if that is wrong")
     return dim // HEAD_DIM
+
+
+class Backbone(Protocol):
+    """What every reader knows of the blocks of a checkpoint."""
+
+    patch: int
+    dim: int
+    depth: int
+    mlp_hidden: int
+
+
+def backbone_config(
+    options: ImportOptions, reader: Backbone, size: tuple[int, int], tasks: tuple[TaskConfig, ...], notes: list[str]
+) -> ModelConfig:
+    """A dense network of the reader's shape for images of ``size`` (height, width)."""
+    return ModelConfig(
+        name=options.name,
+        image_height=size[0],
+        image_width=size[1],
+        patch=reader.patch,
+        dim=reader.dim,
+        depth=reader.depth,
+        heads=heads_of(options, reader.dim, notes),
+        mlp_hidden=reader.mlp_hidden,
+        tasks=tasks,
+    )
 
 
 def image_size_of(options: ImportOptions, patches: int, patch: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ when it is not training. Convolutional decoders stay on the host, except for the
 """
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError, listed
@@ -15,9 +16,9 @@ from hwgen.frontend.importers.imported import (
     IMAGENET_STD,
     Imported,
     ImportOptions,
+    backbone_config,
     feature_heads,
     fold_pixels,
-    heads_of,
     image_size_of,
     refuse_known,
     refuse_unused,
@@ -26,7 +27,6 @@ from hwgen.frontend.importers.imported import (
 )
 from hwgen.frontend.importers.vit import REFUSED, VitReader
 from hwgen.frontend.scaling import FloatArray
-from hwgen.spec.model import ModelConfig
 
 _REFUSED = (
     (r".*gate_task_represent\..*", "task features appended to the gate's input are not supported; train multi_gate"),
@@ -153,24 +153,16 @@ def import_m3vit(checkpoint: Checkpoint, options: ImportOptions) -> Imported:
     norms = _decoder_norms(reader, options, notes)
     refuse_unused(checkpoint)
     kinds, heads = feature_heads(tasks, reader.dim, norms, notes)
-    height, width = image_size_of(options, len(arrays["position"]) - 1, reader.patch)
+    size = image_size_of(options, len(arrays["position"]) - 1, reader.patch)
     rule = "over the chosen experts (w_noise is there: gate noisy)" if moe.renormalise else "over all (noisy_vmoe)"
     notes.append(f"gates: {'one for all tasks' if moe.shared else 'one per task'}, scores are a softmax {rule}")
-    config = ModelConfig(
-        name=options.name,
-        image_height=height,
-        image_width=width,
-        patch=reader.patch,
-        dim=reader.dim,
-        depth=reader.depth,
-        heads=heads_of(options, reader.dim, notes),
-        mlp_hidden=reader.mlp_hidden,
+    config = replace(
+        backbone_config(options, reader, size, kinds, notes),
         moe_blocks=moe.blocks,
         experts=moe.experts,
         top_k=top_k_of(options, moe.experts, None, notes),
         expert_hidden=moe.hidden,
         gate_renormalise=moe.renormalise,
-        tasks=kinds,
     )
     facts: dict[str, Any] = {"mean": list(mean), "std": list(std)}
     return Imported(config=config, arrays=arrays | heads, notes=tuple(notes), facts=facts)

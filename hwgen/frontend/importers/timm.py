@@ -8,15 +8,15 @@ from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
 from hwgen.frontend.importers.imported import (
     Imported,
     ImportOptions,
+    backbone_config,
     fold_pixels,
-    heads_of,
     image_size_of,
     refuse_known,
     refuse_unused,
 )
 from hwgen.frontend.importers.vit import REFUSED, VitReader
 from hwgen.frontend.scaling import FloatArray
-from hwgen.spec.model import ModelConfig, TaskConfig
+from hwgen.spec.model import TaskConfig
 
 DEFAULT_MEAN, DEFAULT_STD = (0.5,), (0.5,)
 TASK = "class"
@@ -79,17 +79,8 @@ def import_timm(checkpoint: Checkpoint, options: ImportOptions) -> Imported:
     classes, head = _classifier(reader, notes)
     arrays |= head
     refuse_unused(checkpoint)
-    height, width = image_size_of(options, len(position) - 1, reader.patch)
-    config = ModelConfig(
-        name=options.name,
-        image_height=height,
-        image_width=width,
-        patch=reader.patch,
-        dim=reader.dim,
-        depth=reader.depth,
-        heads=heads_of(options, reader.dim, notes),
-        mlp_hidden=reader.mlp_hidden,
-        tasks=(TaskConfig(name=TASK, kind="classification", classes=classes),),
-    )
+    size = image_size_of(options, len(position) - 1, reader.patch)
+    tasks = (TaskConfig(name=TASK, kind="classification", classes=classes),)
+    config = backbone_config(options, reader, size, tasks, notes)
     facts: dict[str, Any] = {"mean": list(mean), "std": list(std), "distillation_dropped": options.drop_distillation}
     return Imported(config=config, arrays=arrays, notes=tuple(notes), facts=facts)
