@@ -7,6 +7,7 @@ from typing import Any
 from cocotb.triggers import First, Timer
 
 from hwgen.driver.backend import BackendError
+from sim.options import CHANNELS, Silence
 
 WRITE, READ, INTERRUPT, CYCLES = range(4)  # operations of hwgen_host
 GOOD, TIMEOUT, AXI_ERROR, FAULT = range(4)  # its status
@@ -44,6 +45,14 @@ class SimulationBackend:
         self._dut.error_base.value = self.memory_address + offset
         self._dut.error_bytes.value = size
 
+    def set_silence(self, silence: Silence) -> None:
+        """Make a port silent from some cycles from now on; one silence at a time."""
+        dut = self._dut
+        dut.silent_mask.value = 1 << silence.port
+        dut.silent_on.value = sum(1 << CHANNELS.index(name) for name in silence.channels)
+        dut.silent_from.value = self.cycle + silence.after_cycles
+        dut.silent_until.value = self.cycle + silence.after_cycles + silence.cycles
+
     async def _command(self, operation: int, limit: int, address: int = 0, value: int = 0) -> int:
         """Status of a command."""
         dut = self._dut
@@ -68,7 +77,8 @@ class SimulationBackend:
             raise BackendError(f"access to register {offset:#x} {what}")
 
     async def reset(self) -> None:
-        """Hold the accelerator in reset for some cycles."""
+        """Hold the accelerator and its memory in reset for some cycles; a silence ends."""
+        self._dut.silent_until.value = 0
         self._dut.reset_n.value = 0
         await self._command(CYCLES, RESET_CYCLES)
         self._dut.reset_n.value = 1

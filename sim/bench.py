@@ -80,6 +80,8 @@ SETTINGS = {
     "refresh_cycles": 0,
     "stall": 0,
     "seed": 1,
+    "read_commands": 0,
+    "read_buffer": 0,
 }
 
 

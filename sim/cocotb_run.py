@@ -20,6 +20,7 @@ from sim.job import (
     result_file,
     save_outcomes,
 )
+from sim.options import Silence
 
 FOLDER = Path(".")
 
@@ -28,7 +29,11 @@ async def one_run(
     device: Device, backend: SimulationBackend, job: Job, run: JobRun, image: np.ndarray, index: int
 ) -> RunOutcome:
     """Run, time and count; machine errors are part of the outcome."""
+    if run.reset:
+        await backend.reset()
     backend.set_errors(run.error_offset, run.error_size)
+    if run.silence:
+        backend.set_silence(Silence(**run.silence))
     reads, writes = backend.beats()
     begin, start = time.perf_counter(), backend.cycle
     counters: dict[str, int] = {}

@@ -20,6 +20,8 @@ class JobRun:
     image: int  # index in IMAGES_FILE
     error_offset: int = 0
     error_size: int = 0
+    reset: bool = False  # pulse ap_rst_n before it
+    silence: dict[str, Any] | None = None  # fields of sim.options.Silence
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,8 @@ class DdrSettings:
     bytes_per_cycle: float = 0.0  # all ports together; 0: no limit
     refresh_interval_cycles: int = 0  # 0: no gaps
     refresh_cycles: int = 0
+    read_commands: int = 0  # bursts of reads that a port takes; 0: no limit
+    read_buffer_beats: int = 0  # data of reads that a port holds; 0: no limit
 
     @classmethod
     def from_board(cls, board: Board) -> "DdrSettings":
@@ -27,6 +29,8 @@ class DdrSettings:
             bytes_per_cycle=board.bytes_per_cycle,
             refresh_interval_cycles=board.ddr.refresh_interval_cycles,
             refresh_cycles=board.ddr.refresh_cycles,
+            read_commands=board.axi.read_commands,
+            read_buffer_beats=board.axi.read_buffer_beats,
         )
 
     def plusargs(self) -> dict[str, int]:
@@ -36,6 +40,8 @@ class DdrSettings:
             "rate": round(self.bytes_per_cycle * 2**RATE_FRACTION_BITS),
             "refresh_interval": self.refresh_interval_cycles,
             "refresh_cycles": self.refresh_cycles,
+            "read_commands": self.read_commands,
+            "read_buffer": self.read_buffer_beats,
         }
 
 
@@ -45,6 +51,25 @@ class ErrorRange:
 
     offset: int
     size: int
+
+
+CHANNELS = ("ar", "r", "aw", "w", "b")  # of a port, in the order of the bits of channels_t in hwgen_ddr_memory.sv
+FOR_EVER = 1 << 62  # cycles
+
+
+@dataclass(frozen=True, kw_only=True)
+class Silence:
+    """A port that neither takes nor gives anything on some channels for a while; later runs may fall into it."""
+
+    port: int
+    channels: tuple[str, ...]  # of CHANNELS
+    after_cycles: int  # from the beginning of the run, host accesses included
+    cycles: int = FOR_EVER
+
+    def __post_init__(self) -> None:
+        """Refuse channels that do not exist."""
+        if not self.channels or set(self.channels) - set(CHANNELS):
+            raise ValueError(f"channels {self.channels} must be some of {CHANNELS}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +85,8 @@ class SimOptions:
     watchdog_cycles: int = DEFAULT_WATCHDOG_CYCLES
     memory_base: int = 0x8_0000_0000  # where the accelerator sees the memory: above 4 GB, so that all 64 bits matter
     error_ranges: dict[int, ErrorRange] | None = None  # by index of the run
+    silences: dict[int, Silence] | None = None  # by index of the run
+    resets: frozenset[int] = frozenset()  # runs before which ap_rst_n is pulsed, with the memory; this ends a silence
     errors_are_results: bool = False  # record machine errors instead of raising the first one
     seconds: float = 3600  # wall-clock limit
 

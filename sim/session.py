@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +111,7 @@ def _folder(options: SimOptions) -> Iterator[Path]:
 def _job(images: Sequence[NDArray[np.uint8]], tasks: Sequence[str], options: SimOptions) -> Job:
     """Every image through every task."""
     nothing = ErrorRange(offset=0, size=0)
-    ranges = options.error_ranges or {}
+    ranges, silences = options.error_ranges or {}, options.silences or {}
     pairs = [(image, task) for image in range(len(images)) for task in tasks]
     runs = [
         JobRun(
@@ -119,6 +119,8 @@ def _job(images: Sequence[NDArray[np.uint8]], tasks: Sequence[str], options: Sim
             image=image,
             error_offset=ranges.get(index, nothing).offset,
             error_size=ranges.get(index, nothing).size,
+            reset=index in options.resets,
+            silence=asdict(silences[index]) if index in silences else None,
         )
         for index, (image, task) in enumerate(pairs)
     ]

@@ -27,6 +27,8 @@ class AxiPorts(BaseModel):
 
     ports: int = Field(ge=2)  # weight ports and the port of program, tables, image and result
     data_bits: int = Field(ge=128, le=128)  # this generator speaks 128 bits
+    read_commands: int = Field(default=0, ge=0)  # bursts of reads that a port takes at a time; 0: no limit is known
+    read_buffer_beats: int = Field(default=0, ge=0)  # data of reads that a port holds; 0: no limit is known
 
 
 class Ddr(BaseModel):

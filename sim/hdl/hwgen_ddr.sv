@@ -6,8 +6,15 @@
 // address was taken, the response of a write is valid `latency` cycles after its last beat. Random stalls hold back each channel in
 // `stall` of 256 cycles. A burst that touches the error range is answered with SLVERR, one outside the memory
 // with DECERR. A violation of the protocol prints a line that starts with "ddr:" and raises `fault`.
+//
+// A port takes at most `read_commands` bursts of reads and has room for `read_buffer` beats of their data, as the ports
+// of a real memory controller do: a burst that does not fit waits in front of it.
+// A port in `silent_ports` neither takes nor gives anything on the channels in `silent_channels` while these are set;
+// what it owes it answers afterwards, in order.
 
-module hwgen_ddr #(
+module hwgen_ddr
+  import hwgen_ddr_memory::*;
+#(
     parameter int PORTS = 1,
     parameter int DEPTH = 16,  // bursts outstanding per port and direction, power of two
     parameter int BUCKET = 8192  // bytes that may be saved up
@@ -21,6 +28,10 @@ module hwgen_ddr #(
     input logic [31:0] refresh_cycles,
     input logic [8:0] stall,
     input logic [31:0] seed,
+    input logic [31:0] read_commands,  // 0: DEPTH
+    input logic [31:0] read_buffer,  // beats, 0: no limit
+    input logic [PORTS-1:0] silent_ports,
+    input channels_t silent_channels,
     input logic [63:0] memory_base,
     input logic [63:0] memory_beats,
     input logic [63:0] error_base,
@@ -103,6 +114,8 @@ module hwgen_ddr #(
   for (genvar p = 0; p < PORTS; p++) begin : ports
     assign read_grant[p]  = grant[2*p];
     assign write_grant[p] = grant[2*p+1];
+    channels_t silent;
+    assign silent = silent_ports[p] ? silent_channels : '0;
     hwgen_ddr_read_port #(
         .PORT (p),
         .DEPTH(DEPTH)

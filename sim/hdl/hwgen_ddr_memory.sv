@@ -18,6 +18,15 @@ package hwgen_ddr_memory;
     logic [1:0]  burst;
   } address_t;
 
+  // The five channels of a port; one bit each where something holds for some of them.
+  typedef struct packed {
+    logic b;
+    logic w;
+    logic aw;
+    logic r;
+    logic ar;
+  } channels_t;
+
   typedef struct packed {
     logic [59:0] beat;  // index of the first beat in memory
     logic [8:0]  beats;

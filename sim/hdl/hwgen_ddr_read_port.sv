@@ -12,6 +12,9 @@ module hwgen_ddr_read_port
     input logic [31:0] latency,
     input logic [8:0] stall,
     input logic [31:0] seed,
+    input logic [31:0] read_commands,
+    input logic [31:0] read_buffer,
+    input channels_t silent,
     input logic [63:0] memory_base,
     input logic [63:0] memory_beats,
     input logic [63:0] error_base,
@@ -37,6 +40,7 @@ module hwgen_ddr_read_port
   logic [31:0] due[DEPTH];  // cycle from which the burst may be served
   logic [INDEX:0] head, tail;
   logic [8:0] done;  // beats of the head burst that were served
+  logic [31:0] room;  // beats of the read buffer that no burst has
   logic [31:0] random;
   logic waiting;  // an address was offered and not taken
   address_t held;
@@ -46,11 +50,14 @@ module hwgen_ddr_read_port
   wire ready = $signed(now - due[head[INDEX-1:0]]) >= 0;
   wire address_t offered = '{address: araddr, len: arlen, size: arsize, burst: arburst};
 
-  assign arready = rst_n && 32'(used) < DEPTH && {1'b0, random[7:0]} >= stall;
-  assign want = used != 0 && ready && (!rvalid || rready) && {1'b0, random[15:8]} >= stall;
+  wire fits = (read_commands == 0 || 32'(used) < read_commands) && (read_buffer == 0 || 32'(arlen) < room);
+
+  assign arready = rst_n && 32'(used) < DEPTH && fits && !silent.ar && {1'b0, random[7:0]} >= stall;
+  assign want = used != 0 && ready && (!rvalid || rready) && !silent.r && {1'b0, random[15:8]} >= stall;
 
   always_ff @(posedge clk) begin
     random <= scramble(random);
+    room <= room + 32'(grant) - (arvalid && arready ? 32'(arlen) + 1 : 0);
     if (rready) rvalid <= 1'b0;
     if (grant) begin
       automatic bit [127:0] data;
@@ -76,6 +83,7 @@ module hwgen_ddr_read_port
     end
     if (!rst_n) begin
       {head, tail, done, rvalid} <= '0;
+      room <= read_buffer;
       random <= seed ^ 32'(64'h9E3779B97F4A7C15 * 64'(2 * PORT + 1));
     end
   end

@@ -6,6 +6,7 @@ module ddr_traffic #(
 );
   // Set by plus arguments.
   logic [31:0] latency, rate, refresh_interval, refresh_cycles, stall, seed;
+  logic [31:0] read_commands, read_buffer, silent_mask, silent_on, silent_from, silent_until;
   logic [31:0] mode;  // 0 read, 1 write, 2 both: even ports read, odd ports write
   logic [31:0] length;  // beats per burst
   logic [31:0] bursts;  // per port
@@ -43,6 +44,12 @@ module ddr_traffic #(
     if ($value$plusargs("refresh_cycles=%d", refresh_cycles) == 0) refresh_cycles = 0;
     if ($value$plusargs("stall=%d", stall) == 0) stall = 0;
     if ($value$plusargs("seed=%d", seed) == 0) seed = 1;
+    if ($value$plusargs("read_commands=%d", read_commands) == 0) read_commands = 0;
+    if ($value$plusargs("read_buffer=%d", read_buffer) == 0) read_buffer = 0;
+    if ($value$plusargs("silent_mask=%d", silent_mask) == 0) silent_mask = 0;
+    if ($value$plusargs("silent_on=%d", silent_on) == 0) silent_on = 0;
+    if ($value$plusargs("silent_from=%d", silent_from) == 0) silent_from = 0;
+    if ($value$plusargs("silent_until=%d", silent_until) == 0) silent_until = 0;
     if ($value$plusargs("mode=%d", mode) == 0) mode = 0;
     if ($value$plusargs("length=%d", length) == 0) length = 16;
     if ($value$plusargs("bursts=%d", bursts) == 0) bursts = 100;
@@ -73,6 +80,8 @@ module ddr_traffic #(
       .PORTS(PORTS)
   ) ddr (
       .stall(stall[8:0]),
+      .silent_ports(cycle >= 64'(silent_from) && cycle < 64'(silent_until) ? silent_mask[PORTS-1:0] : '0),
+      .silent_channels(silent_on[4:0]),
       .*
   );
 
