@@ -16,7 +16,8 @@ from golden.patches import patch_rows
 from golden.progress import Guard, IllegalProgramError, MachineError
 from golden.rings import Ring, Words
 from hwgen.spec.arch import BEAT_BYTES, PARAM_BYTES, ArchConfig
-from hwgen.spec.isa import FORMATS, INSTRUCTION_BYTES, Counter, ErrorCode, Opcode, Unit, decode
+from hwgen.spec.isa import FORMATS, INSTRUCTION_BYTES, ChecksumError, Counter, ErrorCode, Opcode, Unit, decode, unseal
+from hwgen.spec.registers import BY_NAME
 from hwgen.spec.tables import TABLES, Int64Array
 
 MAX_INSTRUCTIONS = 2**16  # an instruction index has 16 bits
@@ -30,7 +31,7 @@ class GoldenMachine:
         self.arch = arch
         self.memory = memory if isinstance(memory, np.ndarray) else np.frombuffer(memory, dtype=np.uint8)
         self.state = MachineState(arch, self._dispatch_load)
-        self.program = self.model = self.image = self.result = 0
+        self.program = self.model = self.image = self.result = self.result_bytes = 0
         self._dispatched = 0  # instructions that have left the sequencer
         self._handlers: dict[Opcode, Callable[[Guard, Fields], None]] = {
             Opcode.LOAD_WEIGHTS: self._load_weights,
@@ -46,10 +47,15 @@ class GoldenMachine:
         """What every instruction of the last run produced, in program order."""
         return self.state.trace
 
-    def run(self, program: int, *, model: int = 0, image: int = 0, result: int = 0) -> None:
-        """Execute from address ``program`` to END; the other pointers are those of the registers."""
+    def run(self, program: int, *, model: int = 0, image: int = 0, result: int = 0, result_bytes: int = 0) -> None:
+        """Execute from address ``program`` to END; the others are the registers of these names."""
         self.state = MachineState(self.arch, self._dispatch_load)
         self.program, self.model, self.image, self.result = program, model, image, result
+        self.result_bytes = result_bytes
+        for name in ("PROGRAM", "MODEL", "IMAGE", "RESULT"):
+            value, multiple = getattr(self, name.lower()), BY_NAME[name].multiple_of
+            if value % multiple:
+                raise MachineError(ErrorCode.UNALIGNED, 0, f"{name} is {value:#x}, not a multiple of {multiple}")
         self._dispatched = 0
         for pc in range(MAX_INSTRUCTIONS):
             opcode, fields = self._decode(pc)
@@ -63,11 +69,13 @@ class GoldenMachine:
         raise IllegalProgramError(MAX_INSTRUCTIONS - 1, "no END")
 
     def _decode(self, pc: int) -> tuple[Opcode, Fields]:
-        word = self._fetch(pc, self.program + pc * INSTRUCTION_BYTES, INSTRUCTION_BYTES)
+        data = self._fetch(pc, self.program + pc * INSTRUCTION_BYTES, INSTRUCTION_BYTES)
         try:
-            return decode(int.from_bytes(word, "little"))
+            return decode(unseal(data, pc))
+        except ChecksumError as error:
+            raise MachineError(ErrorCode.CHECKSUM, pc, str(error)) from error
         except ValueError as error:
-            raise MachineError(ErrorCode.ILLEGAL_OPCODE, pc, str(error)) from error
+            raise MachineError(ErrorCode.ILLEGAL_INSTRUCTION, pc, str(error)) from error
 
     def _dispatch_load(self) -> bool:
         """Start the next instruction although the current one is not finished, if it is a load and the queue has space.
@@ -170,6 +178,9 @@ class GoldenMachine:
 
     def _store(self, guard: Guard, f: Fields) -> None:
         data, size = b"".join(self.state.results), f["beats"] * BEAT_BYTES
+        if 0 < self.result_bytes < size:
+            text = f"STORE of {size} bytes, RESULT_BYTES is {self.result_bytes}"
+            raise MachineError(ErrorCode.RESULT_BOUND, guard.pc, text)
         if size > len(data):
             raise IllegalProgramError(guard.pc, f"STORE of {size} bytes, {len(data)} are in the result FIFO")
         self._bytes(guard.pc, self.result, size, ErrorCode.AXI_WRITE)[:] = np.frombuffer(data[:size], dtype=np.uint8)

@@ -12,15 +12,17 @@ from hwgen.driver.backend import Backend, complete
 from hwgen.driver.workload import Workload
 from hwgen.spec.isa import ErrorCode
 from hwgen.spec.registers import BY_NAME, REGISTERS
+from hwgen.spec.timing import REPORT_CYCLES
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 START, DONE, IDLE = 1, 2, 4  # bits of AP_CTRL
 DEFAULT_WATCHDOG_CYCLES = 50_000_000
-GRACE_CYCLES = 10_000  # how much longer than its watchdog the machine may take to report
+GRACE_CYCLES = REPORT_CYCLES + 1_000  # after the watchdog: the machine reports, and the host looks
 FILL = 0xA5  # what a result that was never written looks like
 COUNTERS = tuple(register.name for register in REGISTERS if register.access == "ro" and register.offset >= 0x40)
+HEALED_BY_RESET = "the memory still owes answers to an earlier run; it may give them, or reset the machine and its bus"
 
 
 class DeviceError(RuntimeError):
@@ -33,7 +35,8 @@ class MachineError(DeviceError):
     def __init__(self, code: int, pc: int, task: str) -> None:
         known = {int(item): item.name for item in ErrorCode}
         self.code, self.pc, self.name = code, pc, known.get(code, "unknown")
-        super().__init__(f"task {task}: the machine stopped with {self.name} ({code}) at instruction {pc}")
+        text = f"task {task}: the machine stopped with {self.name} ({code}) at instruction {pc}"
+        super().__init__(f"{text}; {HEALED_BY_RESET}" if code == ErrorCode.BUS else text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +144,7 @@ class Device:
         await self._set("MODEL", base)
         await self._set("IMAGE", base + workload.image_offset)
         await self._set("RESULT", base + workload.result_offset)
+        await self._set("RESULT_BYTES", workload.result_bytes(task))
         await self._set("WATCHDOG", watchdog_cycles)
         await self._set("ISR", await self._get("ISR"))  # bits toggle: this clears what is left from before
         await self._set("IER", 1)

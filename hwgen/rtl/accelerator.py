@@ -1,10 +1,10 @@
 """The accelerator: every unit, wired. The top level of the Verilog."""
 
-from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetInserter, ResetSignal, Signal
+from amaranth.hdl import ClockDomain, Module, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.rtl.axi import connect_flat, master_members, slave_members
+from hwgen.rtl.axi import BUS_DOMAIN, connect_flat, master_members, slave_members
 from hwgen.rtl.control_registers import ControlRegisters
 from hwgen.rtl.core import Core
 from hwgen.rtl.perf_counters import PerfCounters
@@ -27,7 +27,8 @@ class Accelerator(wiring.Component):
     s_axi_control_*: AXI4-Lite slave, hwgen/spec/registers.py.
     m_axi_gmem0_* ..: AXI4 masters of 128 bits; the first ``weight_ports`` fill the rings, the last one does the rest.
 
-    Timing: one clock domain; the reset is synchronous and active low.
+    Timing: one clock; the reset is synchronous and active low. What a core reset must not touch is in a domain of its
+    own (``on_bus``) with the same clock.
     """
 
     def __init__(self, arch: ArchConfig) -> None:
@@ -41,8 +42,9 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Clock, control, core, ports."""
         m = Module()
-        m.domains.sync = ClockDomain()
-        m.d.comb += [ClockSignal().eq(self.ap_clk), ResetSignal().eq(~self.ap_rst_n)]
+        for domain in (ClockDomain("sync"), ClockDomain(BUS_DOMAIN)):
+            m.domains += domain
+            m.d.comb += [domain.clk.eq(self.ap_clk), domain.rst.eq(~self.ap_rst_n)]
         core = Core(self._arch)
         sequencer = Sequencer(self._arch, faults=core.fault_count, idles=core.idle_count, engines=core.engine_count)
         core_reset = Signal()
@@ -52,7 +54,7 @@ class Accelerator(wiring.Component):
         m.submodules.registers = registers = ControlRegisters()
         m.submodules.counters = counters = PerfCounters(self._arch.weight_ports + 2)
         read_mux = ReadMux(self._arch, 2)
-        m.submodules.read_mux = ResetInserter(core_reset)(read_mux)
+        m.submodules.read_mux = read_mux
         self._control(m, registers, sequencer)
         self._run(m, sequencer, core, registers)
         self._count(m, counters, core, sequencer, registers)
@@ -68,6 +70,7 @@ class Accelerator(wiring.Component):
             registers.done.eq(sequencer.done),
             registers.idle.eq(sequencer.idle),
             sequencer.program.eq(registers.program),
+            sequencer.misaligned.eq(registers.misaligned),
             sequencer.watchdog.eq(registers.watchdog),
             registers.error_code.eq(sequencer.error_code),
             registers.error_pc.eq(sequencer.error_pc),
@@ -87,6 +90,7 @@ class Accelerator(wiring.Component):
             core.model.eq(registers.model),
             core.image.eq(registers.image),
             core.result.eq(registers.result),
+            core.result_bytes.eq(registers.result_bytes),
         ]
 
     def _count(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module
+from amaranth.hdl import DomainRenamer, Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Member, Out
 
@@ -14,6 +14,7 @@ SIZE_16_BYTES = 4
 BURST_INCR = 1
 CACHE_MODIFIABLE_BUFFERABLE = 3
 OKAY = 0
+BUS_DOMAIN = "bus"  # the clock of the machine with the reset of its AXI ports: no run and no error resets it
 
 
 def _request(letter: str) -> dict[str, Member]:
@@ -78,6 +79,15 @@ def axi4_lite(address_bits: int) -> wiring.Signature:
             "rready": Out(1),
         }
     )
+
+
+def on_bus(engine: Any) -> Any:
+    """``engine`` in the domain that is reset with the AXI ports only, wherever it is instantiated.
+
+    An engine that forgot its outstanding bursts would take late answers for data of the next run, and would withdraw
+    requests that nobody has taken.
+    """
+    return DomainRenamer(BUS_DOMAIN)(engine)
 
 
 def burst_command() -> data.StructLayout:

@@ -47,14 +47,17 @@ class ControlRegisters(wiring.Component):
     start: Out(1), high from the host's write until ``accepted``. accepted: In(1), pulse, the run begins.
     done: In(1), pulse, the run ended. idle: In(1), no run.
     interrupt: Out(1), level: GIE and IER and ISR.
-    program, model, image, result, watchdog: Out, the rw registers; keep them until done.
+    program, model, image, result, result_bytes: Out, rw registers as they were when the run was accepted, from the
+        cycle after ``accepted``; watchdog: Out, as it is.
+    misaligned: Out(1), one of these is not a multiple of what it must be a multiple of.
     error_code ... wait_idle: In, one port per ro register, by its lower-case name.
 
     AP_CTRL: start clears when accepted; done and ready are set at the end and clear on read; idle is live. A write of
-    one to start during a run is kept and starts the next. ISR is set at done when IER is set; writing one toggles it.
+    one to start during a run, or in the cycle in which it is accepted, is kept and starts the next. ISR is set at done
+    when IER is set, whatever is written in that cycle; writing one toggles it.
 
     Timing: ``write_latency`` = 2 cycles from a write (both channels in one cycle) to its effect; ``read_latency`` = 1
-    from the address to the data.
+    from the address to the data. Outputs are registers, or depend on registers only.
     """
 
     write_latency = 2
@@ -68,6 +71,7 @@ class ControlRegisters(wiring.Component):
             "done": In(1),
             "idle": In(1),
             "interrupt": Out(1),
+            "misaligned": Out(1),
         }
         members |= {member_name(item): Out(item.bits) for item in host_registers("rw")}
         members |= {member_name(item): In(item.bits) for item in host_registers("ro")}
@@ -105,7 +109,7 @@ class ControlRegisters(wiring.Component):
 
     def _read_channel(self, m: Module, read: Signal, value: Signal) -> None:
         bus = self.bus
-        m.d.comb += [bus.arready.eq(~bus.rvalid | bus.rready), read.eq(bus.arvalid & bus.arready)]
+        m.d.comb += [bus.arready.eq(~bus.rvalid), read.eq(bus.arvalid & bus.arready)]
         with m.If(bus.rready):
             m.d.sync += bus.rvalid.eq(0)
         with m.If(read):
@@ -133,14 +137,28 @@ class ControlRegisters(wiring.Component):
         m.d.comb += self.interrupt.eq(enables["GIE"] & enables["IER"] & pending)
         return {"AP_CTRL": Cat(self.start, done, self.idle, ready), "ISR": pending}
 
+    def _stored(self, m: Module, item: Register) -> Signal:
+        """Where the host writes ``item``; a run has its own copy when it uses the value of its start."""
+        port = getattr(self, member_name(item))
+        if not item.at_start:
+            return port
+        stored = Signal(item.bits, name=f"stored_{member_name(item)}")
+        with m.If(self.accepted):
+            m.d.sync += port.eq(stored)
+        return stored
+
     def _plain_registers(
         self, m: Module, write: _Write, value: Signal, enables: dict[str, Signal], status: dict[str, Value]
     ) -> None:
         """Storage of the writable registers, and the read multiplexer over everything."""
-        targets = {item: getattr(self, member_name(item)) for item in host_registers("rw")}
+        targets = {item: self._stored(m, item) for item in host_registers("rw")}
         targets |= {BY_NAME[name]: signal for name, signal in enables.items()}
         sources = targets | {item: getattr(self, member_name(item)) for item in host_registers("ro")}
         sources |= {BY_NAME[name]: bits for name, bits in status.items()}
+        low_bits = [
+            getattr(self, member_name(item))[: item.multiple_of.bit_length() - 1] for item in host_registers("rw")
+        ]
+        m.d.comb += self.misaligned.eq(Cat(*low_bits).any())
         mask = Cat(lane.replicate(8) for lane in write.lanes)
         with m.If(write.strobe), m.Switch(write.word):
             for item, target in targets.items():

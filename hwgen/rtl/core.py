@@ -37,7 +37,8 @@ class Core(wiring.Component):
 
     Members
     -------
-    load, io, compute, norm: In streams of ``issued()``. model, image, result: In(64), pointers. halt: In(1), stop AXI.
+    load, io, compute, norm: In streams of ``issued()``. model, image, result: In(64), pointers.
+    result_bytes: In(32), bound of a STORE. halt: In(1), stop AXI.
     faults: Out, list of ``fault()``. idles: Out, one bit per unit. busy: Out, one bit per AXI engine.
     weight_bus[p]: Out(axi4_read). read_bus: Out(axi4_read), write_bus: Out(axi4_write), of the IO engine.
     read_beats: Out, one pulse per port. events (names in ``events``): Out, pulses for the performance counters.
@@ -56,6 +57,7 @@ class Core(wiring.Component):
             {
                 **{unit: In(stream.Signature(issued())) for unit in UNITS},
                 **{pointer: In(64) for pointer in ("model", "image", "result")},
+                "result_bytes": In(32),
                 "halt": In(1),
                 "faults": Out(fault()).array(self.fault_count),
                 "idles": Out(self.idle_count),
@@ -128,6 +130,7 @@ class Core(wiring.Component):
             self._io.model.eq(self.model),
             self._io.image.eq(self.image),
             self._io.result.eq(self.result),
+            self._io.result_bytes.eq(self.result_bytes),
         ]
 
     def _tables(self, m: Module) -> None:

@@ -6,8 +6,8 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.decode import opcode_is
-from hwgen.rtl.interfaces import PC_BITS, fault, issued
-from hwgen.spec.isa import FORMATS, ErrorCode, Opcode, Unit
+from hwgen.rtl.interfaces import PC_BITS, issued
+from hwgen.spec.isa import FORMATS, Opcode, Unit
 
 QUEUE_DEPTH = {Unit.IO: 8, Unit.COMPUTE: 4, Unit.NORM: 4}  # LOAD has its own queue, in the weight loader
 UNITS = (Unit.LOAD, Unit.IO, Unit.COMPUTE, Unit.NORM)
@@ -16,12 +16,13 @@ UNITS = (Unit.LOAD, Unit.IO, Unit.COMPUTE, Unit.NORM)
 class Dispatcher(wiring.Component):
     """Decodes the opcode; an instruction whose queue is full holds up those behind it.
 
+    Every instruction that comes is one of ``FORMATS``: ProgramFetch has checked it.
+
     Members
     -------
     instructions: In(stream of issued).
     load, io, compute, norm: Out(stream of issued), one per unit.
     ended: Out(1), END was reached; nothing is taken any more. empty: Out(1), no instruction waits in a queue.
-    fault: Out(fault), an opcode that does not exist; nothing is taken any more.
     pc: Out(16), index of the next instruction.
 
     Timing: ``latency`` = 2 cycles through an empty queue (0 for load); one instruction a cycle.
@@ -37,7 +38,6 @@ class Dispatcher(wiring.Component):
                 **streams,
                 "ended": Out(1),
                 "empty": Out(1),
-                "fault": Out(fault()),
                 "pc": Out(PC_BITS),
             }
         )
@@ -48,25 +48,20 @@ class Dispatcher(wiring.Component):
         word, pc = self.instructions.payload.word, self.instructions.payload.pc
         available, stopped = Signal(), Signal()
         m.d.comb += available.eq(self.instructions.valid & ~stopped)
-        legal, takes, empty = Const(0, 1), Const(0, 1), Const(1, 1)
+        takes, empty = Const(0, 1), Const(1, 1)
         for unit in UNITS:
             chosen = Signal(name=f"for_{unit.name.lower()}")
             opcodes = [opcode for opcode, form in FORMATS.items() if form.unit == unit]
             m.d.comb += chosen.eq(Cat(*(opcode_is(word, opcode) for opcode in opcodes)).any())
             room, vacant = self._queue(m, unit, available & chosen)
-            legal, takes, empty = legal | chosen, takes | (chosen & room), empty & vacant
+            takes, empty = takes | (chosen & room), empty & vacant
         end = opcode_is(word, Opcode.END)
         m.d.comb += [
             self.instructions.ready.eq(~stopped & (takes | end)),
             self.empty.eq(empty),
-            self.fault.valid.eq(available & ~legal & ~end),
-            self.fault.code.eq(ErrorCode.ILLEGAL_OPCODE),
-            self.fault.pc.eq(pc),
         ]
         with m.If(available & end):
             m.d.sync += [stopped.eq(1), self.ended.eq(1)]
-        with m.If(self.fault.valid):
-            m.d.sync += stopped.eq(1)
         with m.If(self.instructions.valid & self.instructions.ready):
             m.d.sync += self.pc.eq(pc + 1)
         return m

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hwgen.rtl.axi import axi4_read, axi4_write
+from hwgen.rtl.axi import axi4_read, axi4_write, on_bus
 from hwgen.rtl.decode import opcode_is
 from hwgen.rtl.interfaces import PC_BITS, fault, issued, progress_pulse, table_bus, write_port
 from hwgen.rtl.patch_gather import PatchGather, lane_write_port
@@ -24,7 +24,7 @@ class IoEngine(wiring.Component):
 
     Members
     -------
-    instructions: In(stream of issued). model, image, result: In(64), the pointers.
+    instructions: In(stream of issued). model, image, result: In(64), the pointers. result_bytes: In(32), the bound.
     read_bus: Out(axi4_read), write_bus: Out(axi4_write). read_beat, write_beat: Out(1), for the counters.
     table: Out(table_bus). residual: Out(write_port(16 * Po)). activation: Out(lane_write_port(Po)).
     progress: Out(progress_pulse), RESIDUAL and PATCH.
@@ -46,6 +46,7 @@ class IoEngine(wiring.Component):
                 "model": In(64),
                 "image": In(64),
                 "result": In(64),
+                "result_bytes": In(32),
                 "read_bus": Out(axi4_read()),
                 "write_bus": Out(axi4_write()),
                 "read_beat": Out(1),
@@ -69,8 +70,8 @@ class IoEngine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Two AXI engines, four units, one of which runs at a time."""
         m = Module()
-        m.submodules.reader = reader = ReadEngine(self._arch)
-        m.submodules.writer = writer = WriteEngine(self._arch)
+        reader, writer = ReadEngine(self._arch), WriteEngine(self._arch)
+        m.submodules.reader, m.submodules.writer = on_bus(reader), on_bus(writer)
         connect(m, reader.bus, flipped(self.read_bus))
         connect(m, writer.bus, flipped(self.write_bus))
         m.submodules.tables = tables = TableLoader()
@@ -87,6 +88,7 @@ class IoEngine(wiring.Component):
             positions.model.eq(self.model),
             patches.image.eq(self.image),
             store.result.eq(self.result),
+            store.result_bytes.eq(self.result_bytes),
             store.engine_busy.eq(writer.busy),
             self.read_beat.eq(reader.beat),
             self.write_beat.eq(writer.beat),
@@ -102,7 +104,7 @@ class IoEngine(wiring.Component):
         connect(m, patches.activation, flipped(self.activation))
         chosen = {opcode: Signal(name=f"is_{opcode.name.lower()}") for opcode in (*loaders, Opcode.STORE)}
         self._share(m, reader, loaders, chosen)
-        self._report(m, reader, writer, loaders)
+        self._report(m, reader, writer, store, loaders)
         self._run(m, {**loaders, Opcode.STORE: store}, chosen, ~self.busy)
         return m
 
@@ -119,7 +121,9 @@ class IoEngine(wiring.Component):
                     loader.command.ready.eq(reader.command.ready),
                 ]
 
-    def _report(self, m: Module, reader: ReadEngine, writer: WriteEngine, loaders: dict[Opcode, Any]) -> None:
+    def _report(
+        self, m: Module, reader: ReadEngine, writer: WriteEngine, store: ResultStore, loaders: dict[Opcode, Any]
+    ) -> None:
         """Progress of the unit that runs, and faults."""
         positions, patches = loaders[Opcode.LOAD_POSITION].progress, loaders[Opcode.LOAD_PATCHES].progress
         m.d.comb += [
@@ -128,12 +132,16 @@ class IoEngine(wiring.Component):
             self.progress.count.eq(Mux(patches.valid, patches.count, positions.count)),
         ]
         overflow = Cat(loader.overflow for loader in loaders.values()).any()
-        code = Mux(reader.error, ErrorCode.AXI_READ, Mux(writer.error, ErrorCode.AXI_WRITE, ErrorCode.OUT_OF_BOUNDS))
-        m.d.comb += [
-            self.fault.valid.eq(overflow | reader.error | writer.error),
-            self.fault.code.eq(code),
-            self.fault.pc.eq(self.pc),
-        ]
+        found = {  # the first one that is true counts
+            ErrorCode.AXI_READ: reader.error,
+            ErrorCode.AXI_WRITE: writer.error,
+            ErrorCode.RESULT_BOUND: store.too_long,
+            ErrorCode.OUT_OF_BOUNDS: overflow,
+        }
+        m.d.comb += [self.fault.valid.eq(Cat(found.values()).any()), self.fault.pc.eq(self.pc)]
+        for code, true in reversed(found.items()):
+            with m.If(true):
+                m.d.comb += self.fault.code.eq(code)
 
     def _run(self, m: Module, units: dict[Opcode, Any], chosen: dict[Opcode, Signal], settled: Value) -> None:
         """Take an instruction, start its unit, wait for the unit and for the engines."""

@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hwgen.rtl.axi import DATA_BITS, axi4_read, burst_command
+from hwgen.rtl.axi import DATA_BITS, axi4_read, burst_command, on_bus
 from hwgen.rtl.read_engine import ReadEngine
 from hwgen.spec.arch import ArchConfig
 
@@ -54,7 +54,8 @@ class PortReader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """A queue of commands before the engine, a queue of routes beside it."""
         m = Module()
-        m.submodules.engine = engine = ReadEngine(self._arch)
+        engine = ReadEngine(self._arch)
+        m.submodules.engine = on_bus(engine)
         m.submodules.commands = commands = SyncFIFO(width=burst_command().size, depth=COMMANDS_AHEAD)
         route = data.StructLayout({"beats": 8, "ring": 2, "end": 1})
         depth = self._arch.outstanding + COMMANDS_AHEAD + 2

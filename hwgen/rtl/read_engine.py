@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.axi import DATA_BITS, OKAY, axi4_read, burst_command, drive_constants
 from hwgen.rtl.burst_planner import BurstPlanner
+from hwgen.rtl.burst_tracker import BurstTracker
 from hwgen.spec.arch import ArchConfig
 
 
@@ -17,9 +18,11 @@ class ReadEngine(wiring.Component):
     command: In(stream of burst_command); a transfer of zero beats is taken and does nothing.
     beats: Out(stream of 128 bits), the data of all transfers, in order; AXI waits when the reader waits.
     bus: Out(axi4_read).
-    halt: In(1), no new bursts; data of those in flight is accepted and dropped. Ends with a reset.
+    halt: In(1), no new bursts; a request that is out stays out until it is taken, data of bursts in flight is accepted
+        and dropped, the rest of a transfer is forgotten. The engine works again as soon as ``halt`` is low.
     busy: Out(1), a transfer is being issued or data is outstanding.
-    error: Out(1), a pulse for every beat whose response is not OKAY (it is delivered all the same).
+    error: Out(1), a pulse for every beat whose response is not OKAY, or whose RLAST is not where its burst ends, or
+        that nobody asked for (it is delivered all the same).
     beat: Out(1), a pulse for every beat that came, for the counters.
 
     Timing
@@ -27,6 +30,9 @@ class ReadEngine(wiring.Component):
     command_latency = 2: cycles from a taken command to ``arvalid``. burst_interval = 2: cycles from one burst of a
     transfer to the next when ``arready`` is high; so one beat a cycle for transfers of three beats and more.
     ``beats`` adds no cycle; ``error`` and ``beat`` come one later.
+
+    An engine is reset with its bus and by nothing else (``on_bus`` in hwgen/rtl/axi.py): it alone knows which answers
+    are still owed.
     """
 
     command_latency = 2
@@ -53,8 +59,9 @@ class ReadEngine(wiring.Component):
         in_flight = Signal(range(self._arch.outstanding + 1))
         m.d.sync += in_flight.eq(in_flight + planned - finished)
         m.d.comb += self.busy.eq(issuing | (in_flight != 0))
+        m.submodules.tracker = tracker = BurstTracker(self._arch.burst_beats, self._arch.outstanding)
         self._requests(m, planned, issuing, in_flight != self._arch.outstanding)
-        self._data(m, finished)
+        self._data(m, tracker, finished)
         return m
 
     def _requests(self, m: Module, planned: Signal, issuing: Signal, room: Value) -> None:
@@ -86,14 +93,19 @@ class ReadEngine(wiring.Component):
                     with m.Else():
                         m.next = "PLAN"
 
-    def _data(self, m: Module, finished: Signal) -> None:
+    def _data(self, m: Module, tracker: BurstTracker, finished: Signal) -> None:
         bus, beats = self.bus, self.beats
         taken = Signal()
+        wrong = Signal()  # the beat is not what was asked for
         m.d.comb += [
+            tracker.put.eq(bus.arvalid & bus.arready),
+            tracker.length_less_one.eq(bus.arlen),
+            tracker.take.eq(taken),
+            wrong.eq((bus.rresp != OKAY) | ~tracker.active | (bus.rlast != tracker.last)),
             beats.payload.eq(bus.rdata),
             beats.valid.eq(bus.rvalid & ~self.halt),
             bus.rready.eq(beats.ready | self.halt),
             taken.eq(bus.rvalid & bus.rready),
-            finished.eq(taken & bus.rlast),
+            finished.eq(taken & tracker.active & tracker.last),
         ]
-        m.d.sync += [self.beat.eq(taken), self.error.eq(taken & (bus.rresp != OKAY))]
+        m.d.sync += [self.beat.eq(taken), self.error.eq(taken & wrong)]

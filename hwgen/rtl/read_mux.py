@@ -5,12 +5,15 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.axi import axi4_read, drive_constants
+from hwgen.rtl.burst_tracker import BurstTracker
 from hwgen.rtl.grant_queue import GrantQueue
 from hwgen.spec.arch import ArchConfig
 
 
 class ReadMux(wiring.Component):
     """Grants bursts round robin; responses come in order, so a queue of grants says whose data it is.
+
+    Reset with its bus and by nothing else: grants of requests that are out must not be forgotten.
 
     Members
     -------
@@ -29,17 +32,18 @@ class ReadMux(wiring.Component):
             raise ValueError(f"a multiplexer needs at least 2 clients, got {clients}")
         super().__init__({"clients": In(axi4_read()).array(clients), "bus": Out(axi4_read())})
         self._clients = clients
-        self._depth = clients * arch.outstanding
+        self._burst_beats, self._depth = arch.burst_beats, clients * arch.outstanding
 
     def elaborate(self, platform: object) -> Module:
         """A register for the granted request, and the queue of grants."""
         m = Module()
         m.submodules.grants = grants = GrantQueue(self._clients, self._depth)
-        self._requests(m, grants)
-        self._data(m, grants)
+        m.submodules.tracker = tracker = BurstTracker(self._burst_beats, self._depth)
+        self._requests(m, grants, tracker)
+        self._data(m, grants, tracker)
         return m
 
-    def _requests(self, m: Module, grants: GrantQueue) -> None:
+    def _requests(self, m: Module, grants: GrantQueue, tracker: BurstTracker) -> None:
         bus = self.bus
         drive_constants(m, bus, "r")
         latest, chosen = (Signal(range(self._clients), name=name) for name in ("latest", "chosen"))
@@ -56,7 +60,8 @@ class ReadMux(wiring.Component):
             m.d.sync += bus.arvalid.eq(0)
         for index, client in enumerate(self.clients):
             with m.If(take & client.arvalid & (chosen == index)):
-                m.d.comb += [client.arready.eq(1), grants.put.eq(1)]
+                m.d.comb += [client.arready.eq(1), grants.put.eq(1), tracker.put.eq(1)]
+                m.d.comb += tracker.length_less_one.eq(client.arlen)
                 m.d.sync += [
                     bus.arvalid.eq(1),
                     bus.araddr.eq(client.araddr),
@@ -64,10 +69,15 @@ class ReadMux(wiring.Component):
                     latest.eq(index),
                 ]
 
-    def _data(self, m: Module, grants: GrantQueue) -> None:
+    def _data(self, m: Module, grants: GrantQueue, tracker: BurstTracker) -> None:
         bus = self.bus
         ready = Cat(client.rready for client in self.clients)
-        m.d.comb += grants.take.eq((ready & grants.oldest).any() & bus.rvalid & bus.rlast)
+        taken = Signal()
+        m.d.comb += [
+            taken.eq((ready & grants.oldest).any() & bus.rvalid),
+            tracker.take.eq(taken),
+            grants.take.eq(taken & tracker.last),
+        ]
         for index, client in enumerate(self.clients):
             m.d.comb += [client.rdata.eq(bus.rdata), client.rresp.eq(bus.rresp), client.rlast.eq(bus.rlast)]
             with m.If(grants.oldest[index]):

@@ -17,6 +17,7 @@ class ResultStore(wiring.Component):
     Members
     -------
     start: In(1), pulse, while idle. word: In(256), the instruction, stable until not busy. result: In(64), pointer.
+    result_bytes: In(32), most bytes of a STORE, 0: no bound. too_long: Out(1), pulse: it has more and writes nothing.
     results: In(stream of 16 * Po bits), words of results; taken while the FIFO has room, with or without a STORE.
     command: Out(stream of burst_command), data: Out(stream of 128 bits): the write engine. engine_busy: In(1), of it.
     busy: Out(1), until the last response has come.
@@ -31,6 +32,8 @@ class ResultStore(wiring.Component):
                 "start": In(1),
                 "word": In(256),
                 "result": In(64),
+                "result_bytes": In(32),
+                "too_long": Out(1),
                 "results": In(stream.Signature(16 * arch.output_lanes)),
                 "command": Out(stream.Signature(burst_command())),
                 "data": Out(stream.Signature(DATA_BITS)),
@@ -84,6 +87,8 @@ class ResultStore(wiring.Component):
             self.command.payload.beats.eq(size * self.word_beats),
         ]
         m.d.sync += size.eq(Mux(left < self.burst_words, left, self.burst_words))
+        refused = Signal()
+        m.d.sync += refused.eq((self.result_bytes != 0) & (parts["beats"] > self.result_bytes >> BEAT_BYTES_LOG2))
         with m.FSM(name="store") as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
@@ -91,7 +96,8 @@ class ResultStore(wiring.Component):
                 with m.If(self.start):
                     m.next = "SIZE"
             with m.State("SIZE"):
-                with m.If(left == 0):
+                m.d.comb += self.too_long.eq(refused)
+                with m.If((left == 0) | refused):
                     m.next = "WAIT"
                 with m.Else():
                     m.next = "REQUEST"

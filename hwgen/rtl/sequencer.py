@@ -9,14 +9,11 @@ from hwgen.rtl.dispatcher import UNITS, Dispatcher
 from hwgen.rtl.interfaces import PC_BITS, fault, issued
 from hwgen.rtl.program_fetch import ProgramFetch
 from hwgen.rtl.read_engine import ReadEngine
+from hwgen.spec import timing
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import ErrorCode
 
-RESET_CYCLES = 4  # how long the core is held in reset
-SETTLE_CYCLES = 4  # and left alone afterwards
 QUIET_CYCLES = 4  # the machine is done when every unit has been idle that long
-HALT_LEAST_CYCLES = 8  # engines get this long to stop issuing
-HALT_MOST_CYCLES = 1 << 16  # after that a silent bus is given up
 
 
 class Sequencer(wiring.Component):
@@ -29,10 +26,11 @@ class Sequencer(wiring.Component):
     Members
     -------
     start: In(1), level: run as soon as possible. accepted: Out(1), pulse: the run begins. done: Out(1), pulse.
-    running: Out(1), from accepted to done. idle: Out(1), not running.
-    program: In(64). watchdog: In(32), cycles, 0 for never.
+    running: Out(1), from accepted to done. idle: Out(1), not running, or refusing to run.
+    program: In(64). misaligned: In(1), a pointer of this run is no address. watchdog: In(32), cycles, 0 for never.
     error_code: Out(4), error_pc: Out(16): how the last run ended.
-    core_reset: Out(1), for everything but the sequencer and the registers. halt: Out(1), to every AXI engine.
+    core_reset: Out(1), for everything but the sequencer, the registers and the AXI engines, one cycle long.
+    halt: Out(1), to every AXI engine: from an error on, until the bus owes none of them anything, however long.
     faults[i]: In(fault). idles: In(idles), low from the cycle after a unit takes an instruction until its effects are
         done. busy: In(engines), of the engines outside.
     load, io, compute, norm: Out(stream of issued), instructions to the units.
@@ -42,10 +40,14 @@ class Sequencer(wiring.Component):
     ------
     start_latency: cycles from ``accepted`` to the first request of the program.
     end_latency: cycles from the last unit being idle to ``done``.
+    report_latency: most cycles from ``watchdog`` cycles after ``accepted`` to ``done``.
+    ``done`` comes in the cycle after ``accepted`` when the bus still owes answers (BUS), and in the one behind it when
+    a pointer is misaligned.
     """
 
-    start_latency = RESET_CYCLES + SETTLE_CYCLES + 2 + ReadEngine.command_latency
+    start_latency = 4 + ReadEngine.command_latency  # reset, its effect, start, request
     end_latency = QUIET_CYCLES + 2
+    report_latency = timing.REPORT_CYCLES
 
     def __init__(self, arch: ArchConfig, faults: int, idles: int, engines: int) -> None:
         streams = {unit.name.lower(): Out(stream.Signature(issued())) for unit in UNITS}
@@ -57,6 +59,7 @@ class Sequencer(wiring.Component):
                 "running": Out(1),
                 "idle": Out(1),
                 "program": In(64),
+                "misaligned": In(1),
                 "watchdog": In(32),
                 "error_code": Out(4),
                 "error_pc": Out(PC_BITS),
@@ -92,7 +95,7 @@ class Sequencer(wiring.Component):
         watching, failed, finished, stopped = Signal(), Signal(), Signal(), Signal()
         self._first_fault(m, fetch, dispatcher, watching, failed)
         m.d.comb += stopped.eq(~fetch.busy & ~self.busy.any())
-        self._quiet(m, dispatcher, stopped, finished)
+        self._quiet(m, dispatcher, watching & stopped, finished)
         self._control(m, fetch.start, watching, failed, finished, stopped)
         return m
 
@@ -104,7 +107,7 @@ class Sequencer(wiring.Component):
         m.d.sync += [elapsed.eq(elapsed + 1), expired.eq((self.watchdog != 0) & (elapsed >= self.watchdog))]
         reports: list[tuple[Value, Value | int, Value]] = [
             (fetch.error, ErrorCode.AXI_READ, dispatcher.pc),
-            (dispatcher.fault.valid, dispatcher.fault.code, dispatcher.fault.pc),
+            (fetch.fault.valid, fetch.fault.code, fetch.fault.pc),
             *((port.valid, port.code, port.pc) for port in self.faults),
             (expired, ErrorCode.WATCHDOG, dispatcher.pc),
         ]
@@ -124,7 +127,7 @@ class Sequencer(wiring.Component):
         return late[0], late[1], late[2]
 
     def _quiet(self, m: Module, dispatcher: Dispatcher, stopped: Signal, finished: Signal) -> None:
-        """END was reached and nothing has moved for a while: no unit, and no engine that a reset would cut off."""
+        """END was reached and nothing has moved for a while: no unit, and no engine that a halt would cut off."""
         quiet, still = Signal(range(QUIET_CYCLES + 1)), Signal(len(self.idles) + 3)
         m.d.sync += still.eq(Cat(dispatcher.ended, dispatcher.empty, self.idles, stopped))
         with m.If(~still.all()):
@@ -136,20 +139,30 @@ class Sequencer(wiring.Component):
     def _control(
         self, m: Module, fetch_start: Signal, watching: Signal, failed: Signal, finished: Signal, stopped: Signal
     ) -> None:
-        """Reset, run, and after a fault: halt the engines, reset again."""
-        count = Signal(range(HALT_MOST_CYCLES))
+        """Reset, run, and after a fault: halt the engines, reset again, and stay halted while the bus owes answers."""
+        count = Signal(range(timing.GIVE_UP_CYCLES))
         resetting, halting = Signal(), Signal()
+        m.d.comb += halting.eq(self.halt & ~stopped)
         m.d.sync += [self.core_reset.eq(resetting), self.halt.eq(halting), count.eq(count + 1)]
         with m.FSM(name="run"):
             with m.State("IDLE"):
                 m.d.comb += [self.idle.eq(1), self.accepted.eq(self.start)]
-                m.d.sync += count.eq(0)
-                with m.If(self.start):
+                with m.If(self.start & halting):
+                    m.d.sync += self.error_code.eq(ErrorCode.BUS)
+                    m.next = "REFUSE"
+                with m.Elif(self.start):
                     m.next = "RESET"
+            with m.State("REFUSE"):
+                m.d.comb += [self.idle.eq(1), self.done.eq(1)]
+                m.next = "IDLE"
             with m.State("RESET"):
-                m.d.comb += resetting.eq(count < RESET_CYCLES)
-                with m.If(count == RESET_CYCLES + SETTLE_CYCLES - 1):
-                    m.next = "START"
+                m.d.comb += resetting.eq(1)
+                m.next = "SETTLE"
+                with m.If(self.misaligned):
+                    m.d.sync += self.error_code.eq(ErrorCode.UNALIGNED)
+                    m.next = "DONE"
+            with m.State("SETTLE"):  # the core is in reset
+                m.next = "START"
             with m.State("START"):
                 m.d.comb += fetch_start.eq(1)
                 m.next = "RUN"
@@ -162,13 +175,11 @@ class Sequencer(wiring.Component):
                     m.next = "DONE"
             with m.State("HALT"):
                 m.d.comb += halting.eq(1)
-                with m.If((stopped & (count >= HALT_LEAST_CYCLES)) | count.all()):
-                    m.d.sync += count.eq(0)
+                with m.If((self.halt & stopped) | count.all()):
                     m.next = "FLUSH"
-            with m.State("FLUSH"):
+            with m.State("FLUSH"):  # units that are not reset would go on when the halt ends
                 m.d.comb += [halting.eq(1), resetting.eq(1)]
-                with m.If(count == RESET_CYCLES - 1):
-                    m.next = "DONE"
+                m.next = "DONE"
             with m.State("DONE"):
                 m.d.comb += self.done.eq(1)
                 m.next = "IDLE"

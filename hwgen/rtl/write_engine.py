@@ -18,14 +18,18 @@ class WriteEngine(wiring.Component):
         guarantees that the data follows without waiting for anything else.
     data: In(stream of 128 bits), the data of all transfers, in order.
     bus: Out(axi4_write).
-    halt: In(1), no new bursts; a burst already issued ends with beats of zero strobes. Ends with a reset.
+    halt: In(1), no new bursts; a burst already issued stays issued and ends with beats of zero strobes, the rest of a
+        transfer is forgotten. The engine works again as soon as ``halt`` is low.
     busy: Out(1), until the last response of everything commanded has come.
-    error: Out(1), a pulse for every response that is not OKAY. beat: Out(1), a pulse for every beat that went.
+    error: Out(1), a pulse for every response that is not OKAY or that nobody waits for.
+    beat: Out(1), a pulse for every beat that went.
 
     Timing
     ------
     command_latency = 2: cycles from a taken command to ``awvalid``; the first beat follows one cycle later.
     burst_overhead = 1: a burst of n beats takes n + 1 cycles when nothing stalls.
+
+    Reset with its bus and by nothing else, as ReadEngine.
     """
 
     command_latency = 2
@@ -50,12 +54,14 @@ class WriteEngine(wiring.Component):
         m = Module()
         planned, issuing, complete = Signal(), Signal(), Signal()
         unanswered = Signal(range(self._arch.outstanding + 1))
-        m.d.sync += unanswered.eq(unanswered + planned - (self.bus.bvalid & self.bus.bready))
-        m.d.comb += self.busy.eq(issuing | self.bus.wvalid | (unanswered != 0))
+        answer, owed = Signal(), Signal()
+        m.d.comb += [answer.eq(self.bus.bvalid & self.bus.bready), owed.eq(unanswered != 0)]
+        m.d.sync += unanswered.eq(unanswered + planned - (answer & owed))
+        m.d.comb += self.busy.eq(issuing | self.bus.wvalid | owed)
         self._requests(m, planned, issuing, complete, unanswered != self._arch.outstanding)
         self._data(m, planned, complete)
         m.d.comb += self.bus.bready.eq(1)
-        m.d.sync += self.error.eq(self.bus.bvalid & (self.bus.bresp != OKAY))
+        m.d.sync += self.error.eq(answer & ((self.bus.bresp != OKAY) | ~owed))
         return m
 
     def _requests(self, m: Module, planned: Signal, issuing: Signal, complete: Signal, room: Value) -> None:

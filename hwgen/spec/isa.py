@@ -5,12 +5,18 @@ to the queue of their unit; each unit runs its own in order. Dependences are exp
 (modulo 2^16) count finished rows, and ``wait_a`` / ``wait_b`` name a counter and a base. ``wait_a`` is checked row by
 row (or tile by tile): rows 0..r-1 may be read once ``counter - base_a >= r``. ``wait_b`` is checked once, before the
 first row: ``counter - base_b >= 0`` (signed 16-bit differences). Counter 0 never blocks.
+
+In memory, bits 255..240 of every instruction hold a checksum over its other bits and its index (:func:`seal`), which
+the machine checks before it dispatches the instruction. Bits that no field names are zero; the machine refuses others.
 """
 
+from binascii import crc_hqx
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 INSTRUCTION_BYTES = 32
+CHECKED_BYTES = 30  # the checksum covers these and is the rest
+CHECK_INIT = 0xFFFF  # so that a word of zeros is no valid instruction
 FETCH_BYTES = 256  # programs are read in pieces of this size, so that many bytes from any instruction are readable
 
 
@@ -83,11 +89,15 @@ class ErrorCode(IntEnum):
     """Why the machine stopped; register ERROR_CODE."""
 
     NONE = 0
-    ILLEGAL_OPCODE = 1
+    ILLEGAL_INSTRUCTION = 1  # an opcode that does not exist, or a bit that no field names
     OUT_OF_BOUNDS = 2  # an address past the end of a buffer
-    AXI_READ = 3
+    AXI_READ = 3  # a read was answered with an error, or with RLAST in the wrong place
     AXI_WRITE = 4
     WATCHDOG = 5
+    BUS = 6  # answers to an earlier run are still owed: this run did not begin
+    UNALIGNED = 7  # a pointer register has low bits that no address may have: this run did not begin
+    RESULT_BOUND = 8  # a STORE is longer than RESULT_BYTES; it wrote nothing
+    CHECKSUM = 9  # an instruction is not the one that was written at this index
 
 
 @dataclass(frozen=True)
@@ -116,9 +126,14 @@ class InstructionFormat:
         for item in self.fields:
             table[item.name] = (at, item)
             at += item.width
-        if at > 8 * INSTRUCTION_BYTES:
-            raise ValueError(f"{self.opcode.name}: {at} bits do not fit")
+        if at > 8 * CHECKED_BYTES:
+            raise ValueError(f"{self.opcode.name}: {at} bits do not fit in {8 * CHECKED_BYTES}")
         return table
+
+    @property
+    def bits(self) -> int:
+        """Bits that opcode and fields take; those above are zero."""
+        return 8 + sum(item.width for item in self.fields)
 
 
 _WAIT_A = (
@@ -308,11 +323,15 @@ def encode(opcode: Opcode, **values: int) -> int:
 
 
 def decode(word: int) -> tuple[Opcode, dict[str, int]]:
-    """Opcode and fields of a 256-bit word; ValueError for an unknown opcode."""
+    """Opcode and fields of the word of an instruction; ValueError for an unknown opcode and for bits of no field."""
     code = word & 0xFF
     if code not in FORMATS:
         raise ValueError(f"illegal opcode {code}")
     opcode = Opcode(code)
+    reserved = word >> FORMATS[opcode].bits
+    if reserved:
+        first = FORMATS[opcode].bits + (reserved & -reserved).bit_length() - 1
+        raise ValueError(f"{opcode.name}: bit {first} is set, no field has it")
     values: dict[str, int] = {}
     for name, (low, item) in FORMATS[opcode].offsets().items():
         value = word >> low & (1 << item.width) - 1
@@ -322,6 +341,33 @@ def decode(word: int) -> tuple[Opcode, dict[str, int]]:
     return opcode, values
 
 
+class ChecksumError(ValueError):
+    """An instruction in memory is not the one that was written at its index."""
+
+
+def checksum(data: bytes, index: int) -> int:
+    """CRC-16 (polynomial 0x1021, initial value 0xFFFF) of the first 30 bytes of instruction ``index``, XOR its index.
+
+    Every CRC-16 error of up to three bits and every burst of up to sixteen is found; the index finds instructions that
+    were swapped, dropped or doubled.
+    """
+    return crc_hqx(data[:CHECKED_BYTES], CHECK_INIT) ^ index & 0xFFFF
+
+
+def seal(word: int, index: int) -> bytes:
+    """Instruction ``word`` as it lies in memory at ``index``: 30 bytes, then the checksum, high byte first."""
+    data = word.to_bytes(CHECKED_BYTES, "little")
+    return data + checksum(data, index).to_bytes(INSTRUCTION_BYTES - CHECKED_BYTES, "big")
+
+
+def unseal(data: bytes, index: int) -> int:
+    """The word of the instruction that lies in memory at ``index``; ChecksumError when its checksum is another one."""
+    found, expected = int.from_bytes(data[CHECKED_BYTES:], "big"), checksum(data, index)
+    if found != expected:
+        raise ChecksumError(f"checksum {found:#06x} of instruction {index}, expected {expected:#06x}")
+    return int.from_bytes(data[:CHECKED_BYTES], "little")
+
+
 def to_bytes(words: list[int]) -> bytes:
     """A program as it lies in memory."""
-    return b"".join(word.to_bytes(INSTRUCTION_BYTES, "little") for word in words)
+    return b"".join(seal(word, index) for index, word in enumerate(words))

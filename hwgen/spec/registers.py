@@ -8,13 +8,23 @@ ADDRESS_BITS = 8
 
 @dataclass(frozen=True)
 class Register:
-    """One register of 32 or 64 bits (low word first) at a byte offset."""
+    """One register of 32 or 64 bits (low word first) at a byte offset.
+
+    ``at_start``: a run uses the value that it had when the run was accepted. ``multiple_of``: what its value must be a
+    multiple of, or the run ends with ErrorCode.UNALIGNED.
+    """
 
     name: str
     offset: int
     bits: Literal[32, 64]
     access: Literal["rw", "ro", "special"]
     meaning: str
+    at_start: bool = False
+    multiple_of: int = 1
+
+
+def _pointer(name: str, offset: int, multiple_of: int, meaning: str) -> Register:
+    return Register(name, offset, 64, "rw", f"{meaning}, multiple of {multiple_of}; taken at start", True, multiple_of)
 
 
 REGISTERS: tuple[Register, ...] = (
@@ -28,11 +38,13 @@ REGISTERS: tuple[Register, ...] = (
     Register("GIE", 0x04, 32, "rw", "bit 0: global interrupt enable"),
     Register("IER", 0x08, 32, "rw", "bit 0: done interrupt enable"),
     Register("ISR", 0x0C, 32, "special", "bit 0: done interrupt status, write one to toggle"),
-    Register("PROGRAM", 0x10, 64, "rw", "address of the program, multiple of 32"),
-    Register("MODEL", 0x18, 64, "rw", "address that offsets in the program refer to, multiple of 16"),
-    Register("IMAGE", 0x20, 64, "rw", "address of the planar uint8 image, multiple of 16"),
-    Register("RESULT", 0x28, 64, "rw", "address of the result, multiple of 16"),
-    Register("WATCHDOG", 0x30, 32, "rw", "stop with an error after this many cycles (0: never)"),
+    _pointer("PROGRAM", 0x10, 32, "address of the program"),
+    _pointer("MODEL", 0x18, 16, "address that offsets in the program refer to"),
+    _pointer("IMAGE", 0x20, 16, "address of the planar uint8 image"),
+    _pointer("RESULT", 0x28, 16, "address of the result"),
+    Register(
+        "WATCHDOG", 0x30, 32, "rw", "stop with an error after this many cycles (0: never); a change counts at once"
+    ),
     Register("ERROR_CODE", 0x34, 32, "ro", "ErrorCode of the last run"),
     Register("ERROR_PC", 0x38, 32, "ro", "index of the instruction that failed"),
     Register("ARCH_ID", 0x3C, 32, "ro", "first 32 bits of the sha256 of the arch"),
@@ -48,6 +60,7 @@ REGISTERS: tuple[Register, ...] = (
     Register("ATTENTION_QUERY_READS", 0x74, 32, "ro", "most query rows read in one step"),
     Register("ATTENTION_KEY_READS", 0x78, 32, "ro", "most key tiles read in one step"),
     Register("WAIT_IDLE", 0x7C, 32, "ro", "cycles in which the compute unit had no instruction"),
+    Register("RESULT_BYTES", 0x80, 32, "rw", "most bytes that one STORE may write (0: no bound); taken at start", True),
 )
 
 BY_NAME: dict[str, Register] = {register.name: register for register in REGISTERS}

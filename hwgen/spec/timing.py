@@ -12,9 +12,11 @@ RING_WRITE_LATENCY = 2  # last beat of a word to ``arrived``
 RING_RELEASE_LATENCY = READ_LATENCY + 1  # release to free space
 
 # Start, program, end
-START_LATENCY = 12  # accepted start to the first request of the program
+START_LATENCY = 6  # accepted start to the first request of the program
 END_LATENCY = 6  # last unit idle to the interrupt
-FETCH_LATENCY = 2  # second beat of an instruction to the dispatcher
+FETCH_LATENCY = 4  # second beat of an instruction to the dispatcher
+GIVE_UP_CYCLES = 1 << 16  # after an error the machine waits so long for answers that the bus owes
+REPORT_CYCLES = GIVE_UP_CYCLES + 6  # a watchdog that expires to the interrupt, at most
 FETCH_AHEAD = 16  # instructions that wait there
 DISPATCH_LATENCY = 2  # through an empty queue; 0 for loads
 IO_QUEUE, COMPUTE_QUEUE, NORM_QUEUE = 8, 4, 4  # instructions that wait for their unit

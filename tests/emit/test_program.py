@@ -9,7 +9,7 @@ from hwgen.driver.workload import IMAGE_FILE
 from hwgen.emit.program import MANIFEST_FILE, write_program
 from hwgen.frontend.store import load_model
 from hwgen.spec.arch_presets import arch_preset
-from hwgen.spec.isa import INSTRUCTION_BYTES, Opcode, decode
+from hwgen.spec.isa import INSTRUCTION_BYTES, Opcode, decode, unseal
 
 
 def _written(folder: Path) -> dict[str, bytes]:
@@ -38,7 +38,7 @@ def test_the_listing_is_the_program(tmp_path: Path):
         assert len(program["listing"]) == program["instructions"] == len(files[f"program.{task}.txt"].splitlines())
         for entry in program["listing"]:
             at = program["offset"] + entry["index"] * INSTRUCTION_BYTES
-            opcode, fields = decode(int.from_bytes(image[at : at + INSTRUCTION_BYTES], "little"))
+            opcode, fields = decode(unseal(bytes(image[at : at + INSTRUCTION_BYTES]), entry["index"]))
             assert opcode is Opcode[entry["opcode"]]
             assert {name: value for name, value in fields.items() if value} == {
                 name: value for name, value in entry["fields"].items() if value

@@ -10,7 +10,7 @@ from golden.compute import TraceEntry
 from golden.machine import GoldenMachine
 from golden.network import run_network
 from golden.progress import IllegalProgramError, MachineError
-from hwgen.spec.isa import Counter, Destination, ErrorCode, Opcode
+from hwgen.spec.isa import INSTRUCTION_BYTES, Counter, Destination, ErrorCode, Opcode, seal
 from hwgen.spec.presets import M3VIT_MICRO
 from hwgen.spec.weight_bits import with_weight_bits
 from tests.golden.hand_program import HandProgram, small_arch
@@ -205,10 +205,43 @@ def test_addresses_past_the_end_of_a_buffer(buffer: str):
 def test_illegal_opcode():
     program = HandProgram(PACKAGE, "seg", ARCHS["3x16x32"])
     memory, pointers = program.memory(IMAGE)
-    memory[pointers["program"] + 32 * 9] = 0xEE
+    at = pointers["program"] + INSTRUCTION_BYTES * 9
+    memory[at : at + INSTRUCTION_BYTES] = np.frombuffer(seal(0xEE, 9), np.uint8)
     with pytest.raises(MachineError, match="illegal opcode 238") as caught:
         GoldenMachine(program.arch, memory).run(**pointers)
-    assert (caught.value.code, caught.value.pc) == (ErrorCode.ILLEGAL_OPCODE, 9)
+    assert (caught.value.code, caught.value.pc) == (ErrorCode.ILLEGAL_INSTRUCTION, 9)
+
+
+@pytest.mark.parametrize("bit", [0, 77, 239, 240, 255])
+def test_damaged_instruction(bit: int):
+    program = HandProgram(PACKAGE, "seg", ARCHS["3x16x32"])
+    memory, pointers = program.memory(IMAGE)
+    memory[pointers["program"] + INSTRUCTION_BYTES * 9 + bit // 8] ^= 1 << bit % 8
+    with pytest.raises(MachineError, match=r"checksum 0x[0-9a-f]{4} of instruction 9") as caught:
+        GoldenMachine(program.arch, memory).run(**pointers)
+    assert (caught.value.code, caught.value.pc) == (ErrorCode.CHECKSUM, 9)
+
+
+@pytest.mark.parametrize("pointer", ["program", "model", "image", "result"])
+def test_unaligned_pointer(pointer: str):
+    program = HandProgram(PACKAGE, "seg", ARCHS["3x16x32"])
+    memory, pointers = program.memory(IMAGE)
+    with pytest.raises(MachineError, match=f"{pointer.upper()} is 0x[0-9a-f]+, not a multiple of") as caught:
+        GoldenMachine(program.arch, memory).run(**{**pointers, pointer: pointers[pointer] + 8})
+    assert (caught.value.code, caught.value.pc) == (ErrorCode.UNALIGNED, 0)
+
+
+def test_bound_of_the_result():
+    program = HandProgram(PACKAGE, "seg", ARCHS["3x16x32"])
+    memory, pointers = program.memory(IMAGE)
+    before = memory.copy()
+    with pytest.raises(MachineError, match="RESULT_BYTES") as caught:
+        GoldenMachine(program.arch, memory).run(**pointers, result_bytes=program.result_size - 1)
+    assert caught.value.code == ErrorCode.RESULT_BOUND
+    assert program.instructions[caught.value.pc][0] is Opcode.STORE
+    assert np.array_equal(memory, before)
+    GoldenMachine(program.arch, memory).run(**pointers, result_bytes=program.result_size)
+    assert not np.array_equal(memory, before)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +257,7 @@ def test_addresses_outside_memory(pointer: str, code: ErrorCode, opcode: Opcode 
     program = HandProgram(PACKAGE, "seg", ARCHS["3x16x32"])
     memory, pointers = program.memory(IMAGE)
     with pytest.raises(MachineError) as caught:
-        GoldenMachine(program.arch, memory).run(**pointers | {pointer: memory.size - 16})
+        GoldenMachine(program.arch, memory).run(**pointers | {pointer: memory.size // 32 * 32})
     assert caught.value.code == code
     assert caught.value.pc == (0 if opcode is None else first(program, opcode))
 

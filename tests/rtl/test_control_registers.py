@@ -109,11 +109,128 @@ def test_random_accesses_equal_a_model() -> None:
         for offset in offsets:
             assert await host.read(ctx, offset) == ports.get(offset, model.get(offset, 0)), hex(offset)
             compared += 1
+        await _pulse(ctx, dut.accepted)
         for item in host_registers("rw"):
             want = sum(model.get(item.offset + 4 * p, 0) << 32 * p for p in range(item.bits // 32))
             assert ctx.get(getattr(dut, member_name(item))) == want, item.name
         assert compared == 150 + 60
         assert len(ports) == sum(item.bits // 32 for item in REGISTERS if item.access == "ro")
+
+    _run(bench)
+
+
+def test_a_run_keeps_the_values_of_its_start() -> None:
+    """Pointers and bound that are written during a run count from the next start on; the watchdog counts at once."""
+
+    async def bench(ctx, dut, host):
+        kept = [item for item in host_registers("rw") if item.at_start]
+        assert [item.name for item in kept] == ["PROGRAM", "MODEL", "IMAGE", "RESULT", "RESULT_BYTES"]
+        for run in range(1, 4):
+            for item in kept:
+                await host.write(ctx, item.offset, 0x1000 * run + item.offset * 32)
+                assert ctx.get(getattr(dut, member_name(item))) == (run > 1) * (0x1000 * (run - 1) + item.offset * 32)
+            await _pulse(ctx, dut.accepted)
+            for item in kept:
+                assert ctx.get(getattr(dut, member_name(item))) == 0x1000 * run + item.offset * 32
+        await host.write(ctx, BY_NAME["WATCHDOG"].offset, 5)
+        assert ctx.get(dut.watchdog) == 5
+
+    _run(bench)
+
+
+def test_misaligned() -> None:
+    """Any low bit that a pointer must not have shows from the start on; RESULT_BYTES and WATCHDOG take any value."""
+
+    async def bench(ctx, dut, host):
+        checked = 0
+        for item in host_registers("rw"):
+            for bit in range(8):
+                await host.write(ctx, item.offset, 1 << bit)
+                assert ctx.get(dut.misaligned) == 0, "not taken before the start"
+                await _pulse(ctx, dut.accepted)
+                assert ctx.get(dut.misaligned) == (1 << bit < item.multiple_of), (item.name, bit)
+                await host.write(ctx, item.offset, 0)
+                await _pulse(ctx, dut.accepted)
+                checked += 1
+        assert checked == 6 * 8
+
+    _run(bench)
+
+
+def test_no_path_from_an_input_to_an_output() -> None:
+    """The ready of an address does not follow the ready of the data, nor any output any input, in the same cycle."""
+
+    async def bench(ctx, dut, host):
+        bus, outputs = dut.bus, ("awready", "wready", "bvalid", "arready", "rvalid", "rdata")
+        inputs = ("awvalid", "wvalid", "bready", "arvalid", "rready")
+        rng, differing = random.Random(8), 0
+        for _ in range(200):
+            before = [ctx.get(getattr(bus, name)) for name in outputs]
+            for name in inputs:
+                ctx.set(getattr(bus, name), rng.randrange(2))
+            ctx.set(bus.araddr, 4 * rng.randrange(64))
+            assert [ctx.get(getattr(bus, name)) for name in outputs] == before
+            await ctx.tick()
+            differing += before != [ctx.get(getattr(bus, name)) for name in outputs]
+        assert differing > 50
+
+    _run(bench)
+
+
+def test_read_data_is_held() -> None:
+    """Data that waits for the master stays, whatever the register does and whatever else is asked."""
+
+    async def bench(ctx, dut, host):
+        held = 0
+        for value in (7, 0xFFFFFFFF, 1):
+            ctx.set(dut.error_pc, value & 0xFFFF)
+            ctx.set(dut.arch_id, value)
+            ctx.set(dut.bus.araddr, BY_NAME["ARCH_ID"].offset)
+            ctx.set(dut.bus.arvalid, 1)
+            await ctx.tick()
+            ctx.set(dut.bus.araddr, BY_NAME["ERROR_PC"].offset)
+            for cycle in range(6):
+                ctx.set(dut.arch_id, cycle)
+                assert (ctx.get(dut.bus.rvalid), ctx.get(dut.bus.rdata)) == (1, value)
+                await ctx.tick()
+                held += 1
+            ctx.set(dut.bus.arvalid, 0)
+            ctx.set(dut.bus.rready, 1)
+            await ctx.tick()
+            ctx.set(dut.bus.rready, 0)
+        assert held == 18
+
+    _run(bench)
+
+
+async def _write_in_the_cycle_of(ctx, dut, name: str, pulse) -> None:
+    """A write of one that takes effect in the cycle in which ``pulse`` is high."""
+    for port, value in (("awaddr", BY_NAME[name].offset), ("wdata", 1), ("wstrb", 15), ("awvalid", 1), ("wvalid", 1)):
+        ctx.set(getattr(dut.bus, port), value)
+    await ctx.tick().repeat(dut.write_latency - 1)
+    ctx.set(dut.bus.awvalid, 0)
+    ctx.set(dut.bus.wvalid, 0)
+    await _pulse(ctx, pulse)
+
+
+def test_writes_in_the_cycle_of_an_event() -> None:
+    """A run that ends while ISR is written is seen; a start that is written while one is accepted is another one."""
+
+    async def bench(ctx, dut, host):
+        for name in ("GIE", "IER"):
+            await host.write(ctx, BY_NAME[name].offset, 1)
+        for pending in (0, 1):
+            assert ctx.get(dut.interrupt) == pending
+            await _write_in_the_cycle_of(ctx, dut, "ISR", dut.done)
+            assert ctx.get(dut.interrupt) == 1
+            ctx.set(dut.bus.bready, 1)
+            await ctx.tick().repeat(2)
+            ctx.set(dut.bus.bready, 0)
+        await host.write(ctx, 0, 1)
+        await _write_in_the_cycle_of(ctx, dut, "AP_CTRL", dut.accepted)
+        assert ctx.get(dut.start) == 1
+        await _pulse(ctx, dut.accepted)
+        assert ctx.get(dut.start) == 0
 
     _run(bench)
 

@@ -12,6 +12,7 @@ from hwgen.rtl.table_loader import TableLoader
 from hwgen.spec.isa import Counter, ErrorCode, Opcode, encode
 from tests.rtl.arches import small_arch
 from tests.rtl.axi_bench import PulseLog, ReadSlave, StreamSource, WriteSlave, ddr_beat, wait_until
+from tests.rtl.clock import add_clock
 
 MODEL, IMAGE, RESULT = 0x1_0000, 0x2_0000, 0x3_0000_0FE0
 
@@ -23,7 +24,7 @@ class Machine:
         self.arch = arch = small_arch(2, 8, lanes, **changes)
         self.dut = dut = IoEngine(arch)
         self.sim = Simulator(dut)
-        self.sim.add_clock(1e-6)
+        add_clock(self.sim)
         self.reads = ReadSlave(dut.read_bus, stall, 2, 9, burst_limit=arch.burst_beats, outstanding=arch.outstanding)
         self.writes = WriteSlave(dut.write_bus, stall, 3, burst_limit=arch.burst_beats, response_latency=12)
         self.source = StreamSource(

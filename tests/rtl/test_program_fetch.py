@@ -1,5 +1,7 @@
 """Program fetch: instructions in order, nothing past the padded program, cycles."""
 
+import random
+
 import pytest
 from amaranth.sim import Simulator
 
@@ -7,6 +9,8 @@ from hwgen.rtl.program_fetch import AHEAD, CHUNK, ProgramFetch
 from hwgen.spec.isa import Opcode
 from tests.rtl.arches import small_arch
 from tests.rtl.axi_bench import PulseLog, ReadSlave, StreamSink, wait_until
+from tests.rtl.clock import add_clock
+from tests.rtl.programs import program_beat, random_instruction
 
 PROGRAM = 0xFE0
 
@@ -14,12 +18,12 @@ PROGRAM = 0xFE0
 def _bench(words: list[int], stall: float, reader_stall: float):
     dut = ProgramFetch(small_arch(2, 8, 8, burst_beats=8))
     sim = Simulator(dut)
-    sim.add_clock(1e-6)
+    add_clock(sim)
 
     def read(address: int) -> int:
-        index, rest = divmod(address - PROGRAM, 32)
+        index = (address - PROGRAM) // 32
         assert 0 <= index < -(-len(words) // CHUNK) * CHUNK, f"read past the program at {address:#x}"
-        return (words[index] if index < len(words) else 255) >> 8 * rest & (1 << 128) - 1
+        return program_beat(words, address - PROGRAM)
 
     slave = ReadSlave(dut.bus, stall, 3, 11, read=read)
     sink = StreamSink(dut.instructions, reader_stall, 5)
@@ -32,7 +36,8 @@ def _bench(words: list[int], stall: float, reader_stall: float):
 @pytest.mark.parametrize(("stall", "reader_stall"), [(0.0, 0.0), (0.4, 0.0), (0.0, 0.95)])
 def test_program(count: int, stall: float, reader_stall: float) -> None:
     """``count`` instructions, the last one END; a slow reader holds the fetch back."""
-    words = [Opcode.LINEAR | (i * 0x1234567 << 128 | i) << 8 for i in range(count - 1)] + [int(Opcode.END)]
+    rng = random.Random(count)
+    words = [random_instruction(rng) for _ in range(count - 1)] + [int(Opcode.END)]
     sim, dut, slave, sink = _bench(words, stall, reader_stall)
 
     async def bench(ctx):

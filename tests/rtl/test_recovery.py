@@ -15,6 +15,7 @@ from hwgen.rtl.weight_loader import RING_NAMES, WeightLoader
 from hwgen.spec.isa import ErrorCode, Opcode, encode, to_bytes
 from tests.rtl.arches import small_arch
 from tests.rtl.axi_bench import PulseLog, ReadSlave, StreamSource, WriteSlave, ddr_beat, wait_until
+from tests.rtl.clock import add_clock
 
 PROGRAM, MODEL, RESULT = 0x100_0000, 0x200_0000, 0x300_0000
 LOAD_BYTES = 16 * (2 + 2 * 2 + 12 * 8)  # one slice of the load below
@@ -43,7 +44,8 @@ class Machine:
         m.submodules.sequencer = self.sequencer = sequencer = Sequencer(arch, faults=2, idles=2, engines=2)
         self.io, self.loader, self.mux = IoEngine(arch), WeightLoader(arch), ReadMux(arch, 2)
         core = Module()
-        core.submodules.io, core.submodules.loader, core.submodules.mux = self.io, self.loader, self.mux
+        core.submodules.io, core.submodules.loader = self.io, self.loader
+        m.submodules.mux = self.mux
         entry = arch.param_beats * 128
         self.rings = [Ring(64, entry, 2), Ring(64, entry, 2), Ring(arch.ring_words, arch.tile_beats * 128, 2)]
         for name, ring in zip(RING_NAMES, self.rings, strict=True):
@@ -53,7 +55,7 @@ class Machine:
         m.submodules.core = ResetInserter(sequencer.core_reset)(core)
         self._wire()
         self.sim = Simulator(m)
-        self.sim.add_clock(1e-6)
+        add_clock(self.sim)
         self.bad: set[int] = set()
         self.words = _program(6)
         self.port = ReadSlave(self.mux.bus, 0.2, seed, 14, read=self._read, bad=lambda a: a in self.bad)

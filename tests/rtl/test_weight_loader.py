@@ -13,6 +13,7 @@ from hwgen.rtl.weight_loader import RING_NAMES, WeightLoader
 from hwgen.spec.isa import Counter, ErrorCode, Opcode, encode
 from tests.rtl.arches import small_arch
 from tests.rtl.axi_bench import PulseLog, ReadSlave, StreamSource, ddr_beat, wait_until
+from tests.rtl.clock import add_clock
 
 MODEL = 0x7_0000_0000
 
@@ -32,7 +33,7 @@ class Loader:
             m.submodules[name] = ring
             connect(m, getattr(self.dut, name), ring.fill)
         self.sim = Simulator(m)
-        self.sim.add_clock(1e-6)
+        add_clock(self.sim)
         self.loads = loads
         self.slaves = [
             ReadSlave(bus, stall, 30 + port, latency, burst_limit=arch.burst_beats, outstanding=arch.outstanding)

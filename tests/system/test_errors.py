@@ -16,7 +16,17 @@ from hwgen.driver.device import FILL
 from hwgen.driver.workload import Workload
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.isa import FORMATS, INSTRUCTION_BYTES, Counter, Destination, ErrorCode, Opcode, encode
+from hwgen.spec.isa import (
+    CHECKED_BYTES,
+    FORMATS,
+    INSTRUCTION_BYTES,
+    Counter,
+    Destination,
+    ErrorCode,
+    Opcode,
+    encode,
+    to_bytes,
+)
 from sim.options import ErrorRange
 from sim.session import SimRun
 from tests.golden.random_package import random_image, random_package
@@ -31,6 +41,7 @@ RANDOM_PROGRAMS, RANDOM_INSTRUCTIONS, DAMAGED_PROGRAMS = 6, 24, 20
 Words = list[int]
 Change = Callable[[Program, ArchConfig], Words]
 Field = Callable[[ArchConfig], int]
+Damage = Callable[[bytearray], int]  # changes a program as it lies in memory; index of the first wrong instruction
 
 
 def find(program: Program, opcode: Opcode, **fields: int) -> ListingEntry:
@@ -69,6 +80,17 @@ def with_opcode(index: int, opcode: int) -> Change:
     return change
 
 
+def with_bit(opcode: Opcode, bit: int) -> Change:
+    """The program with one more bit set in its first ``opcode``."""
+
+    def change(program: Program, arch: ArchConfig) -> Words:
+        words = list(program.words)
+        words[find(program, opcode).index] |= 1 << bit
+        return words
+
+    return change
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """A changed program and how it must end."""
@@ -85,7 +107,7 @@ def at(opcode: Opcode, **fields: int) -> Callable[[Program], int]:
 
 RESIDUAL = {"destination": int(Destination.RESIDUAL)}
 KEY, VALUE = {"destination": int(Destination.KEY)}, {"destination": int(Destination.VALUE)}
-OUT = ErrorCode.OUT_OF_BOUNDS
+OUT, ILLEGAL = ErrorCode.OUT_OF_BOUNDS, ErrorCode.ILLEGAL_INSTRUCTION
 
 
 def out_of_bounds(
@@ -97,10 +119,17 @@ def out_of_bounds(
 
 
 SCENARIOS: dict[str, Scenario] = {
-    "illegal-opcode": Scenario(change=with_opcode(12, 0xEE), code=ErrorCode.ILLEGAL_OPCODE, where=lambda program: 12),
-    "opcode-zero-first": Scenario(change=with_opcode(0, 0), code=ErrorCode.ILLEGAL_OPCODE, where=lambda program: 0),
-    "no-end": Scenario(
-        change=with_opcode(-1, 0xFF), code=ErrorCode.ILLEGAL_OPCODE, where=lambda program: len(program.words) - 1
+    "illegal-opcode": Scenario(change=with_opcode(12, 0xEE), code=ILLEGAL, where=lambda program: 12),
+    "opcode-zero-first": Scenario(change=with_opcode(0, 0), code=ILLEGAL, where=lambda program: 0),
+    "no-end": Scenario(change=with_opcode(-1, 0xFF), code=ILLEGAL, where=lambda program: len(program.words) - 1),
+    "reserved-bit": Scenario(change=with_bit(Opcode.LINEAR, 239), code=ILLEGAL, where=at(Opcode.LINEAR)),
+    "lowest-reserved-bit": Scenario(
+        change=with_bit(Opcode.STORE, FORMATS[Opcode.STORE].bits), code=ILLEGAL, where=at(Opcode.STORE)
+    ),
+    "result-too-long": Scenario(
+        change=changed_field(Opcode.STORE, {}, beats=lambda arch: 1 << 12),
+        code=ErrorCode.RESULT_BOUND,
+        where=at(Opcode.STORE),
     ),
     "position-too-long": out_of_bounds(Opcode.LOAD_POSITION, dst_base=lambda arch: arch.residual_words - 1),
     "patches-too-far": out_of_bounds(Opcode.LOAD_PATCHES, dst_base=lambda arch: arch.activation_words - 1),
@@ -125,7 +154,7 @@ SCENARIOS: dict[str, Scenario] = {
         code=ErrorCode.WATCHDOG,
     ),
     "results-never-come": Scenario(
-        change=only(encode(Opcode.STORE, beats=64), encode(Opcode.END)), code=ErrorCode.WATCHDOG
+        change=only(encode(Opcode.STORE, beats=4), encode(Opcode.END)), code=ErrorCode.WATCHDOG
     ),
 }
 FINE: dict[str, Change] = {
@@ -137,7 +166,7 @@ FINE: dict[str, Change] = {
 
 
 def random_words(seed: int) -> Words:
-    """Instructions with legal opcodes and random fields."""
+    """Instructions with legal opcodes and random fields; every fourth has a random bit where no field is."""
     rng = np.random.default_rng(seed)
     words: Words = []
     for _ in range(RANDOM_INSTRUCTIONS):
@@ -145,7 +174,9 @@ def random_words(seed: int) -> Words:
         word = int.from_bytes(rng.bytes(INSTRUCTION_BYTES), "little")
         if rng.random() < 0.5:
             word &= int.from_bytes(rng.bytes(INSTRUCTION_BYTES), "little")
-        words.append(word & ~0xFF | int(opcode))
+        bits = FORMATS[opcode].bits
+        reserved = int(rng.random() < 0.25) << int(rng.integers(bits, 8 * CHECKED_BYTES))
+        words.append(word & (1 << bits) - 1 & ~0xFF | int(opcode) | reserved)
     return [*words, encode(Opcode.END)]
 
 
@@ -168,9 +199,44 @@ FUZZ: dict[str, Change] = {
     **{f"random-{seed}": only(*random_words(seed)) for seed in range(RANDOM_PROGRAMS)},
     **{f"damaged-{seed}": damaged(seed) for seed in range(DAMAGED_PROGRAMS)},
 }
+
+
+def flipped(seed: int) -> Damage:
+    """One to three bits of the program in memory differ from what was written."""
+
+    def damage(data: bytearray) -> int:
+        rng = np.random.default_rng(seed)
+        places = rng.choice(8 * len(data), size=rng.integers(1, 4), replace=False)
+        for place in places:
+            data[place // 8] ^= 1 << place % 8
+        return int(places.min()) // (8 * INSTRUCTION_BYTES)
+
+    return damage
+
+
+def moved(*order: int) -> Damage:
+    """Instructions of the program are in other places: ``order[i]`` is the one that lies at place i."""
+
+    def damage(data: bytearray) -> int:
+        before = bytes(data)
+        for place, source in enumerate(order):
+            part = slice(source * INSTRUCTION_BYTES, (source + 1) * INSTRUCTION_BYTES)
+            data[place * INSTRUCTION_BYTES : (place + 1) * INSTRUCTION_BYTES] = before[part]
+        return next(place for place, source in enumerate(order) if place != source)
+
+    return damage
+
+
+DAMAGE: dict[str, Damage] = {
+    **{f"flipped-{seed}": flipped(seed) for seed in range(16)},
+    "swapped": moved(0, 1, 2, 4, 3),
+    "dropped": moved(0, 1, *range(3, 20)),
+    "doubled": moved(0, 1, 2, 2, *range(3, 20)),
+    "zeros": lambda data: data.__setitem__(slice(6 * INSTRUCTION_BYTES, None), bytes(len(data) - 192)) or 6,
+}
 RANGES = ("program", "table", "position", "weights", "weights-last", "image", "result")
 NETWORK = replace(
-    TINY, name="errors", tasks=tuple(replace(SEG, name=name) for name in (GOOD, *SCENARIOS, *FINE, *FUZZ))
+    TINY, name="errors", tasks=tuple(replace(SEG, name=name) for name in (GOOD, *SCENARIOS, *FINE, *FUZZ, *DAMAGE))
 )
 
 
@@ -188,8 +254,13 @@ def _changed(compiled: Compiled) -> Compiled:
     for name, change in {**{name: item.change for name, item in SCENARIOS.items()}, **FINE, **FUZZ}.items():
         program = compiled.programs[name]
         words = change(program, compiled.arch)
-        data = b"".join(word.to_bytes(INSTRUCTION_BYTES, "little") for word in words)
+        data = to_bytes(words)
         assert len(data) <= len(program.words) * INSTRUCTION_BYTES
+        image[program.offset : program.offset + len(data)] = np.frombuffer(data, np.uint8)
+    for name, damage in DAMAGE.items():
+        program = compiled.programs[name]
+        data = bytearray(to_bytes(list(program.words)))
+        damage(data)
         image[program.offset : program.offset + len(data)] = np.frombuffer(data, np.uint8)
     return replace(compiled, image=image)
 
@@ -221,7 +292,7 @@ def session() -> Session:
     """Every scenario once, a good run after each; then the error ranges on the good program."""
     package = random_package(NETWORK, 41)
     compiled = _changed(compile_model(package, ARCH))
-    names = [*SCENARIOS, *FINE, *FUZZ]
+    names = [*SCENARIOS, *FINE, *FUZZ, *DAMAGE]
     tasks = [task for name in names for task in (name, GOOD)] + [GOOD] * (2 * len(RANGES))
     first = 2 * len(names)
     ranges = {first + 2 * number: _error_range(compiled, name)[0] for number, name in enumerate(RANGES)}
@@ -285,6 +356,26 @@ def test_random_programs_end(name: str, session: Session):
         assert run.error.code in {int(code) for code in ErrorCode} - {0}
 
 
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damaged_memory(name: str, session: Session):
+    """An instruction that is not the one that was written at its index is never run."""
+    error = session.runs[name].error
+    assert error is not None, "the machine did not notice"
+    assert error.code == ErrorCode.CHECKSUM
+    words = list(session.compiled.programs[name].words)
+    assert error.pc == DAMAGE[name](bytearray(to_bytes(words)))
+
+
+def test_unaligned_pointers():
+    """A memory that does not begin at a multiple of 16 is refused before anything is read."""
+    compiled = compile_model(random_package(TINY, 41), ARCH)
+    options = sim_options(errors_are_results=True, memory_base=0x8_0000_0008)
+    (run,) = run_machine(compiled, [random_image(TINY, 41)], [TINY.tasks[0].name], options=options).runs
+    assert run.error is not None
+    assert (run.error.code, run.error.pc) == (ErrorCode.UNALIGNED, 0)
+    assert run.ddr_read_bytes == 0
+
+
 def test_random_programs_are_caught(session: Session):
     """Most of them are refused for what they are, not only by the watchdog."""
     codes = [run.error.code for name in FUZZ if (run := session.runs[name]).error is not None]
@@ -292,7 +383,7 @@ def test_random_programs_are_caught(session: Session):
     assert {int(ErrorCode.OUT_OF_BOUNDS), int(ErrorCode.AXI_READ)} <= set(codes)
 
 
-@pytest.mark.parametrize("name", [*SCENARIOS, *FINE, *FUZZ, *RANGES])
+@pytest.mark.parametrize("name", [*SCENARIOS, *FINE, *FUZZ, *DAMAGE, *RANGES])
 def test_the_next_start_works(name: str, session: Session, golden: dict[str, np.ndarray]):
     """All tensors of the good run behind it."""
     checked = check_run(session.compiled, session.after[name], golden)
@@ -312,5 +403,6 @@ def test_good_runs_take_the_same_time(session: Session):
 def test_counters_name_no_reserved_code():
     """The codes that these tests provoke are all there are."""
     provoked = {scenario.code for scenario in SCENARIOS.values()} | {ErrorCode.AXI_READ, ErrorCode.AXI_WRITE}
+    provoked |= {ErrorCode.CHECKSUM, ErrorCode.UNALIGNED, ErrorCode.BUS}  # BUS: test_silence.py
     assert provoked == set(ErrorCode) - {ErrorCode.NONE}
     assert int(Counter.NONE) == 0
