@@ -13,7 +13,7 @@ def ring_fill(slices: int) -> wiring.Signature:
     """The loader's side of a ring.
 
     ``space`` words are free; ``reserve`` words (0: none) are claimed in this cycle; ``valid[s]`` brings the next beat
-    of     slice s in ``data[s]``, for which there is room by reservation.
+    of slice s in ``data[s]``, for which there is room by reservation.
     """
     return wiring.Signature(
         {

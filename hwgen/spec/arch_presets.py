@@ -57,7 +57,7 @@ _ZCU102: dict[str, int] = {
     "param_entries": 512,
     "norm_entries": 128,
     "weight_ports": 4,
-    "outstanding": 8,
+    "outstanding": 16,  # 16 bursts of 256 bytes on four ports hide a read latency of 240 cycles
 }
 
 _PRESETS = (

@@ -98,12 +98,14 @@ class ReadSlave:
         self.burst_limit, self.outstanding = burst_limit, outstanding
         self.stalls = Stalls(stall, seed)
         self.bursts: list[Burst] = []
+        self.last: Callable[[int, bool], bool] = lambda address, last: last  # what RLAST says of a beat
+        self.queue: deque[tuple[int, int, bool]] = deque()  # beats to come: cycle, address, last one of its burst
         self.beats_served = 0
         self.most_in_flight = 0
 
     async def process(self, ctx) -> None:
         """Simulator process (``sim.add_process``)."""
-        bus, queue, cycle = self.bus, deque(), 0
+        bus, queue, cycle = self.bus, self.queue, 0
         requests = Stability("AR")
         signals = request_signals(bus, "r")
         async for _, _, valid, ready, *rest in ctx.tick().sample(*signals, bus.rvalid, bus.rready):
@@ -132,7 +134,7 @@ class ReadSlave:
             _, address, last = queue[0]
             ctx.set(self.bus.rdata, self.read(address))
             ctx.set(self.bus.rresp, 2 if self.bad(address) else 0)
-            ctx.set(self.bus.rlast, last)
+            ctx.set(self.bus.rlast, self.last(address, last))
 
 
 class WriteSlave:
@@ -149,14 +151,16 @@ class WriteSlave:
     ) -> None:
         self.bus, self.bad, self.burst_limit, self.latency = bus, bad, burst_limit, response_latency
         self.stalls = Stalls(stall, seed)
+        self.deaf: set[str] = set()  # channels of "aw" and "w" that are not taken
         self.bursts: list[Burst] = []
+        self.answers: deque[tuple[int, bool]] = deque()  # responses to come: cycle, error
         self.data: dict[int, tuple[int, int]] = {}
         self.beats: list[tuple[int, int, int]] = []
         self.responses = 0
 
     async def process(self, ctx) -> None:
         """Simulator process (``sim.add_process``)."""
-        bus, cycle, ended, answers = self.bus, 0, 0, deque()
+        bus, cycle, ended, answers = self.bus, 0, 0, self.answers
         requests, data = Stability("AW"), Stability("W")
         request = request_signals(bus, "w")
         beat = [bus.wvalid, bus.wready, bus.wdata, bus.wstrb, bus.wlast]
@@ -181,8 +185,8 @@ class WriteSlave:
                 show = bool(answers) and answers[0][0] <= cycle and not self.stalls()
                 ctx.set(bus.bvalid, show)
                 ctx.set(bus.bresp, 2 if show and answers[0][1] else 0)
-            ctx.set(bus.awready, not self.stalls())
-            ctx.set(bus.wready, not self.stalls())
+            ctx.set(bus.awready, not self.stalls() and "aw" not in self.deaf)
+            ctx.set(bus.wready, not self.stalls() and "w" not in self.deaf)
 
     def _whole(self, index: int) -> bool:
         """Store burst ``index`` once all its beats are here; the last flag must be right."""

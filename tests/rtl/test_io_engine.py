@@ -1,6 +1,7 @@
 """IO engine: its four instructions one after another on random memories, faults and halt."""
 
 import random
+from collections import deque
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ class Machine:
     def __init__(self, words: list[int], stall: float = 0.0, results: int = 0, lanes: int = 16, **changes) -> None:
         self.arch = arch = small_arch(2, 8, lanes, **changes)
         self.dut = dut = IoEngine(arch)
+        self.result_bytes = 0
         self.sim = Simulator(dut)
         add_clock(self.sim)
         self.reads = ReadSlave(dut.read_bus, stall, 2, 9, burst_limit=arch.burst_beats, outstanding=arch.outstanding)
@@ -45,10 +47,21 @@ class Machine:
         for part in (self.reads, self.writes, self.source, self.results, self.started, self.finished, *self.logs):
             self.sim.add_process(part.process)
 
+    def hold(self, cycles: int) -> None:
+        """Offer no instruction before that many cycles."""
+        items, self.source.items = list(self.source.items), deque()
+
+        async def release(ctx):
+            await ctx.tick().repeat(cycles)
+            self.source.items.extend(items)
+
+        self.sim.add_testbench(release)
+
     def run(self, instructions: int, bench=None) -> None:
         """Until ``instructions`` have finished."""
 
         async def control(ctx):
+            ctx.set(self.dut.result_bytes, self.result_bytes)
             for name, value in (("model", MODEL), ("image", IMAGE), ("result", RESULT)):
                 ctx.set(getattr(self.dut, name), value)
             await wait_until(ctx, lambda: len(self.finished.entries) == instructions)
@@ -175,6 +188,44 @@ def test_faults(word: int, code: ErrorCode) -> None:
     assert [entry[1:] for entry in machine.faults.entries] == [(code, 101)]
     assert all(entry[1] < machine.arch.residual_words for entry in machine.residual.entries)
     assert all(entry[2] < machine.arch.activation_words for entry in machine.activation.entries)
+
+
+@pytest.mark.parametrize(("rows", "row_words"), [(0, 3), (3, 0), (0, 0)])
+def test_no_position(rows: int, row_words: int) -> None:
+    """No row, or rows of no word: nothing is read, written or counted, and the next instruction runs."""
+    empty = encode(Opcode.LOAD_POSITION, offset=0x400, rows=rows, row_words=row_words, dst_base=7)
+    machine = Machine([empty, _table(0x100, 3, 4), empty])
+    machine.run(3)
+    assert [burst.address for burst in machine.reads.bursts] == [MODEL + 0x100]
+    assert not machine.residual.entries
+    assert not machine.progress.entries
+    assert not machine.faults.entries
+    assert len(machine.table.entries) == 4
+
+
+@pytest.mark.parametrize("result_beats", [16, 32, 48])
+def test_a_full_result_fifo(result_beats: int) -> None:
+    """More results wait than the FIFO holds, a power of two or not, before the first STORE: all are written."""
+    words = 30
+    store = encode(Opcode.STORE, beats=2 * words)
+    machine = Machine([store], results=words, result_beats=result_beats, burst_beats=4)
+    machine.hold(200)
+    machine.run(1)
+    assert result_beats // 2 < words
+    stored = b"".join(word.to_bytes(32, "little") for word in machine.result_words)
+    got = b"".join(machine.writes.data[RESULT + 16 * i][0].to_bytes(16, "little") for i in range(2 * words))
+    assert got == stored
+
+
+@pytest.mark.parametrize(("bound", "beats", "good"), [(0, 8, 1), (128, 8, 1), (143, 8, 1), (127, 8, 0), (1, 2, 0)])
+def test_bound_of_a_store(bound: int, beats: int, good: int) -> None:
+    """A STORE of more than RESULT_BYTES is refused before its first burst; each STORE by itself; 0 bounds nothing."""
+    machine = Machine([_table(0, 2, 4), *[encode(Opcode.STORE, beats=beats)] * 2, _table(0, 2, 4)], results=beats)
+    machine.result_bytes = bound
+    machine.run(4)
+    refused = [] if good else [(ErrorCode.RESULT_BOUND, 101), (ErrorCode.RESULT_BOUND, 102)]
+    assert [entry[1:] for entry in machine.faults.entries] == refused
+    assert sum(burst.beats for burst in machine.writes.bursts) == good * 2 * beats
 
 
 def test_position_fills_the_buffer_exactly() -> None:

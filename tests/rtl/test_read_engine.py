@@ -35,7 +35,7 @@ def test_data_and_protocol(burst_beats: int, outstanding: int, stall: float) -> 
     """Random transfers, page crossings, 64-bit addresses, zero beats: every beat arrives once, in order."""
     arch = small_arch(2, 8, 8, burst_beats=burst_beats, outstanding=outstanding)
     rng = random.Random(burst_beats)
-    commands = [(0x1_0000_0FF0, 3), (0x2000, 0), (0xFFF0, 1), (0x3000, 256)]
+    commands = [(0x1_0000_0FF0, 3), (0x2000, 0), (0xFFF0, 1), (0x3000, 256), (0xFFFF_FF80, 16), (0xFF_FFFF_FFF0, 2)]
     commands += [(16 * rng.randrange(1 << 40), rng.choice([0, 1, 2, 7, 16, 17, 33])) for _ in range(12)]
     dut = ReadEngine(arch)
     sim, slave, source, sink = _bench(dut, arch, commands, stall, latency=9)
@@ -92,6 +92,68 @@ def test_error_response() -> None:
     sim.add_testbench(bench)
     sim.run()
     assert len(errors.entries) == 2
+
+
+@pytest.mark.parametrize("halt_at", [8, 9, 10, 11])
+def test_a_request_that_nobody_takes_stays(halt_at: int) -> None:
+    """Halted in the middle of a request, the engine offers it until it is taken, and drops what comes of it."""
+    arch = small_arch(2, 8, 8, burst_beats=8, outstanding=4)
+    dut = ReadEngine(arch)
+    sim, slave, source, sink = _bench(dut, arch, [(0x40, 16)], latency=5)
+    slave.stalls.busy = 1.1
+
+    async def bench(ctx):
+        await ctx.tick().repeat(halt_at)
+        assert ctx.get(dut.bus.arvalid) == 1
+        ctx.set(dut.halt, 1)
+        await ctx.tick().repeat(300)
+        assert ctx.get(dut.bus.arvalid) == 1
+        assert ctx.get(dut.busy) == 1
+        slave.stalls.busy = 0.3
+        await wait_until(ctx, lambda: not ctx.get(dut.busy), 200)
+        assert slave.beats_served == 8
+        ctx.set(dut.halt, 0)
+        source.items.append({"address": 0x2000, "beats": 12})
+        await wait_until(ctx, lambda: len(sink.items) == 12)
+
+    sim.add_testbench(bench)
+    sim.run()
+    assert sink.items == _expected([(0x2000, 12)])
+    assert [(burst.address, burst.beats) for burst in slave.bursts] == [(0x40, 8), (0x2000, 8), (0x2080, 4)]
+
+
+@pytest.mark.parametrize("kind", ["early", "late", "none", "stray"])
+def test_rlast_in_the_wrong_place(kind: str) -> None:
+    """Beats count as they were asked for; RLAST elsewhere, or a beat that nobody asked for, is an error."""
+    arch = small_arch(2, 8, 8, burst_beats=8, outstanding=4)
+    dut = ReadEngine(arch)
+    sim, slave, source, sink = _bench(dut, arch, [(0, 24)], latency=6)
+    slave.last = {
+        "early": lambda address, last: last or address == 0x20,
+        "late": lambda address, last: last and address != 0x70,
+        "none": lambda address, last: False,
+        "stray": lambda address, last: last,
+    }[kind]
+    errors = PulseLog(dut.error)
+    sim.add_process(errors.process)
+
+    async def bench(ctx):
+        await wait_until(ctx, lambda: len(sink.items) == 24)
+        await ctx.tick().repeat(3)
+        assert ctx.get(dut.busy) == 0
+        if kind == "stray":
+            slave.queue.append((0, 0x990, True))
+            await ctx.tick().repeat(5)
+            assert ctx.get(dut.busy) == 0
+            source.items.append({"address": 0x100, "beats": 3})
+            await wait_until(ctx, lambda: len(sink.items) == 28)
+
+    sim.add_testbench(bench)
+    sim.run()
+    assert sink.items[:24] == _expected([(0, 24)])
+    assert len(errors.entries) == {"early": 1, "late": 1, "none": 3, "stray": 1}[kind]
+    if kind == "stray":
+        assert sink.items[25:] == _expected([(0x100, 3)])
 
 
 @pytest.mark.parametrize("halt_at", [3, 12, 13, 14, 15, 31, 60])

@@ -76,6 +76,51 @@ def test_words_come_back(depth: int, width: int, slices: int) -> None:
     assert state["empty"] > 0
 
 
+@pytest.mark.parametrize(("depth", "slices"), [(8, 2), (4, 4), (5, 2), (16, 3)])
+@pytest.mark.parametrize("late", [0, 1])
+def test_one_slice_a_whole_ring_ahead(depth: int, slices: int, late: int) -> None:
+    """One slice brings nothing until the others have filled the ring; then every word arrives, in every lap."""
+    dut = Ring(depth, slices * 128, slices)
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    compared = []
+
+    async def send(ctx, which: list[int], words: range) -> None:
+        for word in words:
+            for index in range(slices):
+                ctx.set(dut.fill.valid[index], index in which)
+                ctx.set(dut.fill.data[index], 1000 * word + index)
+            await ctx.tick()
+        ctx.set(dut.fill.valid, 0)
+        await ctx.tick().repeat(3)
+
+    async def bench(ctx):
+        for lap in range(3):
+            words = range(lap * depth, (lap + 1) * depth)
+            ctx.set(dut.fill.reserve, depth)
+            await ctx.tick()
+            ctx.set(dut.fill.reserve, 0)
+            await send(ctx, [index for index in range(slices) if index != late], words)
+            assert ctx.get(dut.arrived) == lap * depth
+            await send(ctx, [late], words)
+            assert ctx.get(dut.arrived) == (lap + 1) * depth
+            assert ctx.get(dut.level) == depth
+            for word in words:
+                ctx.set(dut.read.address, word % depth)
+                await ctx.tick().repeat(READ_LATENCY)
+                assert ctx.get(dut.read.data) == sum((1000 * word + index) << 128 * index for index in range(slices))
+                compared.append(word)
+            ctx.set(dut.release, depth)
+            await ctx.tick()
+            ctx.set(dut.release, 0)
+            await ctx.tick().repeat(dut.release_latency)
+            assert ctx.get(dut.fill.space) == depth
+
+    sim.add_testbench(bench)
+    sim.run()
+    assert len(compared) == 3 * depth
+
+
 def test_timing() -> None:
     """Cycles from the last beat to ``arrived``, from release and reserve to ``space``, from address to data."""
     dut = Ring(4, 256, 2)

@@ -30,7 +30,7 @@ def test_data_and_protocol(burst_beats: int, outstanding: int, stall: float) -> 
     """Random transfers, page crossings, zero beats: every beat is stored once where it belongs."""
     arch = small_arch(2, 8, 8, burst_beats=burst_beats, outstanding=outstanding)
     rng = random.Random(burst_beats)
-    commands = [(0x1_0000_0FF0, 3), (0x2000, 0), (0xFFF0, 1), (0x3000, 256)]
+    commands = [(0x1_0000_0FF0, 3), (0x2000, 0), (0xFFF0, 1), (0x3000, 256), (0xFFFF_FF80, 16), (0xFF_FFFF_FFF0, 2)]
     commands += [(0x10_0000 + 0x1000 * i + 16 * rng.randrange(256), rng.choice([0, 1, 7, 16, 33])) for i in range(9)]
     dut = WriteEngine(arch)
     sim, slave, source, _ = _bench(dut, arch, commands, stall, response_latency=15)
@@ -94,6 +94,60 @@ def test_error_response() -> None:
     sim.add_testbench(bench)
     sim.run()
     assert len(errors.entries) == 2
+
+
+@pytest.mark.parametrize("halt_at", [8, 9, 10, 11])
+@pytest.mark.parametrize("channel", ["address", "data", "both"])
+def test_offers_that_nobody_takes_stay(halt_at: int, channel: str) -> None:
+    """Halted in the middle of a burst, address and beats are offered until they are taken, with zero strobes."""
+    arch = small_arch(2, 8, 8, burst_beats=8, outstanding=2)
+    dut = WriteEngine(arch)
+    sim, slave, source, data = _bench(dut, arch, [(0x40, 16)], 0.0, response_latency=5)
+    following: list[int] = []
+    slave.deaf = {"address": {"aw"}, "data": {"w"}, "both": {"aw", "w"}}[channel]
+
+    async def bench(ctx):
+        await ctx.tick().repeat(halt_at)
+        ctx.set(dut.halt, 1)
+        await ctx.tick().repeat(300)
+        assert ctx.get(dut.bus.awvalid) == (channel != "data")
+        assert ctx.get(dut.bus.wvalid) == (channel != "address" or len(slave.beats) < 8)
+        assert ctx.get(dut.busy) == 1
+        slave.deaf = set()
+        await wait_until(ctx, lambda: not ctx.get(dut.busy), 200)
+        assert (len(slave.beats), slave.responses) == (8, 1)
+        data.items.extend(range(12))
+        following.extend(list(data.items)[:12])
+        ctx.set(dut.halt, 0)
+        source.items.append({"address": 0x2000, "beats": 12})
+        await wait_until(ctx, lambda: slave.responses == 3)
+
+    sim.add_testbench(bench)
+    sim.run()
+    assert [slave.data[0x2000 + 16 * i] for i in range(12)] == [(word, 0xFFFF) for word in following]
+
+
+def test_a_response_that_nobody_waits_for() -> None:
+    """It is an error, and no burst is taken for answered by it."""
+    arch = small_arch(2, 8, 8, burst_beats=8)
+    dut = WriteEngine(arch)
+    sim, slave, source, _ = _bench(dut, arch, [(0, 8)], response_latency=30)
+    errors = PulseLog(dut.error)
+    sim.add_process(errors.process)
+
+    async def bench(ctx):
+        await wait_until(ctx, lambda: slave.responses == 1)
+        slave.answers.append((0, False))
+        await wait_until(ctx, lambda: slave.responses == 2)
+        await ctx.tick().repeat(3)
+        assert ctx.get(dut.busy) == 0
+        source.items.append({"address": 0x100, "beats": 1})
+        await ctx.tick().repeat(10)
+        assert ctx.get(dut.busy) == 1
+
+    sim.add_testbench(bench)
+    sim.run()
+    assert len(errors.entries) == 1
 
 
 @pytest.mark.parametrize("halt_at", [3, 8, 12, 13, 14, 15, 16, 17, 31, 60])
