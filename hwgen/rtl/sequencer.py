@@ -103,7 +103,8 @@ class Sequencer(wiring.Component):
         self, m: Module, fetch: ProgramFetch, dispatcher: Dispatcher, watching: Signal, failed: Signal
     ) -> None:
         """Keeps the first fault of a run; of several at once, the first of the list."""
-        elapsed, expired = Signal(32), Signal()
+        self.elapsed = elapsed = Signal(32)  # an attribute: tests set it ahead
+        expired = Signal()
         m.d.sync += [elapsed.eq(elapsed + 1), expired.eq((self.watchdog != 0) & (elapsed >= self.watchdog))]
         reports: list[tuple[Value, Value | int, Value]] = [
             (fetch.error, ErrorCode.AXI_READ, dispatcher.pc),
@@ -140,7 +141,7 @@ class Sequencer(wiring.Component):
         self, m: Module, fetch_start: Signal, watching: Signal, failed: Signal, finished: Signal, stopped: Signal
     ) -> None:
         """Reset, run, and after a fault: halt the engines, reset again, and stay halted while the bus owes answers."""
-        count = Signal(range(timing.GIVE_UP_CYCLES))
+        self.halted = count = Signal(range(timing.GIVE_UP_CYCLES))  # an attribute: tests set it ahead
         resetting, halting = Signal(), Signal()
         m.d.comb += halting.eq(self.halt & ~stopped)
         m.d.sync += [self.core_reset.eq(resetting), self.halt.eq(halting), count.eq(count + 1)]

@@ -105,12 +105,12 @@ class ReadSlave:
 
     async def process(self, ctx) -> None:
         """Simulator process (``sim.add_process``)."""
-        bus, queue, cycle = self.bus, self.queue, 0
+        bus, cycle = self.bus, 0
         requests = Stability("AR")
         signals = request_signals(bus, "r")
         async for _, _, valid, ready, *rest in ctx.tick().sample(*signals, bus.rvalid, bus.rready):
             *payload, rvalid, rready = rest
-            cycle += 1
+            cycle, queue = cycle + 1, self.queue
             if requests.check(valid, ready, tuple(payload)):
                 burst = checked_burst(tuple(payload), self.burst_limit)
                 self.bursts.append(burst)

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from hwgen.spec.isa import FORMATS, INSTRUCTION_BYTES, Opcode, to_bytes
+from hwgen.spec.isa import FORMATS, INSTRUCTION_BYTES, Opcode, seal
 
 BEAT_BITS = 128
 
@@ -16,5 +16,6 @@ def random_instruction(rng: random.Random, *, end: bool = False) -> int:
 
 def program_beat(words: Sequence[int], offset: int) -> int:
     """The beat at byte ``offset`` of the program ``words``; what lies behind it is neither sealed nor legal."""
-    data = to_bytes(list(words)) + b"\xff" * (offset + INSTRUCTION_BYTES)
-    return int.from_bytes(data[offset : offset + BEAT_BITS // 8], "little")
+    index, at = divmod(offset, INSTRUCTION_BYTES)
+    data = seal(words[index], index) if index < len(words) else b"\xff" * INSTRUCTION_BYTES
+    return int.from_bytes(data[at : at + BEAT_BITS // 8], "little")

@@ -9,6 +9,7 @@ from hwgen.rtl.dispatcher import UNITS
 from hwgen.rtl.program_fetch import CHUNK
 from hwgen.rtl.sequencer import Sequencer
 from hwgen.spec.isa import FORMATS, ErrorCode, Opcode, encode
+from hwgen.spec.timing import GIVE_UP_CYCLES
 from tests.rtl.arches import small_arch
 from tests.rtl.axi_bench import PulseLog, ReadSlave, wait_until
 from tests.rtl.clock import add_clock
@@ -22,12 +23,12 @@ class Unit:
 
     def __init__(self, port, idles, index: int, cycles: int = 7) -> None:
         self.port, self.idles, self.index, self.cycles = port, idles, index, cycles
+        self.left = 0  # cycles of the instruction under way
         self.taken: list[tuple[int, int]] = []
         self.random = random.Random(index)
 
     async def process(self, ctx) -> None:
         """Simulator process."""
-        left = 0
         ctx.set(self.idles[self.index], 1)
         payload = self.port.payload
         async for _, _, valid, ready, word, pc in ctx.tick().sample(
@@ -35,11 +36,11 @@ class Unit:
         ):
             if valid and ready:
                 self.taken.append((word, pc))
-                left = self.cycles
-            elif left:
-                left -= 1
-            ctx.set(self.idles[self.index], left == 0)
-            ctx.set(self.port.ready, left == 0 and self.random.random() < 0.5)
+                self.left = self.cycles
+            elif self.left:
+                self.left -= 1
+            ctx.set(self.idles[self.index], self.left == 0)
+            ctx.set(self.port.ready, self.left == 0 and self.random.random() < 0.5)
 
 
 class Machine:
@@ -51,6 +52,7 @@ class Machine:
         self.sim = Simulator(dut)
         add_clock(self.sim)
         self.words = words
+        self.damaged: int | None = None  # an instruction with a wrong bit in memory
         self.slave = ReadSlave(dut.bus, stall, 4, latency=20, read=self._beat, **slave_options)
         self.units = [Unit(getattr(dut, u.name.lower()), dut.idles, i, 5 + 6 * i) for i, u in enumerate(UNITS)]
         self.done = PulseLog(dut.done)
@@ -62,7 +64,8 @@ class Machine:
     def _beat(self, address: int) -> int:
         index = (address - PROGRAM) // 32
         assert 0 <= index < -(-len(self.words) // CHUNK) * CHUNK, f"read past the padded program at {address:#x}"
-        return program_beat(self.words, address - PROGRAM)
+        beat = program_beat(self.words, address - PROGRAM)
+        return beat ^ (index == self.damaged) << 77
 
     async def start(self, ctx, program: int = PROGRAM) -> None:
         """Raise start until accepted."""
@@ -225,6 +228,137 @@ def test_watchdog() -> None:
         assert ctx.get(dut.running) == 1
 
     machine.run(bench)
+
+
+@pytest.mark.parametrize("limit", [(1 << 24) + 9, 50_000_000, (1 << 32) - 1])
+def test_watchdog_counts_in_32_bits(limit: int) -> None:
+    """A long watchdog ends a run after all of its cycles; the counter is set ahead instead of waited for."""
+    machine = Machine(_program(6))
+
+    async def bench(ctx):
+        dut = machine.dut
+        machine.units[2].cycles = 1 << 30
+        ctx.set(dut.watchdog, limit)
+        await machine.start(ctx)
+        for ahead in (limit & 0xFFFF, limit & 0xFF_FFFF, limit >> 1, limit - 60):
+            ctx.set(dut.elapsed, ahead)
+            await ctx.tick().repeat(50)
+            assert ctx.get(dut.running) == 1, f"ended after {ahead + 50} of {limit} cycles"
+            assert ctx.get(dut.halt) == 0
+        await machine.finish(ctx, 60)
+        assert ctx.get(dut.error_code) == ErrorCode.WATCHDOG
+
+    machine.run(bench)
+
+
+@pytest.mark.parametrize("at", [1025, 1290])
+@pytest.mark.parametrize("kind", ["illegal", "damaged", "fault"])
+def test_index_of_an_error_far_into_a_program(at: int, kind: str) -> None:
+    """ERROR_PC has all its bits, whoever reports it."""
+    words = [encode(Opcode.LOAD_TABLE)] * (at + 40)
+    machine = Machine([*words, encode(Opcode.END)], 0.0, outstanding=16)
+    for unit in machine.units:
+        unit.cycles = 0
+        unit.random = random.Random()
+        unit.random.random = lambda: 0.0
+    if kind == "illegal":
+        machine.words[at] = 0xEE
+    machine.damaged = at if kind == "damaged" else None
+
+    async def bench(ctx):
+        dut = machine.dut
+        await machine.start(ctx)
+        if kind == "fault":
+            await wait_until(ctx, lambda: machine.units[1].taken and machine.units[1].taken[-1][1] == at)
+            ctx.set(dut.faults[0].code, ErrorCode.OUT_OF_BOUNDS)
+            ctx.set(dut.faults[0].pc, machine.units[1].taken[-1][1])
+            ctx.set(dut.faults[0].valid, 1)
+            await ctx.tick()
+            ctx.set(dut.faults[0].valid, 0)
+        await machine.finish(ctx, 9000)
+        code = {
+            "illegal": ErrorCode.ILLEGAL_INSTRUCTION,
+            "damaged": ErrorCode.CHECKSUM,
+            "fault": ErrorCode.OUT_OF_BOUNDS,
+        }[kind]
+        assert (ctx.get(dut.error_code), ctx.get(dut.error_pc)) == (code, at)
+
+    machine.run(bench)
+
+
+def test_misaligned() -> None:
+    """Nothing is read; UNALIGNED two cycles after the start; the next one runs."""
+    machine = Machine(_program(6))
+
+    async def bench(ctx):
+        dut = machine.dut
+        ctx.set(dut.misaligned, 1)
+        await machine.start(ctx)
+        await machine.finish(ctx)
+        assert (ctx.get(dut.error_code), ctx.get(dut.error_pc)) == (ErrorCode.UNALIGNED, 0)
+        assert machine.done.entries[-1][0] - machine.accepted.entries[-1][0] == 2
+        assert not machine.slave.bursts
+        ctx.set(dut.misaligned, 0)
+        await machine.start(ctx)
+        await machine.finish(ctx)
+        assert ctx.get(dut.error_code) == ErrorCode.NONE
+        assert machine.taken() == machine.expected()
+
+    machine.run(bench)
+
+
+@pytest.mark.parametrize("silent", ["outside", "program"])
+def test_a_bus_that_owes_answers(silent: str) -> None:
+    """The machine gives up when it said; starts are refused as long as anything is owed, and work from then on.
+
+    ``running`` and the core reset stay low for a refused start, halt stays high, idle too.
+    """
+    machine = Machine(_program(6), stall=0.0)
+    watchdog, checked = 300, []
+
+    async def bench(ctx):
+        dut = machine.dut
+        ctx.set(dut.watchdog, watchdog)
+        if silent == "outside":
+            machine.units[2].cycles = 1 << 30
+            ctx.set(dut.busy, 2)
+        else:
+            machine.slave.latency = 1 << 30
+        await machine.start(ctx)
+        await wait_until(ctx, lambda: ctx.get(dut.halt))
+        await ctx.tick().repeat(30)
+        skipped = GIVE_UP_CYCLES - 40 - ctx.get(dut.halted)
+        ctx.set(dut.halted, GIVE_UP_CYCLES - 40)
+        await machine.finish(ctx, 50)
+        assert ctx.get(dut.error_code) == ErrorCode.WATCHDOG
+        started, ended = machine.accepted.entries[-1][0], machine.done.entries[-1][0]
+        assert ended - started == watchdog + Sequencer.report_latency - skipped
+        machine.units[2].cycles, machine.units[2].left = 7, 0
+        for _ in range(3):
+            resets = len(machine.resets.entries)
+            await ctx.tick().repeat(5)
+            await machine.start(ctx)
+            assert ctx.get(dut.idle) == 1
+            await ctx.tick().repeat(2)
+            assert machine.done.entries[-1][0] - machine.accepted.entries[-1][0] == 1
+            assert (ctx.get(dut.error_code), ctx.get(dut.error_pc)) == (ErrorCode.BUS, 0)
+            assert (ctx.get(dut.idle), ctx.get(dut.halt)) == (1, 1)
+            assert len(machine.resets.entries) == resets
+            checked.append(1)
+        ctx.set(dut.busy, 0)
+        machine.slave.latency = 3
+        machine.slave.queue = type(machine.slave.queue)((0, a, last) for _, a, last in machine.slave.queue)
+        await wait_until(ctx, lambda: not ctx.get(dut.halt), 100)
+        ctx.set(dut.watchdog, 0)
+        for unit in machine.units:
+            unit.taken.clear()
+        await machine.start(ctx)
+        await machine.finish(ctx)
+        assert ctx.get(dut.error_code) == ErrorCode.NONE
+        assert machine.taken() == machine.expected()
+
+    machine.run(bench)
+    assert len(checked) == 3
 
 
 def test_timing() -> None:
