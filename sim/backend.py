@@ -30,6 +30,7 @@ class SimulationBackend:
             self._memory = mmap.mmap(handle.fileno(), 0)
         self.memory_address, self.memory_bytes = memory_address, len(self._memory)
         self._request = 0
+        self.interrupt_cycle = 0  # when the latest interrupt was seen
 
     @property
     def cycle(self) -> int:
@@ -104,4 +105,6 @@ class SimulationBackend:
 
     async def wait_interrupt(self, cycles: int) -> bool:
         """Sleep until the interrupt or ``cycles`` have gone by."""
-        return await self._command(INTERRUPT, cycles) == GOOD
+        came = await self._command(INTERRUPT, cycles) == GOOD
+        self.interrupt_cycle = self.cycle
+        return came

@@ -51,6 +51,7 @@ async def one_run(
     return RunOutcome(
         start_cycle=start,
         end_cycle=backend.cycle,
+        interrupt_cycle=backend.interrupt_cycle,
         seconds=time.perf_counter() - begin,
         read_beats=reads_after - reads,
         write_beats=writes_after - writes,

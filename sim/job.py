@@ -49,6 +49,7 @@ class RunOutcome:
 
     start_cycle: int  # of the simulation
     end_cycle: int
+    interrupt_cycle: int  # seen by the host, a few cycles after it was raised
     seconds: float
     read_beats: int
     write_beats: int

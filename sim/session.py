@@ -46,6 +46,7 @@ class SimRun:
     counters: dict[str, int]  # performance counters by register name
     error: MachineError | None
     simulated_cycles: int  # host accesses included
+    interrupt_cycle: int  # when the host saw the interrupt, counted like the cycles of the trace
     seconds: float
     ddr_read_bytes: int  # as the memory model counted them
     ddr_write_bytes: int
@@ -159,6 +160,7 @@ def _run(folder: Path, index: int, asked: JobRun, outcome: RunOutcome, trace: Tr
         counters=outcome.counters,
         error=MachineError(outcome.error_code, outcome.error_pc, asked.task) if failed else None,
         simulated_cycles=outcome.end_cycle - outcome.start_cycle,
+        interrupt_cycle=outcome.interrupt_cycle - outcome.start_cycle,
         seconds=outcome.seconds,
         ddr_read_bytes=BEAT_BYTES * outcome.read_beats,
         ddr_write_bytes=BEAT_BYTES * outcome.write_beats,

@@ -82,6 +82,7 @@ def perfect_result(
                     data=golden[f"heads.{task}"].astype(np.int16),
                     counters={"CYCLES": cycles},
                     error=None,
+                    interrupt_cycle=0,
                     simulated_cycles=cycles + 50,
                     seconds=0.5,
                     ddr_read_bytes=1000,

@@ -13,8 +13,6 @@ from hwgen.spec import timing
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import ErrorCode
 
-QUIET_CYCLES = 4  # the machine is done when every unit has been idle that long
-
 
 class Sequencer(wiring.Component):
     """Runs one program per start. It stands outside the core reset, which it drives.
@@ -46,7 +44,7 @@ class Sequencer(wiring.Component):
     """
 
     start_latency = 4 + ReadEngine.command_latency  # reset, its effect, start, request
-    end_latency = QUIET_CYCLES + 2
+    end_latency = 2
     report_latency = timing.REPORT_CYCLES
 
     def __init__(self, arch: ArchConfig, faults: int, idles: int, engines: int) -> None:
@@ -128,14 +126,13 @@ class Sequencer(wiring.Component):
         return late[0], late[1], late[2]
 
     def _quiet(self, m: Module, dispatcher: Dispatcher, stopped: Signal, finished: Signal) -> None:
-        """END was reached and nothing has moved for a while: no unit, and no engine that a halt would cut off."""
-        quiet, still = Signal(range(QUIET_CYCLES + 1)), Signal(len(self.idles) + 3)
+        """END was reached, and nothing moves: no unit, and no engine that a halt would cut off.
+
+        One cycle is enough: what leaves a queue is in its unit, and what leaves a unit in the next one, a cycle later.
+        """
+        still = Signal(len(self.idles) + 3)
         m.d.sync += still.eq(Cat(dispatcher.ended, dispatcher.empty, self.idles, stopped))
-        with m.If(~still.all()):
-            m.d.sync += quiet.eq(0)
-        with m.Elif(~finished):
-            m.d.sync += quiet.eq(quiet + 1)
-        m.d.comb += finished.eq(quiet == QUIET_CYCLES)
+        m.d.comb += finished.eq(still.all())
 
     def _control(
         self, m: Module, fetch_start: Signal, watching: Signal, failed: Signal, finished: Signal, stopped: Signal

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hwgen.compiler.dma_model import SAVED_BYTES
-from hwgen.rtl import compute_unit, core, dispatcher, operand_loader, program_fetch, sequencer
+from hwgen.rtl import compute_unit, core, dispatcher, operand_loader, program_fetch
 from hwgen.rtl.chunk_planner import ChunkPlanner
 from hwgen.rtl.compute_unit import ComputeUnit
 from hwgen.rtl.core import Core
@@ -47,7 +47,7 @@ def test_fixed_figures():
     assert Ring.write_latency == timing.RING_WRITE_LATENCY
     assert Ring.release_latency == timing.RING_RELEASE_LATENCY
     assert Sequencer.start_latency == timing.START_LATENCY
-    assert timing.END_LATENCY == Sequencer.end_latency == sequencer.QUIET_CYCLES + 2
+    assert Sequencer.end_latency == timing.END_LATENCY
     assert program_fetch.ProgramFetch.latency == timing.FETCH_LATENCY
     assert timing.FETCH_AHEAD == program_fetch.AHEAD
     assert dispatcher.Dispatcher.latency == timing.DISPATCH_LATENCY
