@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from golden.reference.m3vit_float import Arrays
 from hwgen.cli_ranges import CorrectionOption, OverridesOption, PercentileOption, RuleOption, ranges_of, rule_of
+from hwgen.frontend.black_pixels import black_warnings
 from hwgen.frontend.importers.convert import convert, folder_images, images_of, origin, places, write
 from hwgen.frontend.importers.imported import Imported
 from hwgen.frontend.narrow import NarrowLoss, narrow_losses, narrow_text
@@ -103,6 +104,9 @@ def quantize_command(
     typer.echo(narrow_text(losses), nl=False)
     for note in converted.notes:
         typer.echo(f"note: {note}")
+    warnings = black_warnings(images, "calibration pictures") + black_warnings(checks, "checked pictures")
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"calibrated on {len(images)} {source['calibration']}")
     typer.echo(f"written {package} ({package.stat().st_size} bytes) and {beside}")
     if json_file is not None:
@@ -113,5 +117,6 @@ def quantize_command(
             "checked_on": checked_on,
             "tensors": [line.as_dict() for line in lines],
             "four_bit_weights": [line.as_dict() for line in losses],
+            "warnings": warnings,
         }
         write_text(json_file, json.dumps(result, indent=1) + "\n")

@@ -81,6 +81,22 @@ def test_rules_correction_and_overrides_reach_package_and_provenance(tmp_path: P
     assert found["overrides"].provenance["overrides"] == {"blocks.2.hidden": {"scale": 0.0625}}
 
 
+def test_dark_pictures_are_warned_of(tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]):
+    """One of the two that calibrate, and the one that is checked."""
+    report = tmp_path / "report.json"
+    pixels = np.random.default_rng(5).integers(1, 256, (64, 64, 3), dtype=np.uint8)
+    pixels[:, :32] = 0
+    for name in ("1.png", "2.png"):
+        Image.fromarray(pixels).save(pictures / name)
+    assert run("quantize", "m3vit-micro", "--calib", str(pictures), "--calib-images", "2", "-o", str(tmp_path / "out"),
+               "--json", str(report)) == 0  # fmt: skip
+    found = [said for said in json.loads(report.read_text())["warnings"] if "pixel values are 0" in said]
+    assert [said.split(":")[0] for said in found] == ["1 of 2 calibration pictures", "1 of 1 checked pictures"]
+    assert all("50.0 %, 6,144 values" in said for said in found)
+    err = capsys.readouterr().err
+    assert all(f"warning: {said}" in err for said in found)
+
+
 def _damaged(folder: Path, change: Callable[[dict[str, np.ndarray]], object]) -> str:
     """A package and its float weights, changed and with a digest that agrees."""
     package, arrays = load_model("m3vit-micro"), dict(load_float("m3vit-micro"))
