@@ -12,6 +12,7 @@ from golden.reference.scenes import CLASS_NAMES
 from hwgen.compiler.compile import Compiled
 from hwgen.frontend.black_pixels import black_warnings
 from hwgen.frontend.evaluate import to_pixels
+from hwgen.frontend.range_excess import excess_warnings
 from hwgen.picture import Panel, colour_classes, colour_depth
 from hwgen.report import TensorReport, tensor_reports
 from hwgen.spec.design import Design
@@ -104,7 +105,8 @@ class Verification:
 
     def warnings(self) -> list[str]:
         """What about these pictures keeps the machine from following the float model."""
-        return black_warnings(self.images, "pictures")
+        runs = ((f"picture {item.run.image + 1}, task {item.run.task},", item.reference) for item in self.passes)
+        return black_warnings(self.images, "pictures") + excess_warnings(runs, self.scales)
 
     def report(self) -> dict[str, Any]:
         """Everything as data."""
