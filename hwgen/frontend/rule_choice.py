@@ -1,10 +1,11 @@
 """Which rule of ranges to take: the one whose package follows the float model best on pictures that set no scale.
 
 A rule that fits the calibration pictures well may cut what another picture holds. So a part of the pictures sets the
-scales by every rule, golden runs the rest, and the rule with the best mean ratio sets the scales from all pictures.
+scales by every rule, golden runs the rest, and the rule with the best mean ratio sets the scales from all pictures
+(the default one unless another is clearly better).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +25,11 @@ HELD_OUT = "held-out"  # in the place of a rule: choose one
 MOST_JUDGES = 2  # pictures that golden runs by every rule, each under one task in turn: the slow part
 
 
+# The default rule alone has headroom for pictures of another kind than those at hand, and two pictures are few: it
+# stays unless another one is this much better.
+MARGIN_DB = 1.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class RuleChoice:
     """The rule that was chosen, and how every rule did."""
@@ -35,7 +41,7 @@ class RuleChoice:
     def as_dict(self) -> dict[str, Any]:
         """For a provenance."""
         mean = {name: round(value, 2) for name, value in self.mean_db.items()}
-        return {"chosen_by": "held-out pictures", "judged": list(self.judged), "mean_db": mean}
+        return {"chosen_by": "held-out pictures", "judged": list(self.judged), "margin_db": MARGIN_DB, "mean_db": mean}
 
     def __str__(self) -> str:
         """One line for the terminal."""
@@ -72,6 +78,13 @@ def _mean_db(package: QuantisedModel, runs: Sequence[tuple[NDArray[np.uint8], st
     return float(np.mean(found))
 
 
+def best_rule(mean_db: Mapping[str, float]) -> str:
+    """The rule with the best ratio; the default one unless another is better by `MARGIN_DB`."""
+    best = max(mean_db, key=mean_db.__getitem__)
+    usual = RangeRule().rule
+    return best if mean_db[best] >= mean_db[usual] + MARGIN_DB else usual
+
+
 def choose_rule(
     arrays: Arrays,
     config: ModelConfig,
@@ -96,5 +109,5 @@ def choose_rule(
     for rule in RULES:
         package = quantise(equal, config, seen, ranges=replace(ranges, rule=RangeRule(rule=rule)))
         mean_db[rule] = _mean_db(package, runs, real)
-    best = max(RULES, key=lambda rule: mean_db[rule])  # the first of equals
-    return RuleChoice(rule=RangeRule(rule=best), judged=tuple(range(kept, len(images))), mean_db=mean_db)
+    judged = tuple(range(kept, len(images)))
+    return RuleChoice(rule=RangeRule(rule=best_rule(mean_db)), judged=judged, mean_db=mean_db)
