@@ -27,10 +27,16 @@ class Excess:
 
     def __str__(self) -> str:
         """Tensor, count, magnitude and what is left when nothing else goes wrong."""
+        what = "input of GELU" if self.at_gelu else "range"
         return (
-            f"{self.name}: {self.outside:,} of {self.values:,} values outside, up to {self.largest:.3g} where the range"
-            f" ends at {self.limit:.3g}, leaves {decibels(1.0, self.cut):.1f} dB"
+            f"{self.name}: {self.outside:,} of {self.values:,} values outside, up to {self.largest:.3g} where"
+            f" the {what} ends at {self.limit:.3g}, leaves {decibels(1.0, self.cut):.1f} dB"
         )
+
+    @property
+    def at_gelu(self) -> bool:
+        """The format of GELU's input ends here, whatever the scale: no calibration moves it."""
+        return self.limit == GELU_INPUT_LIMIT and self.name.endswith(".hidden")
 
 
 def _excess(name: str, real: Array, scale: float) -> Excess:
@@ -77,8 +83,11 @@ def excess_warnings(runs: Iterable[tuple[str, Mapping[str, Array]]], scales: Map
 
 
 def _text(what: str, found: Sequence[Excess]) -> str:
-    lines = [f"{what} leaves the calibrated range of {len(found)} tensors, where the machine cuts:"]
+    tensors = "a tensor" if len(found) == 1 else f"{len(found)} tensors"
+    lines = [f"{what} leaves the calibrated range of {tensors}, where the machine cuts:"]
     lines += [f"  {item}" for item in found[:SHOWN]]
     if len(found) > SHOWN:
         lines.append(f"  and {len(found) - SHOWN} more; {sum(item.outside for item in found):,} values in all")
-    return "\n".join((*lines, "  calibrate with pictures like it: hwgen quantize --calib FOLDER"))
+    if not all(item.at_gelu for item in found):
+        lines.append("  calibrate with pictures like it: hwgen quantize --calib FOLDER")
+    return "\n".join(lines)

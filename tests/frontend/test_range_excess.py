@@ -32,6 +32,10 @@ def test_residual_and_hidden_units_have_ranges_of_their_own() -> None:
     tensors = {"patch_embed": np.full((2, 2), 200.0), "blocks.0.expert_hidden": np.full((2, 2, 2), 20.0)}
     (item,) = excesses(tensors, {"patch_embed": 1.0, "blocks.0.hidden": 1.0})
     assert (item.name, item.limit, item.outside) == ("blocks.0.hidden", GELU_INPUT_LIMIT, 8)
+    (said,) = excess_warnings([("it", tensors)], {"blocks.0.hidden": 1.0})
+    assert "leaves the calibrated range of a tensor, where the machine cuts:\n  blocks.0.hidden: 8 of 8" in said
+    assert "up to 20 where the input of GELU ends at 16, leaves" in said
+    assert "--calib" not in said  # no pictures would help
     (item,) = excesses({"patch_embed": np.full((2, 2), 70_000.0)}, {"patch_embed": 1.0})
     assert item.limit == 32767.5
 
@@ -50,6 +54,7 @@ def test_the_worst_tensors_and_runs_are_listed_and_the_rest_is_counted() -> None
     assert lines[0] == "run 4 leaves the calibrated range of 7 tensors, where the machine cuts:"
     assert [line.split(":")[0].strip() for line in lines[1:6]] == names[:1:-1]
     assert lines[6] == "  and 2 more; 84 values in all"
+    assert lines[7] == "  calibrate with pictures like it: hwgen quantize --calib FOLDER"
     assert said[-1] == "2 more pictures and tasks leave calibrated ranges, too"
 
 
