@@ -11,11 +11,11 @@ from hwgen.compiler.estimate import estimate
 from hwgen.compiler.listing import ListingEntry
 from hwgen.compiler.resources import resources
 from hwgen.request import images_for
+from hwgen.spec.arrays import package_arrays
 from hwgen.spec.board import board
 from hwgen.spec.design import Design
 from hwgen.spec.isa import Opcode, Unit
 from hwgen.spec.model import ModelConfig, TaskConfig
-from hwgen.spec.package import package_arrays
 from hwgen.spec.weight_bits import weight_bits_text
 from hwgen.verification import Pass, Verification
 
@@ -94,13 +94,13 @@ def least_bytes(model: ModelConfig, task: TaskConfig) -> int:
     others = {other.name for other in model.tasks} - {task.name}
     total = model.channels * model.image_height * model.image_width
     total += 2 * task.outputs * (1 if task.kind == "classification" else model.patches)
-    for name, (shape, kind) in package_arrays(model).items():
+    for name, spec in package_arrays(model).items():
         parts = name.split(".")
         alien = parts[0] == "heads" and parts[1] in others
         alien |= len(parts) > 3 and parts[2] == "gate" and parts[3] in others
         if not alien:
             bits = 4 if name.endswith(".weight") and name.removesuffix(".weight") in model.int4 else 8
-            total += int(np.prod(shape)) * np.dtype(kind).itemsize * bits // 8
+            total += int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize * bits // 8
     return total
 
 

@@ -20,8 +20,9 @@ from golden.layernorm import normalise, row_statistics
 from golden.markdown import rewritten, table
 from golden.reciprocal import reciprocal, rsqrt
 from golden.softmax import probabilities, row_factor, softmax_statistics
+from hwgen.spec.arrays import KINDS, TABLE_DTYPE
 from hwgen.spec.numerics import NUMERICS
-from hwgen.spec.tables import GELU_ENTRIES, RSQRT_ENTRIES, Int64Array, default_tables
+from hwgen.spec.tables import GELU_ENTRIES, RSQRT_ENTRIES, TABLES, Int64Array, default_tables
 
 FloatArray = NDArray[np.floating[Any]]
 COMMAND = "python -m golden.errors"
@@ -229,7 +230,21 @@ def bounds_table() -> str:
     return table(("quantity", "largest magnitude", "", "bits", "held in"), rows)
 
 
-PARTS: dict[str, Callable[[], str]] = {"tables": tables_table, "steps": steps_table, "bounds": bounds_table}
+def ranges_table() -> str:
+    """What the arrays of a package may hold."""
+    header = ("arrays", "type", "values", "because")
+    rows = [(kind.arrays, kind.dtype, f"{kind.low:,}..{kind.high:,}", kind.why) for kind in KINDS]
+    for info in TABLES:
+        rows.append((f"tables.{info.name}, base", TABLE_DTYPE, f"{info.base[0]:,}..{info.base[1]:,}", info.why))
+    return table(header, rows)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "tables": tables_table,
+    "steps": steps_table,
+    "bounds": bounds_table,
+    "ranges": ranges_table,
+}
 
 
 def regenerated(text: str) -> str:

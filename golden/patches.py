@@ -3,12 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from hwgen.spec.numerics import DARKEST_PIXEL
 from hwgen.spec.tables import Int64Array
 
 
 def centre_pixels(pixels: NDArray[np.uint8]) -> Int64Array:
-    """int8 codes of pixels: ``max(p - 128, -127)``."""
-    return np.maximum(pixels.astype(np.int64) - 128, -127)
+    """int8 codes of pixels: ``max(p, 1) - 128``."""
+    return np.maximum(pixels.astype(np.int64), DARKEST_PIXEL) - 128
 
 
 def patch_rows(image: NDArray[np.uint8], patch: int) -> Int64Array:

@@ -236,6 +236,8 @@ def show_verification(found: Verification, folder: Path, wanted: Wanted, picture
     OUT.print(tensor_table(found.tensors(), f"{found.design.network} on {found.design.board.name}"))
     for line in verification_lines(found):
         OUT.print(line, markup=False, highlight=False, soft_wrap=True)
+    for warning in found.warnings():
+        ERR.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
     if wanted.waves:
         OUT.print(f"waveform: {folder / WAVES_FOLDER / 'dump.vcd'}", markup=False, highlight=False, soft_wrap=True)
     if picture is not None:

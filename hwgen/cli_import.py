@@ -13,6 +13,7 @@ from hwgen.frontend.importers.checkpoint import read_checkpoint, source_sha256
 from hwgen.frontend.importers.convert import IMPORTERS, convert, images_of, places, write
 from hwgen.frontend.importers.imported import IMAGENET_MEAN, IMAGENET_STD, ImportOptions
 from hwgen.frontend.importers.limits import limit_faults
+from hwgen.frontend.rule_choice import HELD_OUT
 from hwgen.request import InputError, model_name, not_both, writable_file, writable_folder
 from hwgen.spec.arch_presets import find_arch
 from hwgen.spec.presets import MODELS
@@ -78,7 +79,7 @@ def import_command(
         typer.Option("--calib", metavar="FOLDER", help="Pictures that set the scales; generated scenes otherwise."),
     ] = None,
     calib_images: Annotated[int, typer.Option("--calib-images", min=1, max=1000, help="How many of them.")] = 8,
-    calibration_rule: RuleOption = "mse",
+    calibration_rule: RuleOption = HELD_OUT,
     percentile: PercentileOption = None,
     bias_correction: CorrectionOption = False,
     overrides: OverridesOption = None,
@@ -150,7 +151,7 @@ def import_command(
     ranges = ranges_of(rule, bias_correction, overrides, imported.config)
     images, calibration = images_of(calib, imported.config, calib_images)
     source = {"import": kind, "source": path.name, "source_sha256": source_sha256(path), **calibration}
-    converted = convert(imported, images, source, ranges)
+    converted = convert(imported, images, source, ranges, choose=calibration_rule == HELD_OUT)
     package, beside = write(converted, output)
     if json_file is not None:
         result = {"package": str(package), "float": str(beside), "provenance": dict(converted.package.provenance)}

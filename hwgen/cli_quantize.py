@@ -9,11 +9,14 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from golden.reference.m3vit_float import Arrays
+from golden.reference.m3vit_float import Arrays, FloatModel
 from hwgen.cli_ranges import CorrectionOption, OverridesOption, PercentileOption, RuleOption, ranges_of, rule_of
-from hwgen.frontend.importers.convert import convert, folder_images, images_of, origin, places, write
+from hwgen.frontend.black_pixels import black_warnings
+from hwgen.frontend.importers.convert import Converted, convert, folder_images, images_of, origin, places, write
 from hwgen.frontend.importers.imported import Imported
 from hwgen.frontend.narrow import NarrowLoss, narrow_losses, narrow_text
+from hwgen.frontend.range_excess import excess_warnings
+from hwgen.frontend.rule_choice import HELD_OUT
 from hwgen.frontend.sensitivity import sensitivity, sensitivity_text
 from hwgen.frontend.store import load_float, load_model, package_files
 from hwgen.request import InputError, images_for, model_name, narrowed, not_both, writable_file, writable_folder
@@ -47,13 +50,21 @@ def _refuse_dead_channels(name: str, arrays: Arrays) -> None:
             )
 
 
+def _left_ranges(converted: Converted, check: NDArray[np.uint8], what: str) -> list[str]:
+    """Warnings about tensors whose calibrated range the checked picture leaves."""
+    config = converted.package.config
+    model = FloatModel(converted.arrays, config, details=True)
+    runs = ((f"{what}, task {task.name},", model.run(check, task.name)) for task in config.tasks)
+    return excess_warnings(runs, converted.package.scales)
+
+
 def quantize_command(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE.safetensors", help="Network; see hwgen models.")],
     calib: Annotated[
         str, typer.Option("--calib", metavar="FOLDER|generated", help="Pictures that set the scales.")
     ] = GENERATED,
     calib_images: Annotated[int, typer.Option("--calib-images", min=1, max=1000, help="How many of them.")] = 8,
-    calibration_rule: RuleOption = "mse",
+    calibration_rule: RuleOption = HELD_OUT,
     percentile: PercentileOption = None,
     bias_correction: CorrectionOption = False,
     overrides: OverridesOption = None,
@@ -90,12 +101,12 @@ def quantize_command(
     checks, checked_on = _check_images(folder, config, len(images))
     source |= origin(load_model(name).provenance)
     imported = Imported(config=config, arrays=arrays, notes=())
-    converted = convert(imported, images, {"weights": name, **source}, ranges)
+    converted = convert(imported, images, {"weights": name, **source}, ranges, choose=calibration_rule == HELD_OUT)
     lines = sensitivity(converted.package, converted.arrays, checks)
     losses: list[NarrowLoss] = []
     if config.int4:
         imported = Imported(config=replace(config, int4=()), arrays=arrays, notes=())
-        wide = convert(imported, images, {"weights": name, **source}, ranges)
+        wide = convert(imported, images, {"weights": name, **source}, converted.ranges)
         losses = narrow_losses(config, lines, sensitivity(wide.package, wide.arrays, checks))
     package, beside = write(converted, output)
     typer.echo(sensitivity_text(lines, SHOWN), nl=False)
@@ -103,6 +114,10 @@ def quantize_command(
     typer.echo(narrow_text(losses), nl=False)
     for note in converted.notes:
         typer.echo(f"note: {note}")
+    warnings = black_warnings(images, "calibration pictures") + black_warnings(checks, "checked pictures")
+    warnings += _left_ranges(converted, checks[0], checked_on)
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"calibrated on {len(images)} {source['calibration']}")
     typer.echo(f"written {package} ({package.stat().st_size} bytes) and {beside}")
     if json_file is not None:
@@ -113,5 +128,6 @@ def quantize_command(
             "checked_on": checked_on,
             "tensors": [line.as_dict() for line in lines],
             "four_bit_weights": [line.as_dict() for line in losses],
+            "warnings": warnings,
         }
         write_text(json_file, json.dumps(result, indent=1) + "\n")

@@ -7,11 +7,17 @@ import typer
 
 from hwgen.frontend.overrides import read_overrides
 from hwgen.frontend.ranges import DEFAULT_PERCENTILE, RULES, RangeRule, Ranges
+from hwgen.frontend.rule_choice import HELD_OUT
 from hwgen.request import InputError
 from hwgen.spec.model import ModelConfig
 
 RuleOption = Annotated[
-    str, typer.Option("--calibration-rule", metavar="|".join(RULES), help="Clipping range of activations.")
+    str,
+    typer.Option(
+        "--calibration-rule",
+        metavar="|".join((HELD_OUT, *RULES)),
+        help="Clipping range of activations; held-out: the rule that does best on pictures held out.",
+    ),
 ]
 PercentileOption = Annotated[
     float | None,
@@ -28,11 +34,16 @@ OverridesOption = Annotated[
 
 
 def rule_of(rule: str, percentile: float | None) -> RangeRule:
-    """The rule that was asked for; InputError when there is none such, or a percentile that it would ignore."""
+    """The rule that was asked for, the default one for held-out.
+
+    InputError when there is none such, or a percentile that it would ignore.
+    """
     if percentile is not None and rule != "percentile":
         raise InputError(
             f"--percentile {percentile:g} means nothing to --calibration-rule {rule}; it is for percentile"
         )
+    if rule == HELD_OUT:
+        return RangeRule()
     try:
         return RangeRule(rule=rule, percentile=DEFAULT_PERCENTILE if percentile is None else percentile)
     except ValueError as error:

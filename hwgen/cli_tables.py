@@ -8,9 +8,9 @@ from rich.table import Table
 
 from hwgen.frontend.store import SHIPPED, float_info
 from hwgen.spec.arch_presets import arch_preset
+from hwgen.spec.arrays import package_arrays
 from hwgen.spec.board import board, board_names
 from hwgen.spec.model import ModelConfig
-from hwgen.spec.package import package_arrays
 from hwgen.spec.presets import MODELS
 from hwgen.verification import Verification
 from sim.toolchain import Finding
@@ -37,10 +37,10 @@ def doctor_table(findings: Sequence[Finding]) -> Table:
 def _weights(config: ModelConfig) -> int:
     """Weights of a network: every array called weight."""
     total = 0
-    for name, (shape, _) in package_arrays(config).items():
+    for name, spec in package_arrays(config).items():
         if name.endswith(".weight"):
             size = 1
-            for extent in shape:
+            for extent in spec.shape:
                 size *= extent
             total += size
     return total

@@ -165,7 +165,7 @@ def spoilt(compiled: Compiled) -> Compiled:
 def _expected(built: Build, wanted: Wanted, result: SimResult) -> list[tuple[Tensors, Tensors]]:
     """Golden and float tensors of every run."""
     design = built.design
-    model = FloatModel(load_float(design.weights or design.model.name), design.model)
+    model = FloatModel(load_float(design.weights or design.model.name), design.model, details=True)
     pairs = [(wanted.images[run.image], run.task) for run in result.runs]
     return [(run_network(built.package, image, task), model.run(image, task)) for image, task in pairs]
 

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from golden.predict import class_map, depth_map
 from golden.reference.scenes import CLASS_NAMES
 from hwgen.compiler.compile import Compiled
+from hwgen.frontend.black_pixels import black_warnings
 from hwgen.frontend.evaluate import to_pixels
+from hwgen.frontend.range_excess import excess_warnings
 from hwgen.picture import Panel, colour_classes, colour_depth
 from hwgen.report import TensorReport, tensor_reports
 from hwgen.spec.design import Design
@@ -101,6 +103,11 @@ class Verification:
                 listed.append({"task": task.name} | asdict(item))
         return listed
 
+    def warnings(self) -> list[str]:
+        """What about these pictures keeps the machine from following the float model."""
+        runs = ((f"picture {item.run.image + 1}, task {item.run.task},", item.reference) for item in self.passes)
+        return black_warnings(self.images, "pictures") + excess_warnings(runs, self.scales)
+
     def report(self) -> dict[str, Any]:
         """Everything as data."""
         cycles, passes = self.cycles, len(self.passes)
@@ -124,6 +131,7 @@ class Verification:
                 "values": self.values,
                 "mismatches": self.mismatches,
             },
+            "warnings": self.warnings(),
             "first_mismatch": None if self.first is None else asdict(self.first) | {"text": str(self.first)},
             "tensors": [line.as_dict() for line in self.tensors()],
             "instructions": self.instructions(),

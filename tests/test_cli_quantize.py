@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from hwgen import cli
+from hwgen.frontend.rule_choice import best_rule
 from hwgen.frontend.store import load_float, load_model, weights_sha256
 
 
@@ -48,6 +49,9 @@ def test_quantise_with_pictures(tmp_path: Path, pictures: Path, capsys: pytest.C
     assert f"the 20 most damaged of {len(ratios)} tensors, on the folder's next picture" in text
 
 
+MSE = ("--calibration-rule", "mse")
+
+
 def test_rules_correction_and_overrides_reach_package_and_provenance(tmp_path: Path, pictures: Path):
     """Every option changes the package and is kept in its provenance, with the number of images."""
     overrides, report = tmp_path / "overrides.yaml", tmp_path / "report.json"
@@ -55,7 +59,7 @@ def test_rules_correction_and_overrides_reach_package_and_provenance(tmp_path: P
     words = ("quantize", "m3vit-micro", "--calib", str(pictures), "--calib-images", "2", "--json", str(report))
     found = {}
     for label, options, rule in (
-        ("mse", (), {"rule": "mse", "headroom": 1.5}),
+        ("mse", MSE, {"rule": "mse", "headroom": 1.5}),
         ("min-max", ("--calibration-rule", "min-max"), {"rule": "min-max"}),
         (
             "99.9",
@@ -63,8 +67,8 @@ def test_rules_correction_and_overrides_reach_package_and_provenance(tmp_path: P
             {"rule": "percentile", "percentile": 99.9},
         ),
         ("percentile", ("--calibration-rule", "percentile"), {"rule": "percentile", "percentile": 99.99}),
-        ("bias", ("--bias-correction",), {"rule": "mse", "headroom": 1.5}),
-        ("overrides", ("--overrides", str(overrides)), {"rule": "mse", "headroom": 1.5}),
+        ("bias", (*MSE, "--bias-correction"), {"rule": "mse", "headroom": 1.5}),
+        ("overrides", (*MSE, "--overrides", str(overrides)), {"rule": "mse", "headroom": 1.5}),
     ):
         assert run(*words, *options, "-o", str(tmp_path / label)) == 0
         found[label] = load_model(str(tmp_path / label / "m3vit-micro.safetensors"))
@@ -72,6 +76,7 @@ def test_rules_correction_and_overrides_reach_package_and_provenance(tmp_path: P
         assert json.loads(report.read_text())["provenance"] == provenance
         assert provenance["calibration_rule"] == rule
         assert provenance["calibration_images"] == 2
+        assert "calibration_choice" not in provenance
         assert provenance["bias_correction"] is (label == "bias")
     assert len({package.sha256() for package in found.values()}) == 6
     hidden = {label: package.scales["blocks.0.hidden"] for label, package in found.items()}
@@ -79,6 +84,67 @@ def test_rules_correction_and_overrides_reach_package_and_provenance(tmp_path: P
     assert found["bias"].scales == found["mse"].scales
     assert found["overrides"].scales["blocks.2.hidden"] == 0.0625
     assert found["overrides"].provenance["overrides"] == {"blocks.2.hidden": {"scale": 0.0625}}
+
+
+def test_the_rule_is_chosen_on_held_out_pictures(tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]):
+    """Kept in the provenance; with a single picture the default is taken, and a note says so."""
+    words = ("quantize", "m3vit-micro", "--calib", str(pictures), "-o", str(tmp_path))
+    assert run(*words, "--calib-images", "2") == 0
+    about = load_model(str(tmp_path / "m3vit-micro.safetensors")).provenance
+    choice = about["calibration_choice"]
+    assert choice["chosen_by"] == "held-out pictures"
+    assert choice["judged"] == [1]
+    best = best_rule(choice["mean_db"])
+    assert about["calibration_rule"]["rule"] == best
+    assert set(choice["mean_db"]) == {"mse", "percentile", "min-max"}
+    said = f"calibration rule {best}, chosen on 1 held-out pictures: mse {choice['mean_db']['mse']:.1f} dB"
+    assert f"note: {said}" in capsys.readouterr().out
+    assert any(note.startswith(said) for note in about["notes"])
+    assert run(*words, "--calib-images", "1") == 0
+    about = load_model(str(tmp_path / "m3vit-micro.safetensors")).provenance
+    assert "calibration_choice" not in about
+    assert about["calibration_rule"]["rule"] == "mse"
+    assert "note: a single calibration picture cannot judge the rules: mse was taken" in capsys.readouterr().out
+
+
+def test_a_picture_that_leaves_the_ranges_is_warned_of(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Scales from flat grey pictures, checked on noise; then from noise, where nothing is left."""
+    report, grey = tmp_path / "report.json", tmp_path / "grey"
+    grey.mkdir()
+    for number, level in enumerate((120, 136)):
+        Image.new("RGB", (64, 64), (level, level, level)).save(grey / f"{number}.png")
+    (pictures / "0.png").rename(grey / "2.png")
+    words = ("quantize", "m3vit-micro", *MSE, "--calib-images", "2", "-o", str(tmp_path), "--json", str(report))
+    assert run(*words, "--calib", str(grey)) == 0
+    found = [said for said in json.loads(report.read_text())["warnings"] if "calibrated range of" in said]
+    assert [said.split(" leaves")[0] for said in found] == [
+        f"the folder's next picture, task {task}," for task in ("seg", "depth")
+    ]
+    assert " values outside, up to " in found[0]
+    assert all(f"warning: {said}" in capsys.readouterr().err for said in found[:1])
+    for seed in range(3):
+        pixels = np.random.default_rng(seed).integers(1, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(pictures / f"{seed}.png")
+    assert run(*words, "--calib", str(pictures)) == 0
+    assert json.loads(report.read_text())["warnings"] == []
+
+
+def test_dark_pictures_are_warned_of(tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]):
+    """One of the two that calibrate, and the one that is checked."""
+    report = tmp_path / "report.json"
+    pixels = np.random.default_rng(5).integers(1, 256, (64, 64, 3), dtype=np.uint8)
+    pixels[:, :32] = 0
+    for name in ("1.png", "2.png"):
+        Image.fromarray(pixels).save(pictures / name)
+    assert run("quantize", "m3vit-micro", "--calib", str(pictures), "--calib-images", "2", "-o", str(tmp_path / "out"),
+               "--json", str(report)) == 0  # fmt: skip
+    found = [said for said in json.loads(report.read_text())["warnings"] if "pixel values are 0" in said]
+    assert [said.split(":")[0] for said in found] == ["1 of 2 calibration pictures", "1 of 1 checked pictures"]
+    assert all("50.0 %, 6,144 values" in said for said in found)
+    err = capsys.readouterr().err
+    assert all(f"warning: {said}" in err for said in found)
 
 
 def _damaged(folder: Path, change: Callable[[dict[str, np.ndarray]], object]) -> str:
@@ -185,7 +251,7 @@ def test_four_bit_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
             ["m3vit-micro", "--calibration-rule", "minmax"],
             "unknown calibration rule 'minmax'; there are mse, percentile",
         ),
-        (["m3vit-micro", "--percentile", "99"], "--percentile 99 means nothing to --calibration-rule mse"),
+        (["m3vit-micro", "--percentile", "99"], "--percentile 99 means nothing to --calibration-rule held-out"),
         (["m3vit-micro", "--calibration-rule", "percentile", "--percentile", "0"], "percentile 0: must be in 50..100"),
         (["m3vit-micro", "--overrides", "nowhere.yaml"], "nowhere.yaml: no such file"),
         (["m3vit-micro", "--json", "nowhere/report.json"], "folder nowhere does not exist"),

@@ -192,3 +192,16 @@ def test_bad_input_is_exit_code_two(
 @pytest.mark.parametrize("words", [("--images", "0"), ("--seed", "-1"), ("--bord", "sim")])
 def test_wrong_options_are_exit_code_two(machine: FakeMachine, words: tuple[str, ...]):
     assert run(*VERIFY, *words) == 2
+
+
+def test_black_pixels_are_warned_of(machine: FakeMachine, capsys: pytest.CaptureFixture[str]):
+    pixels = np.random.default_rng(1).integers(1, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("bright.png")
+    pixels[:8] = 0
+    Image.fromarray(pixels).save("dark.png")
+    for name, count in (("bright.png", 0), ("dark.png", 1)):
+        assert run(*VERIFY, "--image", name) == 0
+        found = [said for said in report()["warnings"] if "pixel values are 0" in said]
+        assert len(found) == count
+        assert ("warning: 1 of 1 pictures: more than 2 % of the pixel" in capsys.readouterr().err) == bool(count)
+    assert "12.5 %, 1,536 values" in found[0]

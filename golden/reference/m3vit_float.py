@@ -97,12 +97,12 @@ def layer_norm(x: FloatArray, weight: FloatArray, bias: FloatArray) -> FloatArra
 def patch_rows(image: NDArray[np.uint8], config: ModelConfig) -> FloatArray:
     """Pixels [height, width, channels] as the network sees them: [patches, patch_values].
 
-    The values of a patch are ordered (channel, y, x). Pixel code 0 counts as 1, as in the hardware.
+    The values of a patch are ordered (channel, y, x). Every pixel is what it is; the machine takes code 0 for 1.
     """
     expected = (config.image_height, config.image_width, config.channels)
     if image.shape != expected or image.dtype != np.uint8:
         raise ValueError(f"{config.name} takes uint8 images of {list(expected)}, got {image.dtype}{list(image.shape)}")
-    values = np.maximum(image.astype(np.float64) - 128.0, -127.0) * PIXEL_SCALE
+    values = (image.astype(np.float64) - 128.0) * PIXEL_SCALE
     side = config.patch
     grid = values.reshape(config.patch_rows, side, config.patch_columns, side, config.channels)
     return grid.transpose(0, 2, 4, 1, 3).reshape(config.patches, config.patch_values)

@@ -11,7 +11,7 @@ from golden.reference.m3vit_float import Arrays, FloatModel, Tensors, patch_rows
 from hwgen.frontend.equalisation import norms_of
 from hwgen.frontend.scaling import Array, FloatArray
 from hwgen.spec.model import ModelConfig
-from hwgen.spec.numerics import NUMERICS
+from hwgen.spec.numerics import DARKEST_PIXEL, NUMERICS
 
 _SAMPLED = ("norm1", "norm2", "query", "key", "value", "context", "hidden", "expert_hidden")
 GELU_INPUT_LIMIT = 2.0 ** (NUMERICS.residual_bits - 1 - NUMERICS.gelu_fraction_bits)  # Q5.11; GELU(z) is z that far up
@@ -98,12 +98,12 @@ class _Collector:
 
 
 def calibrate(arrays: Arrays, config: ModelConfig, images: Sequence[NDArray[np.uint8]]) -> Calibration:
-    """Observe the model on every image under every task; ValueError without images."""
+    """Observe the model on every image under every task, pixels as the machine sees them; ValueError without images."""
     if not images:
         raise ValueError(f"{config.name}: calibration needs at least one image")
     model = FloatModel(arrays, config, details=True)
     collector = _Collector(config)
-    for image in images:
+    for image in (np.maximum(image, DARKEST_PIXEL) for image in images):
         collector.add_rows("patch_embed", patch_rows(image, config))
         for task in config.tasks:
             collector.add(model.run(image, task.name), task.name)

@@ -133,7 +133,7 @@ class PatchEmbed(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixel codes [batch, height, width, channels] 0..255 to [batch, patches, dim]."""
-        values = (pixels.float() - 128.0).clamp(min=-127.0) * PIXEL_SCALE
+        values = (pixels.float() - 128.0) * PIXEL_SCALE
         batch, height, width, channels = values.shape
         side = self.patch
         grid = values.view(batch, height // side, side, width // side, side, channels)

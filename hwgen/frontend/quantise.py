@@ -19,7 +19,7 @@ from hwgen.frontend.calibration import Calibration
 from hwgen.frontend.ranges import Ranges
 from hwgen.frontend.scaling import Array, FloatArray, clipping_scale, multiplier, quantised_linear, rounded
 from hwgen.spec.model import ModelConfig
-from hwgen.spec.numerics import MAX_BIAS, NUMERICS
+from hwgen.spec.numerics import MAX_BIAS, MAX_CONTEXT_SHIFT, MAX_NORM_SHIFT, NUMERICS
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.tables import default_tables
 
@@ -32,8 +32,6 @@ _SCORES_PER_NAT = 2**NUMERICS.score_fraction_bits / math.log(2.0)  # score codes
 _GATE_SCALE = math.log(2.0) / 2**NUMERICS.gate_fraction_bits
 _GELU_IN_SCALE = 2.0**-NUMERICS.gelu_fraction_bits
 _GELU_OUT_SCALE = 2.0**-NUMERICS.gelu_table_bits
-_CONTEXT_MAX_SHIFT = 30
-_NORM_MAX_SHIFT = 24
 
 
 class _Quantiser:
@@ -89,7 +87,7 @@ class _Quantiser:
         scale = self.activation(name)
         gain = self.source[f"{name}.weight"] / scale / 2**NUMERICS.norm_fraction_bits
         offset = self.source[f"{name}.bias"] / scale
-        shift = _NORM_MAX_SHIFT
+        shift = MAX_NORM_SHIFT
         while shift > 0 and (
             np.abs(gain).max() * 2.0**shift > _INT16_MAX or np.abs(offset).max() * 2.0**shift > MAX_BIAS
         ):
@@ -138,7 +136,7 @@ class _Quantiser:
         self.linear(f"{at}.value", rows, value)
         self.scores(block, query, key)
         context = self.activation(f"{at}.context")
-        self.scale_pair(f"{at}.context", value / context, max_shift=_CONTEXT_MAX_SHIFT)
+        self.scale_pair(f"{at}.context", value / context, max_shift=MAX_CONTEXT_SHIFT)
         self.linear(f"{at}.proj", context, self.residual)
         self.scales[f"{at}.attention"] = self.residual
 

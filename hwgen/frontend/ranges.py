@@ -51,6 +51,7 @@ class Ranges:
     rule: RangeRule = field(default_factory=RangeRule)
     overrides: Mapping[str, RangeRule | float] = field(default_factory=dict[str, RangeRule | float])  # or fixed scale
     bias_correction: bool = False
+    choice: Mapping[str, Any] | None = None  # how the rule was chosen, for a provenance; None: it was given
 
     def as_dict(self) -> dict[str, Any]:
         """For a provenance."""
@@ -58,7 +59,9 @@ class Ranges:
             name: rule.as_dict() if isinstance(rule, RangeRule) else {"scale": rule}
             for name, rule in sorted(self.overrides.items())
         }
-        more = {"overrides": chosen} if chosen else {}
+        more: dict[str, Any] = {"overrides": chosen} if chosen else {}
+        if self.choice is not None:
+            more["calibration_choice"] = dict(self.choice)
         return {"calibration_rule": self.rule.as_dict(), "bias_correction": self.bias_correction, **more}
 
     def scale(self, name: str, values: Array, images: int) -> float:

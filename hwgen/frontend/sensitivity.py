@@ -7,7 +7,7 @@ output channel. Scores are left out: a shift of a whole row of them changes noth
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -96,7 +96,7 @@ class _Sums:
         )
 
 
-def _float_tensors(tensors: Tensors) -> Tensors:
+def float_tensors(tensors: Mapping[str, Array]) -> Tensors:
     """Float tensors under the names of the scales: hidden units of experts count as the block's."""
     return {name.replace(".expert_hidden", ".hidden"): tensor for name, tensor in tensors.items()}
 
@@ -109,7 +109,7 @@ def _activations(
     for image in images:
         for task in package.config.tasks:
             found = run_network(package, image, task.name) if golden else {}
-            for name, real in _float_tensors(model.run(image, task.name)).items():
+            for name, real in float_tensors(model.run(image, task.name)).items():
                 scale = package.scales.get(name)
                 if scale is None or name.endswith(".expert_scores"):
                     continue

@@ -57,5 +57,8 @@ class NumericsConfig:
 
 
 NUMERICS = NumericsConfig()
+DARKEST_PIXEL = 1  # a pixel of code 0 counts as this: -128 beside a negative code does not fit a packed operand
 MAX_SHIFT = 47  # largest requantisation shift that the hardware takes
 MAX_BIAS = 2**30  # |bias| bound that keeps accumulator plus bias inside 32 bits
+MAX_CONTEXT_SHIFT = 30  # largest Sc: a row's shift is at most 16 more, and stays within MAX_SHIFT
+MAX_NORM_SHIFT = 24  # largest shift of a LayerNorm's result

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
+from hwgen.spec.arrays import Array, package_arrays, range_fault, shape_fault
 from hwgen.spec.model import ModelConfig, TaskConfig, TaskKind
-from hwgen.spec.numerics import NUMERICS
-from hwgen.spec.tables import TABLES
 
 PACKAGE_VERSION = 1
 MANIFEST = ("version", "config", "scales", "provenance", "sha256")  # entries of a package's metadata
@@ -26,8 +24,6 @@ _LIMITS = {
     "depth": (1, 1024),
     **dict.fromkeys(("experts", "top_k", "expert_hidden"), (0, _MOST)),
 }
-Array = NDArray[Any]
-ArraySpec = tuple[tuple[int, ...], str]  # shape, dtype name
 
 
 class PackageError(ValueError):
@@ -42,57 +38,12 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str,
         raise PackageError(f"{path}: cannot be written ({error}); give another place") from error
 
 
-def _linear(prefix: str, out: int, inputs: int, lead: tuple[int, ...] = ()) -> dict[str, ArraySpec]:
-    """A linear layer: int8 weights [.., out, in] and per-channel bias, multiplier and shift."""
-    return {
-        f"{prefix}.weight": ((*lead, out, inputs), "int8"),
-        f"{prefix}.bias": ((*lead, out), "int32"),
-        f"{prefix}.mult": ((*lead, out), "uint16"),
-        f"{prefix}.shift": ((*lead, out), "uint8"),
-    }
-
-
-def _norm(prefix: str, dim: int) -> dict[str, ArraySpec]:
-    return {
-        f"{prefix}.gain": ((dim,), "int16"),
-        f"{prefix}.offset": ((dim,), "int32"),
-        f"{prefix}.shift": ((1,), "uint8"),
-    }
-
-
-def _scale(prefix: str, name: str, count: int = 1) -> dict[str, ArraySpec]:
-    return {f"{prefix}.{name}mult": ((count,), "uint16"), f"{prefix}.{name}shift": ((count,), "uint8")}
-
-
-def _block_arrays(config: ModelConfig, block: int) -> dict[str, ArraySpec]:
-    dim, at = config.dim, f"blocks.{block}"
-    specs = _norm(f"{at}.norm1", dim) | _norm(f"{at}.norm2", dim)
-    for name in ("query", "key", "value", "proj"):
-        specs |= _linear(f"{at}.{name}", dim, dim)
-    specs |= {f"{at}.scores.bias": ((config.heads,), "int32")} | _scale(f"{at}.scores", "", config.heads)
-    specs |= _scale(f"{at}.context", "")
-    if not config.is_moe(block):
-        specs |= _linear(f"{at}.fc1", config.mlp_hidden, dim) | _scale(f"{at}.fc1", "gelu_")
-        return specs | _linear(f"{at}.fc2", dim, config.mlp_hidden)
-    for task in config.tasks:
-        specs |= _linear(f"{at}.gate.{task.name}", config.experts, dim)
-    lead = (config.experts,)
-    specs |= _linear(f"{at}.experts.fc1", config.expert_hidden, dim, lead) | _scale(f"{at}.experts.fc1", "gelu_")
-    return specs | _linear(f"{at}.experts.fc2", dim, config.expert_hidden, lead)
-
-
-def package_arrays(config: ModelConfig) -> dict[str, ArraySpec]:
-    """Name -> (shape, dtype) of every array in a package of this network."""
-    specs: dict[str, ArraySpec] = {"position": ((config.tokens, config.dim), "int16")}
-    specs |= _linear("patch_embed", config.dim, config.patch_values)
-    for block in range(config.depth):
-        specs |= _block_arrays(config, block)
-    specs |= _norm("norm", config.dim)
-    for task in config.tasks:
-        specs |= _linear(f"heads.{task.name}", task.outputs, config.dim)
-    for table in TABLES:
-        specs[f"tables.{table.name}"] = ((table.words, 2), "int32")
-    return specs
+def _sha256(config: ModelConfig, arrays: Mapping[str, Array]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(package_arrays(config)):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,31 +59,14 @@ class QuantisedModel:
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
-        """Check that every array is there with its shape and type."""
-        for name, (shape, dtype) in package_arrays(self.config).items():
-            if name not in self.arrays:
-                raise PackageError(f"{self.config.name}: array {name!r} is missing")
-            found = self.arrays[name]
-            if found.shape != shape or found.dtype.name != dtype:
-                raise PackageError(
-                    f"{self.config.name}: {name} is {found.dtype.name}{list(found.shape)},"
-                    f" expected {dtype}{list(shape)}"
-                )
-        for name in self.config.int4:
-            largest = int(np.abs(self.arrays[f"{name}.weight"].astype(np.int16)).max(initial=0))
-            if largest > NUMERICS.narrow_weight_max:
-                raise PackageError(
-                    f"{self.config.name}: {name}.weight has a code of magnitude {largest}, four-bit weights reach"
-                    f" {NUMERICS.narrow_weight_max}; quantise the network again"
-                )
+        """Refuse arrays that are missing, misshapen, of another type, or hold a value outside its range."""
+        fault = shape_fault(self.config, self.arrays) or range_fault(self.config, self.arrays)
+        if fault is not None:
+            raise PackageError(f"{self.config.name}: {fault}")
 
     def sha256(self) -> str:
         """Digest of every array, name by name."""
-        digest = hashlib.sha256()
-        for name in sorted(package_arrays(self.config)):
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(self.arrays[name]).tobytes())
-        return digest.hexdigest()
+        return _sha256(self.config, self.arrays)
 
     def save(self, path: Path) -> None:
         """Write the package as one safetensors file; the manifest is its metadata."""
@@ -211,10 +145,17 @@ def load_package(path: Path) -> QuantisedModel:
         config = config_from(manifest["config"])
     except (ValueError, KeyError, TypeError) as error:
         raise PackageError(f"{path}: the manifest's config is damaged ({error})") from error
-    model = QuantisedModel(config=config, arrays=arrays, scales=manifest["scales"], provenance=manifest["provenance"])
-    if model.sha256() != manifest["sha256"]:
+    fault = shape_fault(config, arrays)
+    if fault is not None:
+        raise PackageError(f"{path}: {fault}")
+    if _sha256(config, arrays) != manifest["sha256"]:
         raise PackageError(f"{path}: contents do not match the manifest's sha256; the file is damaged")
-    return model
+    try:
+        return QuantisedModel(
+            config=config, arrays=arrays, scales=manifest["scales"], provenance=manifest["provenance"]
+        )
+    except PackageError as error:
+        raise PackageError(f"{path}: {error}") from error
 
 
 def _is_scale(value: object) -> bool:

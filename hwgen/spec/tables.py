@@ -22,22 +22,40 @@ RSQRT_ENTRIES = 192
 INTERPOLATION_BITS = 10  # fraction bits of reciprocal and rsqrt
 
 
+_ONE = 2**NUMERICS.reciprocal_bits  # of a UQ1.15 value
+_INT16 = (-(2**15), 2**15 - 1)
+_NO_SLOPE = (0, 0)
+
+
 @dataclass(frozen=True)
 class TableInfo:
-    """Place of one table in the machine: the id that LOAD_TABLE names, and its number of words."""
+    """Place of one table in the machine, the id that LOAD_TABLE names and its number of words, and what it may hold."""
 
     name: str
     index: int  # table id
     words: int  # 32-bit entries
+    base: tuple[int, int]  # smallest and largest base
+    slope: tuple[int, int]  # smallest and largest slope
+    why: str  # of the bases' range
+    chord_bits: int = 0  # fraction bits of chords that must stay in the bases' range; 0: no chords, or free ones
+    first: int | None = None  # what entry 0 must be
 
 
 TABLES = (
-    TableInfo("exp2", 0, 32),
-    TableInfo("gelu", 1, GELU_ENTRIES),
-    TableInfo("reciprocal", 2, 2**RECIPROCAL_INDEX_BITS),
-    TableInfo("rsqrt", 3, RSQRT_ENTRIES),
-    TableInfo("gate_exp2", 4, 256),
+    TableInfo("exp2", 0, 32, (4096, 8159), _NO_SLOPE, "UQ1.12 from one on, and u at most 127"),
+    TableInfo("gelu", 1, GELU_ENTRIES, (0, 2**NUMERICS.gelu_table_bits - 1), _INT16, "UQ0.16"),
+    TableInfo("reciprocal", 2, 2**RECIPROCAL_INDEX_BITS, (0, _ONE), _INT16, "UQ1.15, at most one", INTERPOLATION_BITS),
+    TableInfo("rsqrt", 3, RSQRT_ENTRIES, (0, _ONE), _INT16, "UQ1.15, at most one", INTERPOLATION_BITS),
+    TableInfo("gate_exp2", 4, 256, (0, _ONE), _NO_SLOPE, "UQ1.15; the largest exponential is one", first=_ONE),
 )
+
+
+def chord_ends(table: Int64Array, info: TableInfo) -> Int64Array:
+    """Value of every entry of a table [words, 2] at its largest fraction; where chords are free, the bases."""
+    if not info.chord_bits:
+        return table[:, 0]
+    fraction, half = 2**info.chord_bits - 1, 2 ** (info.chord_bits - 1)
+    return table[:, 0] + (table[:, 1] * fraction + half >> info.chord_bits)
 
 
 def gelu_delta(x: float) -> float:

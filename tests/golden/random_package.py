@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hwgen.spec.arrays import package_arrays
 from hwgen.spec.model import ModelConfig, TaskConfig
-from hwgen.spec.package import QuantisedModel, package_arrays
+from hwgen.spec.package import QuantisedModel
 from hwgen.spec.tables import default_tables
 
 WEIGHT = 40  # standard deviation of weight codes
@@ -99,14 +100,14 @@ def random_package(config: ModelConfig, seed: int = 0) -> QuantisedModel:
     rng = np.random.default_rng(seed)
     specs = package_arrays(config)
     arrays: dict[str, NDArray] = {
-        "position": np.round(rng.normal(0, 1000, specs["position"][0])).astype(np.int16),
+        "position": np.round(rng.normal(0, 1000, specs["position"].shape)).astype(np.int16),
     }
-    for name, (shape, _) in specs.items():
+    for name, spec in specs.items():
         if name.endswith(".weight"):
             layer = name.removesuffix(".weight")
-            arrays |= _linear(layer, shape, rng, int4=layer in config.int4)
+            arrays |= _linear(layer, spec.shape, rng, int4=layer in config.int4)
         elif name.endswith(".gain"):
-            arrays |= _norm(name.removesuffix(".gain"), shape[0], rng)
+            arrays |= _norm(name.removesuffix(".gain"), spec.shape[0], rng)
     for block in range(config.depth):
         arrays |= _scales(config, block, rng)
     arrays |= {f"tables.{name}": table.astype(np.int32) for name, table in default_tables().items()}

@@ -11,7 +11,8 @@ import pytest
 
 from golden.network import run_network
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.package import QuantisedModel, package_arrays
+from hwgen.spec.arrays import package_arrays
+from hwgen.spec.package import QuantisedModel
 from tests.golden.random_package import changed, random_image, random_package
 from tests.system.machines import Checked, checked_runs
 from tests.system.networks import SEG, TINY
@@ -54,9 +55,9 @@ def split_package(dense: QuantisedModel, experts: int) -> QuantisedModel:
     arrays[f"{AT}.experts.fc2.bias"] = only_last
     arrays[f"{AT}.experts.fc2.mult"] = np.tile(dense.arrays[f"{AT}.fc2.mult"] * np.uint16(experts), (experts, 1))
     arrays[f"{AT}.experts.fc2.shift"] = np.zeros((experts, DENSE.dim), np.uint8)
-    for name, (shape, dtype) in package_arrays(config).items():
+    for name, spec in package_arrays(config).items():
         if ".gate." in name:
-            arrays[name] = np.full(shape, 1 if name.endswith(".mult") else 0, dtype)
+            arrays[name] = np.full(spec.shape, 1 if name.endswith(".mult") else 0, spec.dtype)
     return QuantisedModel(config=config, arrays=arrays, scales={})
 
 

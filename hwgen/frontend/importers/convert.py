@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from hwgen.frontend.importers.timm import import_timm
 from hwgen.frontend.pictures import PictureError, open_rgb
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.ranges import Ranges
+from hwgen.frontend.rule_choice import choose_rule
 from hwgen.frontend.seeded import calibration_images
 from hwgen.frontend.store import float_beside, save_float, weights_sha256
 from hwgen.spec.model import ModelConfig
@@ -50,6 +51,7 @@ class Converted:
     arrays: Arrays  # float, equalised
     package: QuantisedModel
     notes: tuple[str, ...]  # what calibration found, for the user
+    ranges: Ranges  # what set the scales
 
 
 def folder_images(folder: Path, config: ModelConfig, count: int) -> Images:
@@ -104,16 +106,21 @@ def convert(
     images: Sequence[NDArray[np.uint8]],
     provenance: dict[str, Any],
     ranges: Ranges | None = None,
+    *,
+    choose: bool = False,
 ) -> Converted:
     """Calibrate, equalise and quantise; CheckpointError names a tensor without a usable range.
 
-    ``ranges`` default to the mse rule for every tensor.
+    ``ranges`` default to the mse rule for every tensor. ``choose`` takes another rule if it does better on pictures
+    that are held out; with a single picture there is nothing to hold out, and a note says so.
     """
     config = imported.config
     with np.errstate(over="ignore", invalid="ignore"):  # said by name below
         found = calibrate(imported.arrays, config, images)
     _refuse_dead_ranges(config, found)
     notes = saturation_notes(found)
+    ranges, chosen = _ranges(imported, images, found, ranges or Ranges(), choose=choose)
+    notes += chosen
     arrays, calibration = equalise(imported.arrays, config, found)
     factors = equalisation_factors(imported.arrays, arrays, config)
     source = {
@@ -124,10 +131,25 @@ def convert(
         EQUALISATION: combined(provenance.get(EQUALISATION, {}), factors),
     }
     try:
-        package = quantise(arrays, config, calibration, ranges=ranges or Ranges(), provenance=source)
+        package = quantise(arrays, config, calibration, ranges=ranges, provenance=source)
     except ValueError as error:
         raise CheckpointError(f"{config.name}: cannot be quantised: {error}") from error
-    return Converted(arrays=arrays, package=package, notes=tuple(notes))
+    return Converted(arrays=arrays, package=package, notes=tuple(notes), ranges=ranges)
+
+
+def _ranges(
+    imported: Imported, images: Sequence[NDArray[np.uint8]], found: Calibration, ranges: Ranges, *, choose: bool
+) -> tuple[Ranges, list[str]]:
+    """The rule that does best on held-out pictures in the place of that of ``ranges``, and a note where none can be."""
+    if not choose:
+        return ranges, []
+    try:
+        choice = choose_rule(imported.arrays, imported.config, images, found, ranges)
+    except ValueError as error:
+        raise CheckpointError(f"{imported.config.name}: cannot be quantised: {error}") from error
+    if choice is None:
+        return ranges, [f"a single calibration picture cannot judge the rules: {ranges.rule.rule} was taken; give two"]
+    return replace(ranges, rule=choice.rule, choice=choice.as_dict()), [f"calibration {choice}"]
 
 
 def places(folder: Path, name: str) -> tuple[Path, Path]:

@@ -108,5 +108,5 @@ def as_torch(arrays: Arrays) -> dict[str, torch.Tensor]:
 
 
 def image(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Noise without pixel code 0, which counts as 1."""
-    return np.random.default_rng(seed).integers(1, 256, (height, width, 3), dtype=np.uint8)
+    """Noise, pixel code 0 included."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)

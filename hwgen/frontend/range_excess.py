@@ -1,0 +1,93 @@
+"""Pictures that leave the calibrated range of a tensor: how many values are cut at its end, and what that costs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwgen.frontend.calibration import GELU_INPUT_LIMIT
+from hwgen.frontend.scaling import Array
+from hwgen.frontend.sensitivity import decibels, float_tensors, largest_code
+
+CUT_SHARE = 1e-3  # of a tensor's power: what is cut alone leaves 30 dB, less than all roundings of a usual picture
+SHOWN = 5  # tensors that a warning lists
+SHOWN_RUNS = 3  # pictures and tasks that get one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excess:
+    """One tensor of one picture under one task that lies outside its range."""
+
+    name: str
+    outside: int  # values beyond the largest code
+    values: int
+    largest: float  # magnitude
+    limit: float  # real value of the end of the range
+    cut: float  # power of what lies beyond, relative to the tensor's
+
+    def __str__(self) -> str:
+        """Tensor, count, magnitude and what is left when nothing else goes wrong."""
+        what = "input of GELU" if self.at_gelu else "range"
+        return (
+            f"{self.name}: {self.outside:,} of {self.values:,} values outside, up to {self.largest:.3g} where"
+            f" the {what} ends at {self.limit:.3g}, leaves {decibels(1.0, self.cut):.1f} dB"
+        )
+
+    @property
+    def at_gelu(self) -> bool:
+        """The format of GELU's input ends here, whatever the scale: no calibration moves it."""
+        return self.limit == GELU_INPUT_LIMIT and self.name.endswith(".hidden")
+
+
+def _excess(name: str, real: Array, scale: float) -> Excess:
+    limit = (largest_code(name) + 0.5) * scale
+    if name.endswith(".hidden"):
+        limit = min(limit, GELU_INPUT_LIMIT)
+    magnitudes = np.abs(real)
+    beyond = np.maximum(magnitudes - limit, 0.0)
+    power = float(np.square(magnitudes).sum())
+    return Excess(
+        name=name,
+        outside=int((beyond > 0.0).sum()),
+        values=int(real.size),
+        largest=float(magnitudes.max()),
+        limit=limit,
+        cut=float(np.square(beyond).sum()) / power if power else 0.0,
+    )
+
+
+def excesses(tensors: Mapping[str, Array], scales: Mapping[str, float]) -> list[Excess]:
+    """Tensors of a float model that lose more than `CUT_SHARE` of their power at the ends of their ranges, worst first.
+
+    ``tensors`` are those of one picture and task, with details; ``scales`` the package's.
+    """
+    named = float_tensors(tensors)
+    found = [
+        _excess(name, real, scales[name])
+        for name, real in named.items()
+        if name in scales and not name.endswith(".expert_scores")
+    ]
+    return sorted((item for item in found if item.cut > CUT_SHARE), key=lambda item: -item.cut)
+
+
+def excess_warnings(runs: Iterable[tuple[str, Mapping[str, Array]]], scales: Mapping[str, float]) -> list[str]:
+    """A paragraph for each of the worst runs that leave the range of a tensor, and how many more do.
+
+    ``runs`` are pictures under a task, by name, with their float tensors.
+    """
+    left = [(what, found) for what, tensors in runs if (found := excesses(tensors, scales))]
+    left.sort(key=lambda run: -run[1][0].cut)
+    said = [_text(what, found) for what, found in left[:SHOWN_RUNS]]
+    more = len(left) - SHOWN_RUNS
+    return said + ([f"{more} more pictures and tasks leave calibrated ranges, too"] if more > 0 else [])
+
+
+def _text(what: str, found: Sequence[Excess]) -> str:
+    tensors = "a tensor" if len(found) == 1 else f"{len(found)} tensors"
+    lines = [f"{what} leaves the calibrated range of {tensors}, where the machine cuts:"]
+    lines += [f"  {item}" for item in found[:SHOWN]]
+    if len(found) > SHOWN:
+        lines.append(f"  and {len(found) - SHOWN} more; {sum(item.outside for item in found):,} values in all")
+    if not all(item.at_gelu for item in found):
+        lines.append("  calibrate with pictures like it: hwgen quantize --calib FOLDER")
+    return "\n".join(lines)
