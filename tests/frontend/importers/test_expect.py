@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from golden.reference.m3vit_float import FloatModel
 from hwgen.frontend.importers.expect import LEAST_DB, decibels
-from hwgen.frontend.store import load_model
+from hwgen.frontend.store import load_float, load_model
 from tests.frontend.importers.command import run
 from tests.frontend.importers.independent import Form, backbone, classify
-from tests.frontend.importers.made import DIM, HEADS, TASKS, as_torch, image, m3vit_state, timm_state
+from tests.frontend.importers.made import DIM, HEADS, TASKS, as_torch, edge_state, image, m3vit_state, timm_state
 
 SIDE = 32
 IMAGES = 2
@@ -67,6 +68,13 @@ def test_another_function_is_refused_with_its_figure(
     for part in ("activation: GELU", "norm order: pre-norm", "pooling: none", "heads: 4 of 8 channels"):
         assert part in told
     assert _left() == sorted([*before, "expect.npz"])
+
+
+def test_one_image_that_differs_is_enough() -> None:
+    expect = _framework()
+    expect["output"][1] = _framework(form=Form(activation=functional.relu))["output"][1]
+    assert _import(expect) == 2
+    assert _import({name: array[:1] for name, array in expect.items()}) == 0
 
 
 def test_the_plain_network_passes_and_says_how_well(capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,6 +145,28 @@ def test_normalised_images_are_turned_back_into_pixels(capsys: pytest.CaptureFix
     assert "no whole number of 0..255, when pixels are normalised as (p / 255 - [0.5]) / [0.5]; give --mean" in told
     assert _import(expect, f"{NET} --mean imagenet --std imagenet") == 0
     assert _import({name: array[0] for name, array in expect.items()}, f"{NET} --mean imagenet --std imagenet") == 0
+
+
+def _normalised(picture: np.ndarray, mean: Any, std: Any, full: float = 255.0) -> np.ndarray:
+    return ((picture / full - mean) / std).transpose(2, 0, 1).astype(np.float32)
+
+
+def test_normalised_images_of_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each kind normalises in its own way; outputs of the float network itself, so that only the pixels count."""
+    np.savez("m3vit.npz", **m3vit_state(5, decoders=False))  # pyright: ignore[reportArgumentType]
+    np.savez("edge.npz", **edge_state(5))  # pyright: ignore[reportArgumentType]
+    common, picture = "--name net --heads 4 --top-k 2 --image-size 16x32", image(16, 32)
+    kinds = {
+        f"m3vit m3vit.npz {common}": _normalised(picture, *IMAGENET),
+        f"edge-moe edge.npz {common}": _normalised(picture, 0.0, 1.0, 256.0),
+    }
+    for words, floats in kinds.items():
+        assert run(f"import {words} --calib-images 1 -o out") == 0
+        model = FloatModel(load_float("out/net.safetensors"), load_model("out/net.safetensors").config)
+        outputs = {task: model.run(picture, task)[f"heads.{task}"] for task in ("task0", "task1")}
+        assert _import({"image": floats, **outputs}, words) == 0, capsys.readouterr().err
+        assert _import({"image": floats * 0.9, **outputs}, words) == 2
+        assert "no whole number of 0..255, when pixels are normalised as (p / " in capsys.readouterr().err
 
 
 def test_every_task_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
