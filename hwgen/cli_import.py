@@ -11,6 +11,8 @@ import typer
 from hwgen.cli_ranges import CorrectionOption, OverridesOption, PercentileOption, RuleOption, ranges_of, rule_of
 from hwgen.frontend.importers.checkpoint import read_checkpoint, source_sha256
 from hwgen.frontend.importers.convert import IMPORTERS, convert, images_of, places, write
+from hwgen.frontend.importers.expect import AGREEMENT, agreement
+from hwgen.frontend.importers.function import assumed
 from hwgen.frontend.importers.imported import IMAGENET_MEAN, IMAGENET_STD, ImportOptions
 from hwgen.frontend.importers.limits import limit_faults
 from hwgen.frontend.rule_choice import HELD_OUT
@@ -108,6 +110,12 @@ def import_command(
     allow_dead_channels: Annotated[
         bool, typer.Option("--allow-dead-channels", help="Let weights without variance pass.")
     ] = False,
+    expect: Annotated[
+        Path | None,
+        typer.Option(
+            "--expect", metavar="FILE.npz", help="Image and outputs of your framework; refuse below 40 dB of agreement."
+        ),
+    ] = None,
     arch: Annotated[
         str | None,
         typer.Option("--arch", metavar="PRESET|FILE.yaml", help="Refuse layers that this machine cannot run."),
@@ -127,7 +135,7 @@ def import_command(
     writable_file(json_file, "--json")
     writable_folder(output, "--output")
     _refuse_source(path, output, name)
-    not_both(json_file, (path, *places(output, name)))
+    not_both(json_file, (path, *places(output, name), *([expect] if expect else [])))
     flags = (mean, std, tasks, top_k, drop_distillation, features, stand_in_experts)
     _refuse_foreign(kind, dict(zip(_OWN_OPTIONS, flags, strict=True)))
     options = ImportOptions(
@@ -148,16 +156,25 @@ def import_command(
     faults = limit_faults(imported.config, machine) if machine else []
     if faults:
         raise InputError("\n".join(faults))
+    agreed = agreement(imported, expect) if expect else None
     ranges = ranges_of(rule, bias_correction, overrides, imported.config)
     images, calibration = images_of(calib, imported.config, calib_images)
     source = {"import": kind, "source": path.name, "source_sha256": source_sha256(path), **calibration}
+    if agreed is not None:
+        source[AGREEMENT] = agreed.to_json()
     converted = convert(imported, images, source, ranges, choose=calibration_rule == HELD_OUT)
     package, beside = write(converted, output)
     if json_file is not None:
         result = {"package": str(package), "float": str(beside), "provenance": dict(converted.package.provenance)}
         write_text(json_file, json.dumps(result, indent=1) + "\n")
-    for note in (*imported.notes, *converted.notes):
+    for note in (*(f"{part}: {text}" for part, text in imported.function.items()), *imported.notes, *converted.notes):
         typer.echo(f"note: {note}")
+    guesses = assumed(imported.function)
+    if agreed is not None:
+        typer.echo(f"agrees with your framework: {agreed}")
+        typer.echo(f"note: {agreed.doubt}\n" if agreed.doubt else "", nl=False)
+    elif guesses:
+        typer.echo(f"note: {len(guesses)} parts of the function are assumed; --expect FILE.npz compares the outputs")
     typer.echo(f"calibrated on {len(images)} {calibration['calibration']}")
     typer.echo(f"written {package} ({package.stat().st_size} bytes) and {beside}")
     typer.echo(f"next: hwgen build --board zcu102 --model {shlex.quote(str(package))}")

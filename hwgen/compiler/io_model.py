@@ -30,10 +30,10 @@ class Sequencer:
         time, beats = timing.START_LATENCY - timing.COMMAND_LATENCY, FETCH_BYTES // BEAT_BYTES
         for first in range(0, len(self.machine.program), CHUNK):
             time = yield from after(time, self.dispatched, first + CHUNK - timing.FETCH_AHEAD)
-            bursts = yield from self.engine.read(time, beats)
-            for beat in last_beats(bursts, self.machine.arch.burst_beats, INSTRUCTION_BYTES // BEAT_BYTES, beats):
+            bursts = yield from self.engine.read(time, beats, first * INSTRUCTION_BYTES)
+            for beat in last_beats(bursts, INSTRUCTION_BYTES // BEAT_BYTES):
                 self.fetched.reach(beat + timing.FETCH_LATENCY)
-            time = bursts[-1][1] + 1
+            time = bursts[-1].end + 1
 
     def dispatch(self) -> Process:
         """One a cycle while there is room in the queues."""
@@ -76,29 +76,28 @@ class IoEngine:
             self.machine.done(time)
 
     def _table(self, item: Instruction, start: int) -> Wait:
-        words = item.step.fields["words"]
-        entries = BEAT_BYTES // 4
-        bursts = yield from self.engine.read(start + 2, words // entries, pace=entries)
-        return bursts[-1][1]
+        f, entries = item.step.fields, BEAT_BYTES // 4
+        bursts = yield from self.engine.read(start + 2, f["words"] // entries, f["offset"], pace=entries)
+        return bursts[-1].end
 
     def _position(self, item: Instruction, start: int) -> Wait:
         f, arch = item.step.fields, self.machine.arch
         row_beats = f["row_words"] * 2 * arch.output_lanes // BEAT_BYTES
-        bursts = yield from self.engine.read(start + 3, f["rows"] * row_beats)
-        ends = last_beats(bursts, arch.burst_beats, row_beats, f["rows"] * row_beats)
-        for end in ends:
+        bursts = yield from self.engine.read(start + 3, f["rows"] * row_beats, f["offset"])
+        for end in last_beats(bursts, row_beats):
             self.machine.count(Counter.RESIDUAL, end + timing.POSITION_WRITE_LATENCY)
-        return bursts[-1][1] + 1
+        return bursts[-1].end + 1
 
     def _patches(self, item: Instruction, start: int) -> Wait:
         f, arch, command = item.step.fields, self.machine.arch, start + 3
         pace = 1 if f["patch"] % 16 == 0 and arch.output_lanes > 8 else 2
-        plane_beats = f["patch"] * f["width"] // BEAT_BYTES
+        band_bytes = f["patch"] * f["width"]  # of one plane
         end = command
-        for _ in range(f["patch_rows"]):
-            for _ in range(f["channels"]):
-                bursts = yield from self.engine.read(command, plane_beats, pace)
-                command, end = self.engine.issued + 1, bursts[-1][1]
+        for band in range(f["patch_rows"]):
+            for channel in range(f["channels"]):
+                address = channel * f["plane_bytes"] + band * band_bytes  # of an image that begins a page
+                bursts = yield from self.engine.read(command, band_bytes // BEAT_BYTES, address, pace)
+                command, end = self.engine.issued + 1, bursts[-1].end
             self.machine.count(Counter.PATCH, end - 1 + timing.PATCH_WRITE_LATENCY, f["patch_columns"])
         return end + timing.PATCH_WRITE_LATENCY
 

@@ -45,7 +45,7 @@ def run_machine(program: Sequence[Instruction], arch: ArchConfig, board: Board) 
         sequencer.fetch(),
         sequencer.dispatch(),
         IoEngine(machine, ReadEngine(machine, ddr)).run(),
-        WeightLoader(machine, ddr).run(),
+        *WeightLoader(machine, ddr).processes(),
         compute.admit(),
         compute.expand(),
         compute.hand(),

@@ -48,6 +48,7 @@ class Checkpoint:
     flat: whether arrays have no shape (raw files); they take the shape that is asked for when the size agrees.
     allow_dead: let channels pass whose weights have no variance.
     metadata: what a safetensors file says besides its arrays.
+    folder: where files that describe the checkpoint may lie; None when it came from no file.
     """
 
     def __init__(
@@ -58,8 +59,10 @@ class Checkpoint:
         flat: bool = False,
         allow_dead: bool = False,
         metadata: Mapping[str, str] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.label = label
+        self.folder = folder
         self.metadata = dict(metadata or {})
         self.flat = flat
         self.allow_dead = allow_dead
@@ -241,7 +244,7 @@ def _read_folder(path: Path) -> dict[str, Array]:
 def read_checkpoint(path: Path, *, allow_dead: bool = False) -> Checkpoint:
     """The checkpoint in a file or a folder; CheckpointError says what is wrong with it."""
     if path.is_dir():
-        return Checkpoint(str(path), _read_folder(path), flat=True, allow_dead=allow_dead)
+        return Checkpoint(str(path), _read_folder(path), flat=True, allow_dead=allow_dead, folder=path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file or folder")
     metadata: dict[str, str] = {}
@@ -259,7 +262,7 @@ def read_checkpoint(path: Path, *, allow_dead: bool = False) -> Checkpoint:
         raise CheckpointError(f"{path}: holds no tensor")
     if all(name.startswith("module.") for name in arrays):  # saved from a data-parallel wrapper
         arrays = {name.removeprefix("module."): array for name, array in arrays.items()}
-    return Checkpoint(str(path), arrays, allow_dead=allow_dead, metadata=metadata)
+    return Checkpoint(str(path), arrays, allow_dead=allow_dead, metadata=metadata, folder=path.parent)
 
 
 def source_sha256(path: Path) -> str:

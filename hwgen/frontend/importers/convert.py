@@ -16,6 +16,8 @@ from hwgen.frontend.calibration import Calibration, calibrate, equalise, saturat
 from hwgen.frontend.equalisation import EQUALISATION, combined, equalisation_factors
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
 from hwgen.frontend.importers.edge_moe import import_edge_moe
+from hwgen.frontend.importers.expect import AGREEMENT
+from hwgen.frontend.importers.function import FUNCTION
 from hwgen.frontend.importers.imported import Imported, ImportOptions
 from hwgen.frontend.importers.m3vit import import_m3vit
 from hwgen.frontend.importers.own import import_own
@@ -38,7 +40,7 @@ IMPORTERS: dict[str, Callable[[Checkpoint, ImportOptions], Imported]] = {
 # What a package says about its weights, whatever set the scales.
 ORIGIN = (
     "import", "source", "source_sha256", "mean", "std", "pixels", "distillation_dropped", "stand_in_experts",
-    EQUALISATION,
+    "architecture", FUNCTION, AGREEMENT, EQUALISATION,
 )  # fmt: skip
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 Images = list[NDArray[np.uint8]]
@@ -126,6 +128,7 @@ def convert(
     source = {
         **provenance,
         **imported.facts,
+        **({FUNCTION: dict(imported.function)} if imported.function else {}),
         "notes": [*imported.notes, *notes],
         "weights_sha256": weights_sha256(arrays),
         EQUALISATION: combined(provenance.get(EQUALISATION, {}), factors),

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
+from hwgen.frontend.importers.function import function_of
 from hwgen.frontend.importers.imported import (
     Imported,
     ImportOptions,
+    PixelRule,
     backbone_config,
     feature_heads,
     fold_pixels,
@@ -178,7 +180,8 @@ def import_edge_moe(checkpoint: Checkpoint, options: ImportOptions) -> Imported:
     tasks = task_names(options.tasks, reader.gates)
     missing = _missing_matrices(reader, options)
     arrays: dict[str, FloatArray] = {}
-    weight, bias = fold_pixels(*reader.patch_embed(), (0.0,), (1.0,), PIXEL_FULL)
+    pixels = PixelRule(mean=(0.0,), std=(1.0,), full=PIXEL_FULL)
+    weight, bias = fold_pixels(*reader.patch_embed(), pixels.mean, pixels.std, pixels.full)
     arrays["patch_embed.weight"], arrays["patch_embed.bias"] = weight, bias
     arrays["class_token"] = np.zeros(reader.dim, dtype=np.float32)
     arrays["position"] = checkpoint.take("pos_embed", (reader.tokens, reader.dim))
@@ -204,10 +207,17 @@ def import_edge_moe(checkpoint: Checkpoint, options: ImportOptions) -> Imported:
     refuse_unused(checkpoint)
     kinds, heads = feature_heads(tasks, reader.dim, {}, notes)
     config = replace(
-        backbone_config(options, reader, _image_size(reader, options), kinds, notes),
+        backbone_config(options, reader, _image_size(reader, options), kinds),
         moe_blocks=reader.moe,
         experts=reader.experts,
         top_k=top_k_of(options, reader.experts, PUBLISHED_TOP_K, notes),
         expert_hidden=reader.expert_hidden,
     )
-    return Imported(config=config, arrays=arrays | heads, notes=tuple(notes), facts=facts)
+    return Imported(
+        config=config,
+        arrays=arrays | heads,
+        notes=tuple(notes),
+        function=function_of(config, options, pixels, qkv_bias=True, layer_scales=0, said={}),
+        pixels=pixels,
+        facts=facts,
+    )

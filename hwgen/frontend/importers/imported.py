@@ -1,7 +1,7 @@
 """What every import has in common: options, result, and the exact transformations of weights."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -34,6 +34,23 @@ class ImportOptions:
     drop_distillation: bool = False
     features: bool = False
     stand_in_experts: bool = False
+    sources: Mapping[str, str] = field(default_factory=dict[str, str])  # option -> who gave it, when not the user
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelRule:
+    """What a network sees of a pixel p: ``(p / full - mean) / std``, per colour channel or one for all.
+
+    The default is what a network of this project sees.
+    """
+
+    mean: tuple[float, ...] = (PIXEL_CENTRE / 255.0,)
+    std: tuple[float, ...] = (1.0 / (PIXEL_SCALE * 255.0),)
+    full: float = 255.0
+
+    def __str__(self) -> str:
+        """As a formula."""
+        return f"(p / {self.full:g} - {[round(x, 6) for x in self.mean]}) / {[round(x, 6) for x in self.std]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +60,8 @@ class Imported:
     config: ModelConfig
     arrays: dict[str, FloatArray]
     notes: tuple[str, ...]  # sentences for the user
+    function: Mapping[str, str] = field(default_factory=dict[str, str])  # part -> what it computes, and who says so
+    pixels: PixelRule = PixelRule()
     facts: dict[str, Any] = field(default_factory=dict[str, Any])  # for the provenance of the package
 
 
@@ -91,15 +110,15 @@ def split_qkv(at: str, weight: FloatArray, bias: FloatArray) -> dict[str, FloatA
     return parts
 
 
-def heads_of(options: ImportOptions, dim: int, notes: list[str]) -> int:
+def heads_of(options: ImportOptions, dim: int) -> int:
     """Attention heads: as given, or of 64 channels each, which no checkpoint can contradict."""
     if options.heads is not None:
         if options.heads < 1 or dim % options.heads:
-            raise CheckpointError(f"--heads {options.heads}: dim {dim} is not a multiple of it")
+            where = f"{options.sources['heads']}: num_heads" if "heads" in options.sources else "--heads"
+            raise CheckpointError(f"{where} {options.heads}: dim {dim} is not a multiple of it")
         return options.heads
     if dim % HEAD_DIM:
         raise CheckpointError(f"--heads: a checkpoint does not say it, and dim {dim} is not a multiple of {HEAD_DIM}")
-    notes.append(f"heads: {dim // HEAD_DIM}, of {HEAD_DIM} channels each; give --heads if that is wrong")
     return dim // HEAD_DIM
 
 
@@ -113,7 +132,7 @@ class Backbone(Protocol):
 
 
 def backbone_config(
-    options: ImportOptions, reader: Backbone, size: tuple[int, int], tasks: tuple[TaskConfig, ...], notes: list[str]
+    options: ImportOptions, reader: Backbone, size: tuple[int, int], tasks: tuple[TaskConfig, ...]
 ) -> ModelConfig:
     """A dense network of the reader's shape for images of ``size`` (height, width)."""
     return ModelConfig(
@@ -123,7 +142,7 @@ def backbone_config(
         patch=reader.patch,
         dim=reader.dim,
         depth=reader.depth,
-        heads=heads_of(options, reader.dim, notes),
+        heads=heads_of(options, reader.dim),
         mlp_hidden=reader.mlp_hidden,
         tasks=tasks,
     )
@@ -134,8 +153,10 @@ def image_size_of(options: ImportOptions, patches: int, patch: int) -> tuple[int
     if options.image_size is not None:
         height, width = options.image_size
         if height % patch or width % patch or (height // patch) * (width // patch) != patches:
+            given = options.sources.get("image_size")
+            where = f"{given}: img_size" if given else "--image-size"
             raise CheckpointError(
-                f"--image-size {height}x{width}: pos_embed has {patches} patches of {patch}x{patch} pixels"
+                f"{where} {height}x{width}: pos_embed has {patches} patches of {patch}x{patch} pixels"
             )
         return height, width
     side = round(patches**0.5)

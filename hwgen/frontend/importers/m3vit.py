@@ -8,14 +8,15 @@ when it is not training. Convolutional decoders stay on the host, except for the
 
 import re
 from dataclasses import replace
-from typing import Any
 
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError, listed
+from hwgen.frontend.importers.function import function_of
 from hwgen.frontend.importers.imported import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Imported,
     ImportOptions,
+    PixelRule,
     backbone_config,
     feature_heads,
     fold_pixels,
@@ -142,10 +143,11 @@ def import_m3vit(checkpoint: Checkpoint, options: ImportOptions) -> Imported:
     reader = VitReader(checkpoint, prefix)
     moe = _MoeReader(reader)
     tasks = _tasks(checkpoint, options, moe)
-    mean, std = options.mean or IMAGENET_MEAN, options.std or IMAGENET_STD
-    notes.append(f"pixels: (p / 255 - {list(mean)}) / {list(std)}, folded into the patch embedding")
+    pixels = PixelRule(mean=options.mean or IMAGENET_MEAN, std=options.std or IMAGENET_STD)
     arrays: dict[str, FloatArray] = {}
-    arrays["patch_embed.weight"], arrays["patch_embed.bias"] = fold_pixels(*reader.patch_embed(), mean, std)
+    arrays["patch_embed.weight"], arrays["patch_embed.bias"] = fold_pixels(
+        *reader.patch_embed(), pixels.mean, pixels.std
+    )
     arrays["class_token"], arrays["position"] = reader.token("cls_token"), reader.position()
     for block in range(reader.depth):
         arrays |= reader.attention(block)
@@ -157,12 +159,19 @@ def import_m3vit(checkpoint: Checkpoint, options: ImportOptions) -> Imported:
     rule = "over the chosen experts (w_noise is there: gate noisy)" if moe.renormalise else "over all (noisy_vmoe)"
     notes.append(f"gates: {'one for all tasks' if moe.shared else 'one per task'}, scores are a softmax {rule}")
     config = replace(
-        backbone_config(options, reader, size, kinds, notes),
+        backbone_config(options, reader, size, kinds),
         moe_blocks=moe.blocks,
         experts=moe.experts,
         top_k=top_k_of(options, moe.experts, None, notes),
         expert_hidden=moe.hidden,
         gate_renormalise=moe.renormalise,
     )
-    facts: dict[str, Any] = {"mean": list(mean), "std": list(std)}
-    return Imported(config=config, arrays=arrays | heads, notes=tuple(notes), facts=facts)
+    function = function_of(config, options, pixels, qkv_bias=reader.qkv_bias, layer_scales=reader.layer_scales, said={})
+    return Imported(
+        config=config,
+        arrays=arrays | heads,
+        notes=tuple(notes),
+        function=function,
+        pixels=pixels,
+        facts={"mean": list(pixels.mean), "std": list(pixels.std)},
+    )

@@ -5,15 +5,18 @@ from typing import Any
 import numpy as np
 
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
+from hwgen.frontend.importers.function import function_of
 from hwgen.frontend.importers.imported import (
     Imported,
     ImportOptions,
+    PixelRule,
     backbone_config,
     fold_pixels,
     image_size_of,
     refuse_known,
     refuse_unused,
 )
+from hwgen.frontend.importers.timm_config import timm_config
 from hwgen.frontend.importers.vit import REFUSED, VitReader
 from hwgen.frontend.scaling import FloatArray
 from hwgen.spec.model import TaskConfig
@@ -60,27 +63,50 @@ def _classifier(reader: VitReader, notes: list[str]) -> tuple[int, dict[str, Flo
 
 
 def import_timm(checkpoint: Checkpoint, options: ImportOptions) -> Imported:
-    """The float model of a timm state_dict; CheckpointError names a tensor that does not fit."""
+    """The float model of a timm state_dict; CheckpointError names a tensor or entry of config.json."""
     notes: list[str] = []
+    described = timm_config(checkpoint, notes)
+    if described is not None:
+        described.refuse_other_functions()
     refuse_known(checkpoint, _REFUSED)
     reader = VitReader(checkpoint)
-    arrays: dict[str, FloatArray] = {}
-    mean, std = options.mean or DEFAULT_MEAN, options.std or DEFAULT_STD
-    notes.append(f"pixels: (p / 255 - {list(mean)}) / {list(std)}, folded into the patch embedding")
-    arrays["patch_embed.weight"], arrays["patch_embed.bias"] = fold_pixels(*reader.patch_embed(), mean, std)
     position = reader.position()
     if _drop_distillation(checkpoint, options, notes):
         position = np.delete(position, 1, axis=0)
+    classes, arrays = _classifier(reader, notes)
+    if described is not None:
+        described.refuse_other_sizes(reader, classes)
+        options = described.complete(options, len(position) - 1, reader.patch)
+    pixels = PixelRule(mean=options.mean or DEFAULT_MEAN, std=options.std or DEFAULT_STD)
+    arrays["patch_embed.weight"], arrays["patch_embed.bias"] = fold_pixels(
+        *reader.patch_embed(), pixels.mean, pixels.std
+    )
     arrays["class_token"], arrays["position"] = reader.token("cls_token"), position
     for block in range(reader.depth):
         arrays |= reader.attention(block) | reader.mlp(block)
-    if reader.layer_scales:
-        notes.append(f"LayerScale: {reader.layer_scales} vectors multiplied into attn.proj and mlp.fc2")
-    classes, head = _classifier(reader, notes)
-    arrays |= head
     refuse_unused(checkpoint)
     size = image_size_of(options, len(position) - 1, reader.patch)
     tasks = (TaskConfig(name=TASK, kind="classification", classes=classes),)
-    config = backbone_config(options, reader, size, tasks, notes)
-    facts: dict[str, Any] = {"mean": list(mean), "std": list(std), "distillation_dropped": options.drop_distillation}
-    return Imported(config=config, arrays=arrays, notes=tuple(notes), facts=facts)
+    config = backbone_config(options, reader, size, tasks)
+    facts: dict[str, Any] = {
+        "mean": list(pixels.mean),
+        "std": list(pixels.std),
+        "distillation_dropped": options.drop_distillation,
+    }
+    if described is not None:
+        facts["architecture"] = described.architecture
+    return Imported(
+        config=config,
+        arrays=arrays,
+        notes=tuple(notes),
+        function=function_of(
+            config,
+            options,
+            pixels,
+            qkv_bias=reader.qkv_bias,
+            layer_scales=reader.layer_scales,
+            said=described.said() if described is not None else {},
+        ),
+        pixels=pixels,
+        facts=facts,
+    )

@@ -37,6 +37,7 @@ class VitReader:
         hidden = f"{prefix}blocks.0.mlp.fc1.weight"
         self.mlp_hidden = checkpoint.shape(hidden)[0]
         self.layer_scales = 0  # LayerScales that have been folded
+        self.qkv_bias = f"{prefix}blocks.0.attn.qkv.bias" in checkpoint
 
     def _depth(self) -> int:
         pattern = re.compile(re.escape(self.prefix) + r"blocks\.(\d+)\.")

@@ -1,5 +1,8 @@
 """The networks of timm and M3ViT restated in torch, straight from a state_dict: what an import must agree with."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,16 +55,35 @@ def _scale(state: State, at: str, index: int) -> Tensor:
     return state.get(f"{at}.ls{index}.gamma", state.get(f"{at}.gamma_{index}", torch.ones(1, dtype=torch.float64)))
 
 
-def classify(state: State, image: NDArray[np.uint8], heads: int, mean: Any, std: Any) -> NDArray[np.float64]:
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """What the names of arrays do not say; the default is timm's plain ViT."""
+
+    activation: Callable[[Tensor], Tensor] = functional.gelu
+    post_norm: bool = False  # x + norm1(attention(x)), then x + norm2(mlp(x))
+    mean_pooling: bool = False  # of the patches behind the final LayerNorm
+
+
+def classify(
+    state: State, image: NDArray[np.uint8], heads: int, mean: Any, std: Any, form: Form | None = None
+) -> NDArray[np.float64]:
     """Logits of a timm classifier."""
-    state = _wide(state)
+    state, form = _wide(state), form or Form()
+
+    def branch(x: Tensor, norm: str, layer: Callable[[Tensor], Tensor]) -> Tensor:
+        return _norm(state, norm, layer(x)) if form.post_norm else layer(_norm(state, norm, x))
+
+    def mlp(at: str, x: Tensor) -> Tensor:
+        return _linear(state, f"{at}.fc2", form.activation(_linear(state, f"{at}.fc1", x)))
+
     x = _tokens(state, image, mean, std) + state["pos_embed"][0]
     for block in range(_blocks(state)):
         at = f"blocks.{block}"
-        x = x + _scale(state, at, 1) * _attention(state, f"{at}.attn", _norm(state, f"{at}.norm1", x), heads)
-        hidden = functional.gelu(_linear(state, f"{at}.mlp.fc1", _norm(state, f"{at}.norm2", x)))
-        x = x + _scale(state, at, 2) * _linear(state, f"{at}.mlp.fc2", hidden)
-    return _linear(state, "head", _norm(state, "norm", x)[:1]).numpy()
+        attention = partial(_attention, state, f"{at}.attn", heads=heads)
+        x = x + _scale(state, at, 1) * branch(x, f"{at}.norm1", attention)
+        x = x + _scale(state, at, 2) * branch(x, f"{at}.norm2", partial(mlp, f"{at}.mlp"))
+    rows = _norm(state, "norm", x)
+    return _linear(state, "head", rows[1:].mean(0, keepdim=True) if form.mean_pooling else rows[:1]).numpy()
 
 
 def _experts(state: State, at: str, x: Tensor, gate: int, top_k: int, over_chosen: bool) -> Tensor:

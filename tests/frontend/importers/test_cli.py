@@ -15,12 +15,12 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch
 
 from golden.network import run_network
-from hwgen import cli
 from hwgen.frontend.importers.checkpoint import read_checkpoint
 from hwgen.frontend.store import load_float, load_model
 from hwgen.request import resolve
 from hwgen.spec.package import PackageError, QuantisedModel
 from tests.frontend.importers import made
+from tests.frontend.importers.command import run as _run
 from tests.frontend.importers.made import as_torch, edge_state, image, m3vit_state, timm_state
 
 DOC = Path(__file__).resolve().parents[3] / "docs" / "bring-your-own.md"
@@ -29,14 +29,6 @@ DOC = Path(__file__).resolve().parents[3] / "docs" / "bring-your-own.md"
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def _run(words: str) -> int:
-    """Exit code of a command line; every word is free of spaces."""
-    try:
-        return cli.guarded(lambda: cli.app(words.split()))
-    except SystemExit as end:
-        return int(end.code or 0)
 
 
 def _pictures(folder: Path, count: int = 2) -> None:

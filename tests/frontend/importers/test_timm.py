@@ -41,7 +41,7 @@ def test_shapes_are_read_and_the_rest_is_said() -> None:
     assert (config.image_height, config.image_width, config.patch, config.channels) == (32, 32, 8, 3)
     assert (config.dim, config.depth, config.heads, config.mlp_hidden) == (32, 4, HEADS, 64)
     assert [(task.name, task.kind, task.outputs) for task in config.tasks] == [("class", "classification", 10)]
-    assert any("[0.5]" in note for note in imported.notes)
+    assert imported.function["pixels"].startswith("(p / 255 - [0.5]) / [0.5], folded")
     with pytest.raises(CheckpointError, match="--heads: a checkpoint does not say it, and dim 32"):
         _import(timm_state(), heads=None)
     with pytest.raises(CheckpointError, match="--heads 5: dim 32 is not a multiple"):
@@ -78,7 +78,7 @@ def test_layer_scale_is_folded_exactly(form: str) -> None:
     np.testing.assert_allclose(logits, classify(as_torch(arrays), picture, HEADS, [0.5], [0.5]), rtol=2e-5, atol=2e-5)
     without = _import({name: array for name, array in arrays.items() if "gamma" not in name})
     assert np.abs(FloatModel(without.arrays, without.config).run(picture, "class")["heads.class"] - logits).max() > 0.1
-    assert any("LayerScale: 8 vectors" in note for note in imported.notes)
+    assert imported.function["LayerScale"].startswith("8 vectors multiplied into")
     gamma = arrays[f"blocks.2.{form.format(2)}"]
     np.testing.assert_allclose(imported.arrays["blocks.2.fc2.bias"], arrays["blocks.2.mlp.fc2.bias"] * gamma, rtol=1e-6)
 
