@@ -27,6 +27,7 @@ from hwgen.spec.data_folder import data_folder
 from hwgen.spec.design import Design
 from hwgen.spec.isa import Opcode
 from hwgen.spec.model import TaskConfig
+from hwgen.spec.output_file import write_text
 from hwgen.spec.package import QuantisedModel
 from hwgen.steps import Steps, digest, source_digest
 from hwgen.synth import SynthReport, synthesise
@@ -112,8 +113,8 @@ def synthesised(result: Build, steps: Steps, say: Say) -> SynthReport:
     """Cells and longest paths of a build's Verilog, written beside it; needs steps announced as SYNTH_STEPS."""
     report = steps.run("synthesis", lambda: synthesise(result.verilog.read_text(), SYNTH_CACHE, say))
     board = result.design.board
-    (result.folder / SYNTHESIS_TEXT).write_text(synthesis_text(report, board))
-    (result.folder / SYNTHESIS_JSON).write_text(json.dumps(report.to_json(board), indent=1) + "\n")
+    write_text(result.folder / SYNTHESIS_TEXT, synthesis_text(report, board))
+    write_text(result.folder / SYNTHESIS_JSON, json.dumps(report.to_json(board), indent=1) + "\n")
     return report
 
 
@@ -197,7 +198,7 @@ def build_report(result: Build) -> dict[str, Any]:
 def _write_verilog(part: Path, design: Design) -> None:
     from hwgen.emit.verilog import emit  # here: Amaranth takes long to import
 
-    (part / VERILOG_FILE).write_text(emit(design.arch))
+    write_text(part / VERILOG_FILE, emit(design.arch))
 
 
 def _write_board(part: Path, result: Build) -> None:
@@ -217,11 +218,11 @@ def _write_network(part: Path, result: Build) -> None:
 
 def _write_summary(part: Path, result: Build) -> None:
     part.mkdir(parents=True)
-    (part / TEXT_FILE).write_text(summary_text(result.design, result.estimates))
+    write_text(part / TEXT_FILE, summary_text(result.design, result.estimates))
     data = {
         "model": result.design.model.name,
         "board": result.design.board.name,
         "arch": result.design.arch.model_dump(),
         "estimates": [item.to_json() for item in result.estimates],
     }
-    (part / JSON_FILE).write_text(json.dumps(data, indent=1) + "\n")
+    write_text(part / JSON_FILE, json.dumps(data, indent=1) + "\n")

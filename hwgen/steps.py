@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hwgen.spec.output_file import write_text
+
 Result = TypeVar("Result")
 RECORD = "steps.json"  # which step left which files, and from what
 
@@ -97,10 +99,3 @@ class Steps:
 
 def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file in one go, so that a reader never meets half of it."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    part.replace(path)

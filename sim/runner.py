@@ -26,6 +26,7 @@ from typing import TextIO
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Verilator
 
+from hwgen.spec.output_file import write_text
 from sim.toolchain import VerilatorTool, find_verilator
 
 BUILD_JOBS = min(2, os.cpu_count() or 1)
@@ -203,7 +204,7 @@ def build(
         begin = time.monotonic()
         _verilate(QuietVerilator(tool, seconds), [path.resolve() for path in sources], top, every, part, waves)
         spent = time.monotonic() - begin
-        (part / "build.json").write_text(json.dumps({"top": top, "flags": every, "seconds": spent}))
+        write_text(part / "build.json", json.dumps({"top": top, "flags": every, "seconds": spent}))
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
         _prune(root, folder)

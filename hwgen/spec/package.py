@@ -16,6 +16,7 @@ from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariable
 
 from hwgen.spec.model import ModelConfig, TaskConfig, TaskKind
 from hwgen.spec.numerics import NUMERICS
+from hwgen.spec.output_file import placed
 from hwgen.spec.tables import TABLES
 
 PACKAGE_VERSION = 1
@@ -37,7 +38,8 @@ class PackageError(ValueError):
 def write_arrays(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file; PackageError when the place takes none (no permission, no room)."""
     try:
-        save_file(dict(arrays), path, metadata=dict(metadata))
+        with placed(path) as part:
+            save_file(dict(arrays), part, metadata=dict(metadata))
     except SafetensorError as error:
         raise PackageError(f"{path}: cannot be written ({error}); give another place") from error
 
@@ -143,10 +145,8 @@ class QuantisedModel:
             "provenance": dict(self.provenance),
             "sha256": self.sha256(),
         }
-        part = path.with_suffix(path.suffix + ".part")
         arrays = {name: np.ascontiguousarray(self.arrays[name]) for name in package_arrays(self.config)}
-        write_arrays(part, arrays, {"hwgen": json.dumps(manifest, sort_keys=True)})
-        part.replace(path)
+        write_arrays(path, arrays, {"hwgen": json.dumps(manifest, sort_keys=True)})
 
 
 def _counts(where: str, fields: Mapping[str, Any], limits: Mapping[str, tuple[int, int]]) -> None:

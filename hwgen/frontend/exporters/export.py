@@ -17,6 +17,7 @@ from hwgen.frontend.importers.checkpoint import CheckpointError, read_checkpoint
 from hwgen.frontend.importers.convert import IMPORTERS
 from hwgen.frontend.importers.imported import Imported, ImportOptions
 from hwgen.frontend.importers.own import import_own, own_metadata
+from hwgen.spec.output_file import placed
 from hwgen.spec.package import PACKAGE_VERSION, PackageError, QuantisedModel, write_arrays
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -101,13 +102,9 @@ def export(package: QuantisedModel, path: Path, form: str | None, accept: Accept
     pixels = pixels_of(package, chosen)
     options = FORMATS[chosen].options(package.config, pixels)
     state = FORMATS[chosen].state(weights, package.config, pixels)
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
-    try:
+    with placed(path) as part:
         save_state(part, state, _metadata(package, chosen, options))
         accept(read_again(part, chosen, options) if readable else _as_saved(part, package))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     return Exported(path=path, form=chosen, arrays=len(state), options=options, readable=readable)
 
 
