@@ -6,7 +6,6 @@ It is made beside its place and moved there when complete, under a lock, so that
 second process can leave a broken one.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -17,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,11 +24,13 @@ from typing import TextIO
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Verilator
 
+from hwgen.spec.locked_file import locked
 from hwgen.spec.output_file import write_text
 from sim.toolchain import VerilatorTool, find_verilator
 
 BUILD_JOBS = min(2, os.cpu_count() or 1)
 SPLIT_STATEMENTS = 20000  # size of a generated C++ file; large designs compile in parts
+LOCK_SECONDS = 60.0  # beyond the limit of the build that holds a lock
 KEPT_BUILDS = 32  # newest builds that stay in a folder
 RUNTIME = tuple(f"verilated{part}" for part in ("", "_dpi", "_threads", "_timing", "_vcd_c", "_vpi"))  # its library
 TAIL_LINES = 40  # of a log, in an error message
@@ -132,15 +132,6 @@ def _keep_runtime(folder: Path, runtime: Path) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-@contextmanager
-def _locked(path: Path):
-    """Hold an exclusive lock on ``path``; the operating system lets go when the process ends, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
 def _prune(root: Path, keep: Path) -> None:
     """Remove all but the newest builds; one that is in use stays on disk until its simulator ends."""
     done = sorted(root.glob("*/build.json"), key=lambda path: path.stat().st_mtime, reverse=True)
@@ -195,7 +186,8 @@ def build(
     texts = [item for path in sources for item in (path.name, path.read_text())]
     folder = root / f"{top}-{_digest(top, str(waves), *every, *_environment(tool), *texts)}"
     record = folder / "build.json"
-    with _locked(root / f".{folder.name}.lock"):
+    root.mkdir(parents=True, exist_ok=True)
+    with locked(root / f".{folder.name}.lock", seconds + LOCK_SECONDS):
         if record.is_file():
             record.touch()
             return Build(folder, top, waves, json.loads(record.read_text())["seconds"], cached=True)

@@ -224,5 +224,5 @@ def test_one_function_writes_files():
     found = {str(path.relative_to(ROOT)): _writes(ast.parse(path.read_text())) for path in files}
     assert len(files) > 100
     where = {name: len(lines) for name, lines in found.items() if lines}
-    # the function itself; a lock; memory that the simulator maps
-    assert where == {"hwgen/spec/output_file.py": 1, "sim/runner.py": 1, "sim/session.py": 1}
+    # the function itself; memory that the simulator maps
+    assert where == {"hwgen/spec/output_file.py": 1, "sim/session.py": 1}
