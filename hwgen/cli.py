@@ -1,4 +1,7 @@
-"""The command line: a thin skin over the Python API. Exit code 0 good, 1 mismatch, 2 bad input or missing tool."""
+"""The command line: a thin skin over the Python API. Exit code 0 good, 1 mismatch, 2 bad input or missing tool.
+
+A signal ends it with 128 + its number, and nothing that it has started goes on.
+"""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +16,7 @@ from hwgen.cli_export import export_command
 from hwgen.cli_import import import_command
 from hwgen.cli_progress import Progress
 from hwgen.cli_quantize import quantize_command
-from hwgen.cli_report import JsonFile, Report, write_json
+from hwgen.cli_report import JsonFile
 from hwgen.cli_tables import board_table, doctor_table, instruction_table, model_table, verification_lines
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.estimate import estimate
@@ -32,7 +35,9 @@ from hwgen.pipeline import (
     verify,
 )
 from hwgen.report import tensor_table
+from hwgen.report_file import OPTION, Report, write_json
 from hwgen.request import InputError, images_for, resolve, tasks_of, writable_file, writable_folder
+from hwgen.signals import Stopped, stop_on_signals
 from hwgen.spec.package import PackageError
 from hwgen.spec.strict_yaml import ConfigError
 from hwgen.synth import SynthesisError
@@ -260,7 +265,8 @@ def run(words: Sequence[str]) -> int:
     report = Report.of(words)
 
     def command() -> None:
-        report.check()
+        if report.clash:
+            raise InputError(f"{OPTION} {report.path}: the command line gives this name twice; give another one")
         with report.tables():
             app(list(words))
 
@@ -271,13 +277,18 @@ def run(words: Sequence[str]) -> int:
         if message is not None:
             report.fail(message)
         raise
+    except Stopped as stop:
+        ERR.print(f"error: {stop}", markup=False, highlight=False, soft_wrap=True)
+        report.fail(str(stop))
+        return stop.exit_code
     except Exception as error:
         report.fail(f"{type(error).__name__}: {error}")
         raise
 
 
 def main() -> None:
-    """Entry point of the ``hwgen`` program."""
+    """Entry point of the ``hwgen`` program, once its modules are there."""
+    stop_on_signals()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -11,9 +11,10 @@ from rich.table import Table
 
 from hwgen.accuracy import Accuracy, Row, measure
 from hwgen.cli_progress import Progress
-from hwgen.cli_report import JsonFile, write_json
+from hwgen.cli_report import JsonFile
 from hwgen.frontend.evaluate import scored_tasks
 from hwgen.pipeline import build_folder
+from hwgen.report_file import write_json
 from hwgen.request import InputError, resolve, writable_folder
 from hwgen.spec.model import ModelConfig
 

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from golden.network import run_network
 from golden.reference.m3vit_float import FloatModel
-from hwgen.cli_report import JsonFile, write_json
+from hwgen.cli_report import JsonFile
 from hwgen.frontend.exporters.export import SUFFIXES, Exported, export, import_words
 from hwgen.frontend.exporters.states import FORMATS
 from hwgen.frontend.importers.imported import Imported
 from hwgen.frontend.store import load_model, package_files
 from hwgen.report import agreement
+from hwgen.report_file import write_json
 from hwgen.request import InputError, images_for, not_both, writable_file
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.package import QuantisedModel

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from hwgen.cli_ranges import CorrectionOption, OverridesOption, PercentileOption, RuleOption, ranges_of, rule_of
-from hwgen.cli_report import JsonFile, write_json
+from hwgen.cli_report import JsonFile
 from hwgen.frontend.importers.checkpoint import read_checkpoint, source_sha256
 from hwgen.frontend.importers.convert import IMPORTERS, convert, images_of, places, write
 from hwgen.frontend.importers.imported import IMAGENET_MEAN, IMAGENET_STD, ImportOptions
 from hwgen.frontend.importers.limits import limit_faults
+from hwgen.report_file import write_json
 from hwgen.request import InputError, model_name, not_both, writable_folder
 from hwgen.spec.arch_presets import find_arch
 from hwgen.spec.presets import MODELS

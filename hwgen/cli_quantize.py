@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from golden.reference.m3vit_float import Arrays
 from hwgen.cli_ranges import CorrectionOption, OverridesOption, PercentileOption, RuleOption, ranges_of, rule_of
-from hwgen.cli_report import JsonFile, write_json
+from hwgen.cli_report import JsonFile
 from hwgen.frontend.importers.convert import convert, folder_images, images_of, origin, places, write
 from hwgen.frontend.importers.imported import Imported
 from hwgen.frontend.narrow import NarrowLoss, narrow_losses, narrow_text
 from hwgen.frontend.sensitivity import sensitivity, sensitivity_text
 from hwgen.frontend.store import load_float, load_model, package_files
+from hwgen.report_file import write_json
 from hwgen.request import InputError, images_for, model_name, narrowed, not_both, writable_folder
 from hwgen.spec.model import ModelConfig
 

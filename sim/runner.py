@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from typing import TextIO
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Verilator
 
+from hwgen.spec.child_process import run_child
 from hwgen.spec.locked_file import locked
 from hwgen.spec.output_file import write_text
 from sim.toolchain import VerilatorTool, find_verilator
@@ -47,9 +47,9 @@ class SimulationError(RuntimeError):
 class QuietVerilator(Verilator):
     """cocotb's runner with our Verilator, without ``--public-flat-rw``, and with a limit on wall-clock time."""
 
-    def __init__(self, tool: VerilatorTool, seconds: float) -> None:
+    def __init__(self, tool: VerilatorTool, seconds: float, scratch: Sequence[Path] = ()) -> None:
         super().__init__()
-        self._tool, self._seconds = tool, seconds
+        self._tool, self._seconds, self._scratch = tool, seconds, scratch
 
     def _simulator_in_path_build_only(self) -> None:
         self.executable = str(self._tool.executable)
@@ -71,17 +71,11 @@ class QuietVerilator(Verilator):
     ) -> None:
         deadline = time.monotonic() + self._seconds
         for command in cmds:
-            process = subprocess.Popen(
-                command, cwd=cwd, env=self.env, stdout=stdout, stderr=subprocess.STDOUT, start_new_session=True
-            )
+            left = max(deadline - time.monotonic(), 1.0)
             try:
-                code = process.wait(max(deadline - time.monotonic(), 1.0))
-            except BaseException as error:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                if isinstance(error, subprocess.TimeoutExpired):
-                    raise RuntimeError(f"not finished after {self._seconds:.0f} s") from error
-                raise
+                code = run_child(command, cwd=cwd, env=self.env, output=stdout, seconds=left, scratch=self._scratch)
+            except subprocess.TimeoutExpired as error:
+                raise RuntimeError(f"not finished after {self._seconds:.0f} s") from error
             if code:
                 raise subprocess.CalledProcessError(code, command)
 
@@ -177,8 +171,12 @@ def build(
     flags: Sequence[str] = (),
     waves: bool = False,
     seconds: float = 1800,
+    scratch: Sequence[Path] = (),
 ) -> Build:
-    """A simulator of module ``top``; made in a folder of ``root``, unless it is there already."""
+    """A simulator of module ``top``; made in a folder of ``root``, unless it is there already.
+
+    The folders ``scratch`` are removed when this process is killed while the simulator is made.
+    """
     tool = find_verilator()
     every = ["--timing", "--output-split", str(SPLIT_STATEMENTS), "-Wno-fatal", "-Wno-lint", "-Wno-style", *flags]
     every += [f"-G{name}={value}" for name, value in (parameters or {}).items()]
@@ -194,7 +192,8 @@ def build(
         part = root / f".{folder.name}.part"
         shutil.rmtree(part, ignore_errors=True)
         begin = time.monotonic()
-        _verilate(QuietVerilator(tool, seconds), [path.resolve() for path in sources], top, every, part, waves)
+        runner = QuietVerilator(tool, seconds, (part, *scratch))
+        _verilate(runner, [path.resolve() for path in sources], top, every, part, waves)
         spent = time.monotonic() - begin
         write_text(part / "build.json", json.dumps({"top": top, "flags": every, "seconds": spent}))
         shutil.rmtree(folder, ignore_errors=True)
@@ -211,12 +210,16 @@ def run(
     plusargs: Mapping[str, int | str] | None = None,
     environment: Mapping[str, str] | None = None,
     seconds: float = 600,
+    keep: bool = True,
 ) -> Path:
-    """Run the cocotb module ``module`` in ``folder``; the log's path. SimulationError when any of its tests fails."""
+    """Run the cocotb module ``module`` in ``folder``; the log's path. SimulationError when any of its tests fails.
+
+    The simulator ends when this process does; unless ``keep``, the folder is removed when this process is killed.
+    """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     log, results = folder / "simulation.log", folder / "results.xml"
-    runner = QuietVerilator(find_verilator(), seconds)
+    runner = QuietVerilator(find_verilator(), seconds, () if keep else (folder,))
     words = [f"+{name}" if value == "" else f"+{name}={value}" for name, value in (plusargs or {}).items()]
     try:
         runner.test(

@@ -90,7 +90,7 @@ def build_simulator(verilog: str, options: SimOptions) -> Build:
         write_text(folder / "accelerator.v", verilog)
         write_text(folder / "bench.sv", bench(verilog))
         sources = [*HDL_SOURCES, folder / "accelerator.v", folder / "bench.sv"]
-        return build(sources, BENCH, root=options.build_root, waves=options.waves)
+        return build(sources, BENCH, root=options.build_root, waves=options.waves, scratch=(folder,))
 
 
 @contextmanager
@@ -214,7 +214,7 @@ def simulate(
         _prepare(folder, workload, images, job)
         begin = time.monotonic()
         plusargs = _plusargs(DdrSettings.from_board(board), options)
-        run(built, MODULE, folder, plusargs=plusargs, seconds=options.seconds)
+        run(built, MODULE, folder, plusargs=plusargs, seconds=options.seconds, keep=options.folder is not None)
         seconds = time.monotonic() - begin
         runs = _collect(folder, job, arch.output_lanes, options)
     return SimResult(runs=runs, build=built, seconds=seconds)

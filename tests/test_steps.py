@@ -58,13 +58,14 @@ def test_progress_names_number_and_seconds(tmp_path: Path):
     assert said[-1].startswith("[2/2] count (0.0 s)")
 
 
-def test_a_failed_step_leaves_nothing(tmp_path: Path):
+@pytest.mark.parametrize("error", [RuntimeError("disk on fire"), KeyboardInterrupt("disk on fire")])
+def test_a_failed_step_leaves_nothing(tmp_path: Path, error: BaseException):
     def make(part: Path) -> None:
         (part / "half.txt").write_text("half")
-        raise RuntimeError("disk on fire")
+        raise error
 
     steps = Steps(tmp_path, ["write"], lambda _: None)
-    with pytest.raises(RuntimeError, match="disk on fire"):
+    with pytest.raises(type(error), match="disk on fire"):
         steps.files("write", "k", make)
     assert list(tmp_path.iterdir()) == []
 

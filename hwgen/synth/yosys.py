@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from hwgen.spec.child_process import run_child
 from hwgen.spec.output_file import write_bytes, write_text
 from hwgen.synth.modules import VerilogModule, written
 
@@ -97,14 +98,17 @@ def run_tool(package: str, arguments: list[str], folder: Path, entry: str = "_ru
     """Run a YoWASP tool in ``folder`` and return what it printed; SynthesisError with the end of it when it fails."""
     command = [sys.executable, "-c", f"import sys, {package}; sys.exit({package}.{entry}())", *arguments]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        with tempfile.TemporaryFile("w+", errors="replace") as output:
+            code = run_child(command, cwd=folder, seconds=TIMEOUT_S, output=output, scratch=(folder,))
+            output.seek(0)
+            said = output.read()
     except subprocess.TimeoutExpired:
         raise SynthesisError(f"{package} did not finish in {TIMEOUT_S} s") from None
-    if done.returncode:
-        lines = (done.stdout + done.stderr).splitlines()
+    if code:
+        lines = said.splitlines()
         errors = [line for line in lines if line.startswith("ERROR")] or lines[-15:]
-        raise SynthesisError(f"{package} failed with code {done.returncode}: " + "\n".join(errors))
-    return done.stdout + done.stderr
+        raise SynthesisError(f"{package} failed with code {code}: " + "\n".join(errors))
+    return said
 
 
 def _write(file: Path, netlist: Netlist) -> None:
