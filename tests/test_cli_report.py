@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from hwgen import cli
-from hwgen.cli_report import JsonFile, Report
-from hwgen.request import InputError
+from hwgen.cli_report import JsonFile
+from hwgen.report_file import Report
 from tests.spec.test_output_file import NULL, device
 from tests.test_cli import hwgen
 
@@ -180,12 +180,14 @@ def test_a_full_disk_is_named(tmp_path: Path):
 def test_the_report_of_a_command_line(words: str, path: str | None):
     report = Report.of(words.split())
     assert report == Report(None if path is None else Path(path))
-    report.check()
+    assert not report.clash
 
 
-def test_a_picture_and_a_report_have_two_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_picture_and_a_report_have_two_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "b.png").symlink_to("a.png")
     for other in ("a.png", "./a.png", "b.png"):
-        with pytest.raises(InputError, match=r"--json a\.png: the command line gives this name twice"):
-            Report.of(["verify", "--picture", other, "--json", "a.png"]).check()
+        assert cli.run(["verify", "--picture", other, "--json", "a.png"]) == 2
+        assert "--json a.png: the command line gives this name twice" in capsys.readouterr().err

@@ -38,6 +38,22 @@ cli.model_table = endless
 main()
 """
 
+# The program with a command that works in a temporary folder and in a build folder.
+WORKING = """
+import tempfile, time
+from pathlib import Path
+from hwgen import cli
+from hwgen.__main__ import main
+from hwgen.steps import Steps
+
+def work():
+    with tempfile.TemporaryDirectory():
+        Steps(Path("build"), ["write"], lambda _: None).files("write", "k", lambda _: time.sleep(300))
+
+cli.model_table = work
+main()
+"""
+
 # The program, in whose imports one takes long.
 SLOW_IMPORT = """
 import importlib.abc, sys, time
@@ -102,6 +118,18 @@ def test_a_simulation_ends_with_the_program(
         return
     assert (process.returncode, said) == (128 + number, f"error: stopped by {number.name}\n")
     assert json.loads(report.read_text()) == {"error": f"stopped by {number.name}"}
+
+
+@pytest.mark.parametrize("number", ENDING, ids=lambda number: number.name)
+def test_work_in_folders_is_cleared_away(tmp_path: Path, started: list[subprocess.Popen[str]], number: signal.Signals):
+    process = start(WORKING, tmp_path, "models")
+    started.append(process)
+    assert until(lambda: any(tmp_path.glob("build/.part-*/1")), SLOW_SECONDS)
+    assert any((tmp_path / "tmp").iterdir())
+    process.send_signal(number)
+    assert process.communicate(timeout=30)[1] == f"error: stopped by {number.name}\n"
+    assert process.returncode == 128 + number
+    assert [*(tmp_path / "tmp").iterdir(), *(tmp_path / "build").iterdir()] == []
 
 
 @pytest.mark.parametrize("number", ENDING, ids=lambda number: number.name)
