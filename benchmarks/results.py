@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.cases import CASES
 from benchmarks.figures import ESTIMATE, OTHER, WAITS, Figures
+from hwgen.spec.output_file import write_text
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
@@ -24,7 +25,7 @@ def load(path: Path = RESULTS) -> dict[str, Figures]:
 def save(found: dict[str, Figures], path: Path = RESULTS) -> None:
     """Keep figures, in the order of the cases."""
     ordered = [found[case.name].to_json() for case in CASES if case.name in found]
-    path.write_text(json.dumps({"cases": ordered}, indent=1) + "\n")
+    write_text(path, json.dumps({"cases": ordered}, indent=1) + "\n")
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -104,5 +105,5 @@ def write(found: dict[str, Figures]) -> None:
     """results.json and everything that follows from it."""
     save(found)
     kept = list(load().values())
-    MARKDOWN.write_text(markdown(kept))
-    README.write_text(with_tables(README.read_text(), kept))
+    write_text(MARKDOWN, markdown(kept))
+    write_text(README, with_tables(README.read_text(), kept))

@@ -22,6 +22,7 @@ from golden.reciprocal import reciprocal, rsqrt
 from golden.softmax import probabilities, row_factor, softmax_statistics
 from hwgen.spec.arrays import KINDS, TABLE_DTYPE
 from hwgen.spec.numerics import NUMERICS
+from hwgen.spec.output_file import write_text
 from hwgen.spec.tables import GELU_ENTRIES, RSQRT_ENTRIES, TABLES, Int64Array, default_tables
 
 FloatArray = NDArray[np.floating[Any]]
@@ -260,7 +261,7 @@ def main() -> None:
         print("\n".join(make() for make in PARTS.values()), end="")
     for name in sys.argv[1:]:
         path = Path(name)
-        path.write_text(regenerated(path.read_text()))
+        write_text(path, regenerated(path.read_text()))
 
 
 if __name__ == "__main__":

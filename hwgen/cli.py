@@ -1,8 +1,10 @@
-"""The command line: a thin skin over the Python API. Exit code 0 good, 1 mismatch, 2 bad input or missing tool."""
+"""The command line: a thin skin over the Python API. Exit code 0 good, 1 mismatch, 2 bad input or missing tool.
 
-import json
+A signal ends it with 128 + its number, and nothing that it has started goes on.
+"""
+
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +16,7 @@ from hwgen.cli_export import export_command
 from hwgen.cli_import import import_command
 from hwgen.cli_progress import Progress
 from hwgen.cli_quantize import quantize_command
+from hwgen.cli_report import JsonFile
 from hwgen.cli_tables import board_table, doctor_table, instruction_table, model_table, verification_lines
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.estimate import estimate
@@ -32,10 +35,11 @@ from hwgen.pipeline import (
     verify,
 )
 from hwgen.report import tensor_table
+from hwgen.report_file import OPTION, Report, write_json
 from hwgen.request import InputError, images_for, resolve, tasks_of, writable_file, writable_folder
+from hwgen.signals import Stopped, stop_on_signals
 from hwgen.spec.package import PackageError
 from hwgen.spec.strict_yaml import ConfigError
-from hwgen.steps import write_text
 from hwgen.synth import SynthesisError
 from hwgen.synth.page import synthesis_text
 from hwgen.verification import Verification
@@ -57,7 +61,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
 BoardName = Annotated[str, typer.Option("--board", metavar="NAME", help="Board; see hwgen boards.")]
 ArchName = Annotated[
     str | None, typer.Option("--arch", metavar="PRESET|FILE.yaml", help="Machine; the board's own when not given.")
@@ -72,16 +75,9 @@ WeightBits = Annotated[
 ]
 
 
-def write_json(path: Path | None, result: dict[str, Any]) -> None:
-    """Write a result where ``--json`` says, if it does."""
-    if path is not None:
-        write_text(path, json.dumps(result, indent=1) + "\n")
-
-
 @app.command("doctor")
 def doctor_command(json_file: JsonFile = None) -> None:
     """Look for every tool and say how to install what is missing."""
-    writable_file(json_file, "--json")
     findings = doctor()
     missing = [item for item in findings if not item.found and not item.optional]
     OUT.print(doctor_table(findings))
@@ -97,7 +93,6 @@ def doctor_command(json_file: JsonFile = None) -> None:
 @app.command("models")
 def models_command(json_file: JsonFile = None) -> None:
     """List the networks that need no file."""
-    writable_file(json_file, "--json")
     table, rows = model_table()
     OUT.print(table)
     write_json(json_file, {"models": rows})
@@ -106,7 +101,6 @@ def models_command(json_file: JsonFile = None) -> None:
 @app.command("boards")
 def boards_command(json_file: JsonFile = None) -> None:
     """List the boards."""
-    writable_file(json_file, "--json")
     table, rows = board_table()
     OUT.print(table)
     write_json(json_file, {"boards": rows})
@@ -125,7 +119,6 @@ def build_command(
     json_file: JsonFile = None,
 ) -> None:
     """Write Verilog, side-car, program, memory image, driver, C header, Vivado project and a summary."""
-    writable_file(json_file, "--json")
     design = resolve(board, model, arch, weights)
     folder = output or build_folder(design)
     writable_folder(folder, "--output")
@@ -152,7 +145,6 @@ def estimate_command(
     json_file: JsonFile = None,
 ) -> None:
     """Estimate cycles, traffic and resources of one image without building anything."""
-    writable_file(json_file, "--json")
     design = resolve(board, model, arch, weights)
     estimates = [estimate(design, item.name) for item in tasks_of(design.model, task)]
     OUT.print(summary_text(design, estimates), markup=False, highlight=False)
@@ -183,7 +175,6 @@ def verify_command(
     json_file: JsonFile = None,
 ) -> None:
     """Send images through the Verilog and compare every tensor with the golden model, bit for bit."""
-    writable_file(json_file, "--json")
     writable_file(picture, "--picture")
     design = resolve(board, model, arch, weights)
     folder = output or build_folder(design)
@@ -200,7 +191,8 @@ def verify_command(
     except MachineError as error:
         code = 0 if self_test else MISMATCH
         ERR.print(f"{'caught: ' if self_test else 'error: '}{error}", markup=False, highlight=False, soft_wrap=True)
-        write_json(json_file, {"self_test": self_test, "caught": self_test, "machine_error": str(error)})
+        failed = {} if self_test else {"error": str(error)}
+        write_json(json_file, {"self_test": self_test, "caught": self_test, "machine_error": str(error)} | failed)
         raise typer.Exit(code) from error
     show_verification(found, folder, wanted, picture)
     extra = {"self_test": True, "caught": found.mismatches > 0} if self_test else {}
@@ -246,25 +238,60 @@ def show_verification(found: Verification, folder: Path, wanted: Wanted, picture
         OUT.print(f"picture: {picture}", markup=False, highlight=False, soft_wrap=True)
 
 
-def guarded(command: Callable[[], Any]) -> int:
-    """Run a command; what the user can put right becomes one message and exit code 2."""
+def guarded(command: Callable[[], Any], report: Report | None = None) -> int:
+    """Run a command; what the user can put right becomes one message, in ``report`` too, and exit code 2."""
     try:
         command()
+        return 0
     except (InputError, ConfigError, PackageError, CompileError, ToolMissing, SynthesisError) as error:
-        ERR.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-        return BAD_INPUT
+        message, code = str(error), BAD_INPUT
     except (BuildError, SimulationError, MachineError) as error:
-        ERR.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-        return MISMATCH
+        message, code = str(error), MISMATCH
     except OSError as error:
-        ERR.print(f"error: {error.filename or ''}: {error.strerror or error}", markup=False, soft_wrap=True)
-        return BAD_INPUT
-    return 0
+        text = error.strerror or str(error)
+        message, code = f"{error.filename}: {text}" if error.filename else text, BAD_INPUT
+    ERR.print(f"error: {message}", markup=False, highlight=False, soft_wrap=True)
+    if report is not None:
+        report.fail(message)
+    return code
+
+
+def _misunderstood(end: SystemExit) -> str | None:
+    """What the command line parser has said, when it is the one that ended the program."""
+    told = getattr(end.__context__, "format_message", None)
+    return None if told is None else str(told())
+
+
+def run(words: Sequence[str]) -> int:
+    """Run a command line; the exit code. Whatever goes wrong also stands in the file of ``--json``."""
+    report = Report.of(words)
+
+    def command() -> None:
+        if report.clash:
+            raise InputError(f"{OPTION} {report.path}: the command line gives this name twice; give another one")
+        with report.tables():
+            app(list(words))
+
+    try:
+        return guarded(command, report)
+    except SystemExit as end:
+        message = _misunderstood(end)
+        if message is not None:
+            report.fail(message)
+        raise
+    except Stopped as stop:
+        ERR.print(f"error: {stop}", markup=False, highlight=False, soft_wrap=True)
+        report.fail(str(stop))
+        return stop.exit_code
+    except Exception as error:
+        report.fail(f"{type(error).__name__}: {error}")
+        raise
 
 
 def main() -> None:
-    """Entry point of the ``hwgen`` program."""
-    sys.exit(guarded(app))
+    """Entry point of the ``hwgen`` program, once its modules are there."""
+    stop_on_signals()
+    sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The verb ``hwgen evaluate``: accuracy of the float model, of the integers and of the Verilog in one table."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +11,12 @@ from rich.table import Table
 
 from hwgen.accuracy import Accuracy, Row, measure
 from hwgen.cli_progress import Progress
+from hwgen.cli_report import JsonFile
 from hwgen.frontend.evaluate import scored_tasks
 from hwgen.pipeline import build_folder
-from hwgen.request import InputError, resolve, writable_file, writable_folder
+from hwgen.report_file import write_json
+from hwgen.request import InputError, resolve, writable_folder
 from hwgen.spec.model import ModelConfig
-from hwgen.steps import write_text
 
 DEFAULT_MODEL = "m3vit-micro"
 MISMATCH = 1
@@ -104,12 +104,9 @@ def evaluate_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Build folder; below build/ when not given.")
     ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Measure mIoU and depth RMSE of the float model, of golden and of the Verilog on held-out scenes."""
-    writable_file(json_file, "--json")
     design = resolve(board, _named(name, model), arch, weights)
     _checked(design.model)
     folder = output or build_folder(design)
@@ -121,7 +118,6 @@ def evaluate_command(
     out.print(_closing(found), markup=False, highlight=False, soft_wrap=True)
     mean = found.rows[0].quality.depth_rmse_mean_predictor
     out.print(f"predicting the mean depth everywhere: RMSE {mean:.4f} m", markup=False, highlight=False)
-    if json_file is not None:
-        write_text(json_file, json.dumps(found.as_dict(), indent=1) + "\n")
+    write_json(json_file, found.as_dict())
     if found.mismatches:
         raise typer.Exit(MISMATCH)

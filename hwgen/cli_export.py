@@ -1,6 +1,5 @@
 """The verb ``hwgen export``: the weights of a package as float weights that torch, timm and M3ViT load."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,15 +9,16 @@ from numpy.typing import NDArray
 
 from golden.network import run_network
 from golden.reference.m3vit_float import FloatModel
+from hwgen.cli_report import JsonFile
 from hwgen.frontend.exporters.export import SUFFIXES, Exported, export, import_words
 from hwgen.frontend.exporters.states import FORMATS
 from hwgen.frontend.importers.imported import Imported
 from hwgen.frontend.store import load_model, package_files
 from hwgen.report import agreement
+from hwgen.report_file import write_json
 from hwgen.request import InputError, images_for, not_both, writable_file
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.package import QuantisedModel
-from hwgen.steps import write_text
 
 Checks = list[dict[str, Any]]
 
@@ -85,12 +85,9 @@ def export_command(
     check_images: Annotated[
         int, typer.Option("--check-images", min=1, max=1000, help="Generated scenes that golden is compared on.")
     ] = 2,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Export a package's weights, dequantised, as a state_dict; compare golden with them."""
-    writable_file(json_file, "--json")
     _checked(name, output, form)
     not_both(json_file, (output, *package_files(name)))
     try:
@@ -107,5 +104,4 @@ def export_command(
     )
     if found.readable:
         typer.echo(f"it is read again by: {import_words(found)}")
-    if json_file is not None:
-        write_text(json_file, json.dumps(_report(package, found, checks), indent=1) + "\n")
+    write_json(json_file, _report(package, found, checks))

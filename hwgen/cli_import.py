@@ -1,6 +1,5 @@
 """The verb ``hwgen import``: a trained network from another project becomes a package of this one."""
 
-import json
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hwgen.cli_ranges import CorrectionOption, OverridesOption, PercentileOption, RuleOption, ranges_of, rule_of
+from hwgen.cli_report import JsonFile
 from hwgen.frontend.importers.checkpoint import read_checkpoint, source_sha256
 from hwgen.frontend.importers.convert import IMPORTERS, convert, images_of, places, write
 from hwgen.frontend.importers.expect import AGREEMENT, agreement
@@ -16,10 +16,10 @@ from hwgen.frontend.importers.function import assumed
 from hwgen.frontend.importers.imported import IMAGENET_MEAN, IMAGENET_STD, ImportOptions
 from hwgen.frontend.importers.limits import limit_faults
 from hwgen.frontend.rule_choice import HELD_OUT
-from hwgen.request import InputError, model_name, not_both, writable_file, writable_folder
+from hwgen.report_file import write_json
+from hwgen.request import InputError, model_name, not_both, writable_folder
 from hwgen.spec.arch_presets import find_arch
 from hwgen.spec.presets import MODELS
-from hwgen.steps import write_text
 
 # Option -> the kinds that know it; all others belong to every kind.
 _OWN_OPTIONS = {
@@ -120,9 +120,7 @@ def import_command(
         str | None,
         typer.Option("--arch", metavar="PRESET|FILE.yaml", help="Refuse layers that this machine cannot run."),
     ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Import a trained network: NAME.safetensors, quantised, and NAME.float.safetensors to compare it with."""
     if kind not in IMPORTERS:
@@ -132,7 +130,6 @@ def import_command(
         raise InputError(f"--name {name}: names that end in .float are of float weights beside a package; give another")
     if name in MODELS:
         raise InputError(f"--name {name}: is the name of a preset; give another")
-    writable_file(json_file, "--json")
     writable_folder(output, "--output")
     _refuse_source(path, output, name)
     not_both(json_file, (path, *places(output, name), *([expect] if expect else [])))
@@ -166,7 +163,7 @@ def import_command(
     package, beside = write(converted, output)
     if json_file is not None:
         result = {"package": str(package), "float": str(beside), "provenance": dict(converted.package.provenance)}
-        write_text(json_file, json.dumps(result, indent=1) + "\n")
+        write_json(json_file, result)
     for note in (*(f"{part}: {text}" for part, text in imported.function.items()), *imported.notes, *converted.notes):
         typer.echo(f"note: {note}")
     guesses = assumed(imported.function)

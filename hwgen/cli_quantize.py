@@ -1,6 +1,5 @@
 """The verb ``hwgen quantize``: new activation scales for a network, and what each tensor loses by them."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from golden.reference.m3vit_float import Arrays, FloatModel
 from hwgen.cli_ranges import CorrectionOption, OverridesOption, PercentileOption, RuleOption, ranges_of, rule_of
+from hwgen.cli_report import JsonFile
 from hwgen.frontend.black_pixels import black_warnings
 from hwgen.frontend.importers.convert import Converted, convert, folder_images, images_of, origin, places, write
 from hwgen.frontend.importers.imported import Imported
@@ -19,9 +19,9 @@ from hwgen.frontend.range_excess import excess_warnings
 from hwgen.frontend.rule_choice import HELD_OUT
 from hwgen.frontend.sensitivity import sensitivity, sensitivity_text
 from hwgen.frontend.store import load_float, load_model, package_files
-from hwgen.request import InputError, images_for, model_name, narrowed, not_both, writable_file, writable_folder
+from hwgen.report_file import write_json
+from hwgen.request import InputError, images_for, model_name, narrowed, not_both, writable_folder
 from hwgen.spec.model import ModelConfig
-from hwgen.steps import write_text
 
 GENERATED = "generated"
 SHOWN = 20  # lines of the table on the terminal
@@ -78,12 +78,9 @@ def quantize_command(
         str | None,
         typer.Option("--weights", metavar="WHAT=BITS,..", help="Four-bit weights for some layers, such as experts=4."),
     ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Quantise a network with scales from pictures; print the tensors that lose most."""
-    writable_file(json_file, "--json")
     writable_folder(output, "--output")
     rule = rule_of(calibration_rule, percentile)
     folder = None if calib == GENERATED else Path(calib)
@@ -130,4 +127,4 @@ def quantize_command(
             "four_bit_weights": [line.as_dict() for line in losses],
             "warnings": warnings,
         }
-        write_text(json_file, json.dumps(result, indent=1) + "\n")
+        write_json(json_file, result)

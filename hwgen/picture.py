@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from hwgen.spec.output_file import placed
+
 U8 = NDArray[np.uint8]
 
 PANEL_PIXELS = 256  # longer side of one panel
@@ -87,6 +89,5 @@ def compose(panels: list[Panel], class_names: tuple[str, ...] = (), footer: str 
 
 def save(image: Image.Image, path: Path) -> None:
     """Write a PNG in one go, so that a reader never meets half a file."""
-    part = path.with_suffix(".part.png")
-    image.save(part, optimize=True)
-    part.replace(path)
+    with placed(path) as part:
+        image.save(part, format="PNG", optimize=True)

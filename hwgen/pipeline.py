@@ -1,6 +1,7 @@
 """The named steps of a build and of a verification, on one screen."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,6 +28,7 @@ from hwgen.spec.data_folder import data_folder
 from hwgen.spec.design import Design
 from hwgen.spec.isa import Opcode
 from hwgen.spec.model import TaskConfig
+from hwgen.spec.output_file import write_text
 from hwgen.spec.package import QuantisedModel
 from hwgen.steps import Steps, digest, source_digest
 from hwgen.synth import SynthReport, synthesise
@@ -65,11 +67,7 @@ class Build:
     package: QuantisedModel
     compiled: Compiled
     seconds: dict[str, float]
-
-    @property
-    def verilog(self) -> Path:
-        """The accelerator."""
-        return self.folder / VERILOG_FILE
+    verilog: str  # text of the accelerator; the file may become that of another build in the same folder
 
     @property
     def network_folder(self) -> Path:
@@ -94,26 +92,27 @@ def build(design: Design, folder: Path, say: Say, more_steps: tuple[str, ...] = 
     source = design.weights or design.model.name
     package = steps.run("network", lambda: load_model(source, int4=design.model.int4))
     compiled = steps.run("program", lambda: compile_model(package, design.arch))
-    result = Build(design, folder, package, compiled, steps.seconds)
     machine = machine_key(design)
+    verilog = steps.text("Verilog", machine, VERILOG_FILE, lambda: _verilog(design))
+    result = Build(design, folder, package, compiled, steps.seconds, verilog)
     board = digest(machine, design.board.model_dump())
     network = digest(compiled.sha256(), package.sha256(), design.model, source_digest(SOURCES / "compiler"), board)
-    steps.files("Verilog", machine, lambda part: _write_verilog(part, design))
     steps.files("board files", board, lambda part: _write_board(part, result))
     steps.files("driver", digest(board, source_digest(SOURCES / "driver")), lambda part: _write_driver(part, design))
     name = design.model.name
     place = Path("models") / name
     steps.files("network files", network, lambda part: _write_network(part / place, result), name)
     steps.files("summary", network, lambda part: _write_summary(part / place, result), name)
+    steps.settle()
     return result, steps
 
 
 def synthesised(result: Build, steps: Steps, say: Say) -> SynthReport:
     """Cells and longest paths of a build's Verilog, written beside it; needs steps announced as SYNTH_STEPS."""
-    report = steps.run("synthesis", lambda: synthesise(result.verilog.read_text(), SYNTH_CACHE, say))
+    report = steps.run("synthesis", lambda: synthesise(result.verilog, SYNTH_CACHE, say))
     board = result.design.board
-    (result.folder / SYNTHESIS_TEXT).write_text(synthesis_text(report, board))
-    (result.folder / SYNTHESIS_JSON).write_text(json.dumps(report.to_json(board), indent=1) + "\n")
+    write_text(result.folder / SYNTHESIS_TEXT, synthesis_text(report, board))
+    write_text(result.folder / SYNTHESIS_JSON, json.dumps(report.to_json(board), indent=1) + "\n")
     return report
 
 
@@ -130,7 +129,7 @@ class Wanted:
 def verify(design: Design, folder: Path, wanted: Wanted, say: Say) -> Verification:
     """Build, then send every image through every task in RTL, golden and float models, and compare all tensors."""
     built, steps = build(design, folder, say, VERIFY_STEPS)
-    verilog, tasks = built.verilog.read_text(), [task.name for task in wanted.tasks]
+    verilog, tasks = built.verilog, [task.name for task in wanted.tasks]
     options = SimOptions(waves=wanted.waves, folder=folder / WAVES_FOLDER if wanted.waves else None)
     sent = spoilt(built.compiled) if wanted.self_test else built.compiled
     steps.run("simulator", lambda: build_simulator(verilog, options))
@@ -188,22 +187,31 @@ def build_report(result: Build) -> dict[str, Any]:
         "board": result.design.board.name,
         "arch": result.design.arch.name,
         "folder": str(result.folder),
-        "files": sorted(str(path.relative_to(result.folder)) for path in result.folder.rglob("*") if path.is_file()),
+        "files": _files(result.folder),
         "estimates": [item.to_json() for item in result.estimates],
         "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
     }
 
 
-def _write_verilog(part: Path, design: Design) -> None:
+def _files(folder: Path) -> list[str]:
+    """Every file of a build folder, without those of builds that still run."""
+    found: list[str] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [str((Path(place) / name).relative_to(folder)) for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def _verilog(design: Design) -> str:
     from hwgen.emit.verilog import emit  # here: Amaranth takes long to import
 
-    (part / VERILOG_FILE).write_text(emit(design.arch))
+    return emit(design.arch)
 
 
 def _write_board(part: Path, result: Build) -> None:
     from hwgen.emit.verilog import unit_timing  # here, as above
 
-    write_machine(part, result.design.board, result.design.arch, result.verilog.read_text(), unit_timing())
+    write_machine(part, result.design.board, result.design.arch, result.verilog, unit_timing())
 
 
 def _write_driver(part: Path, design: Design) -> None:
@@ -217,11 +225,11 @@ def _write_network(part: Path, result: Build) -> None:
 
 def _write_summary(part: Path, result: Build) -> None:
     part.mkdir(parents=True)
-    (part / TEXT_FILE).write_text(summary_text(result.design, result.estimates))
+    write_text(part / TEXT_FILE, summary_text(result.design, result.estimates))
     data = {
         "model": result.design.model.name,
         "board": result.design.board.name,
         "arch": result.design.arch.model_dump(),
         "estimates": [item.to_json() for item in result.estimates],
     }
-    (part / JSON_FILE).write_text(json.dumps(data, indent=1) + "\n")
+    write_text(part / JSON_FILE, json.dumps(data, indent=1) + "\n")

@@ -15,6 +15,7 @@ from hwgen.spec.arch_presets import find_arch
 from hwgen.spec.board import board as board_named
 from hwgen.spec.design import Design, DesignError
 from hwgen.spec.model import ModelConfig, TaskConfig
+from hwgen.spec.output_file import is_special, target
 from hwgen.spec.package import load_package
 from hwgen.spec.presets import model_config
 from hwgen.spec.weight_bits import with_weight_bits
@@ -128,9 +129,14 @@ def writable_file(path: Path | None, option: str) -> None:
         return
     if path.is_dir():
         raise InputError(f"{option} {path}: is a folder; give a file name")
-    if not path.parent.is_dir():
-        raise InputError(f"{option} {path}: folder {path.parent} does not exist; make it first")
-    _permitted(path.parent, f"{option} {path}")
+    if is_special(path):  # a pipe or a device is written, not replaced
+        if not os.access(path, os.W_OK):
+            raise InputError(f"{option} {path}: no permission to write to it; give another file")
+        return
+    folder = (target(path) if path.is_symlink() else path).parent
+    if not folder.is_dir():
+        raise InputError(f"{option} {path}: folder {folder} does not exist; make it first")
+    _permitted(folder, f"{option} {path}")
 
 
 def not_both(json_file: Path | None, others: Iterable[Path]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from hwgen.driver.backend import BackendError
 from hwgen.driver.device import Device, DeviceError, MachineError
 from hwgen.driver.workload import Workload
+from hwgen.spec.output_file import placed
 from sim.backend import SimulationBackend
 from sim.job import (
     IMAGES_FILE,
@@ -42,7 +43,8 @@ async def one_run(
     try:
         result = await device.run(run.task, image, job.watchdog_cycles)
         counters = result.counters
-        np.save(result_file(FOLDER, index), result.data)
+        with placed(result_file(FOLDER, index)) as part:
+            np.save(part, result.data)
     except MachineError as error:
         code, pc = error.code, error.pc
     except (DeviceError, BackendError) as error:

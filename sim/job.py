@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hwgen.spec.output_file import write_text
+
 JOB_FILE = "job.json"
 OUTCOME_FILE = "outcome.json"
 MEMORY_FILE = "memory.bin"
@@ -34,7 +36,7 @@ class Job:
 
     def save(self, folder: Path) -> None:
         """Write it for the simulator."""
-        (folder / JOB_FILE).write_text(json.dumps(asdict(self), indent=1))
+        write_text(folder / JOB_FILE, json.dumps(asdict(self), indent=1))
 
     @classmethod
     def load(cls, folder: Path) -> "Job":
@@ -66,7 +68,7 @@ def result_file(folder: Path, index: int) -> Path:
 
 def save_outcomes(folder: Path, outcomes: list[RunOutcome]) -> None:
     """Write what happened so far."""
-    (folder / OUTCOME_FILE).write_text(json.dumps([asdict(item) for item in outcomes], indent=1))
+    write_text(folder / OUTCOME_FILE, json.dumps([asdict(item) for item in outcomes], indent=1))
 
 
 def load_outcomes(folder: Path) -> list[RunOutcome]:

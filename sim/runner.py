@@ -6,18 +6,15 @@ It is made beside its place and moved there when complete, under a lock, so that
 second process can leave a broken one.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,10 +23,14 @@ from typing import TextIO
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Verilator
 
+from hwgen.spec.child_process import run_child
+from hwgen.spec.locked_file import locked
+from hwgen.spec.output_file import write_text
 from sim.toolchain import VerilatorTool, find_verilator
 
 BUILD_JOBS = min(2, os.cpu_count() or 1)
 SPLIT_STATEMENTS = 20000  # size of a generated C++ file; large designs compile in parts
+LOCK_SECONDS = 60.0  # beyond the limit of the build that holds a lock
 KEPT_BUILDS = 32  # newest builds that stay in a folder
 RUNTIME = tuple(f"verilated{part}" for part in ("", "_dpi", "_threads", "_timing", "_vcd_c", "_vpi"))  # its library
 TAIL_LINES = 40  # of a log, in an error message
@@ -46,9 +47,9 @@ class SimulationError(RuntimeError):
 class QuietVerilator(Verilator):
     """cocotb's runner with our Verilator, without ``--public-flat-rw``, and with a limit on wall-clock time."""
 
-    def __init__(self, tool: VerilatorTool, seconds: float) -> None:
+    def __init__(self, tool: VerilatorTool, seconds: float, scratch: Sequence[Path] = ()) -> None:
         super().__init__()
-        self._tool, self._seconds = tool, seconds
+        self._tool, self._seconds, self._scratch = tool, seconds, scratch
 
     def _simulator_in_path_build_only(self) -> None:
         self.executable = str(self._tool.executable)
@@ -70,17 +71,11 @@ class QuietVerilator(Verilator):
     ) -> None:
         deadline = time.monotonic() + self._seconds
         for command in cmds:
-            process = subprocess.Popen(
-                command, cwd=cwd, env=self.env, stdout=stdout, stderr=subprocess.STDOUT, start_new_session=True
-            )
+            left = max(deadline - time.monotonic(), 1.0)
             try:
-                code = process.wait(max(deadline - time.monotonic(), 1.0))
-            except BaseException as error:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                if isinstance(error, subprocess.TimeoutExpired):
-                    raise RuntimeError(f"not finished after {self._seconds:.0f} s") from error
-                raise
+                code = run_child(command, cwd=cwd, env=self.env, output=stdout, seconds=left, scratch=self._scratch)
+            except subprocess.TimeoutExpired as error:
+                raise RuntimeError(f"not finished after {self._seconds:.0f} s") from error
             if code:
                 raise subprocess.CalledProcessError(code, command)
 
@@ -131,15 +126,6 @@ def _keep_runtime(folder: Path, runtime: Path) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-@contextmanager
-def _locked(path: Path):
-    """Hold an exclusive lock on ``path``; the operating system lets go when the process ends, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
 def _prune(root: Path, keep: Path) -> None:
     """Remove all but the newest builds; one that is in use stays on disk until its simulator ends."""
     done = sorted(root.glob("*/build.json"), key=lambda path: path.stat().st_mtime, reverse=True)
@@ -185,8 +171,12 @@ def build(
     flags: Sequence[str] = (),
     waves: bool = False,
     seconds: float = 1800,
+    scratch: Sequence[Path] = (),
 ) -> Build:
-    """A simulator of module ``top``; made in a folder of ``root``, unless it is there already."""
+    """A simulator of module ``top``; made in a folder of ``root``, unless it is there already.
+
+    The folders ``scratch`` are removed when this process is killed while the simulator is made.
+    """
     tool = find_verilator()
     every = ["--timing", "--output-split", str(SPLIT_STATEMENTS), "-Wno-fatal", "-Wno-lint", "-Wno-style", *flags]
     every += [f"-G{name}={value}" for name, value in (parameters or {}).items()]
@@ -194,16 +184,18 @@ def build(
     texts = [item for path in sources for item in (path.name, path.read_text())]
     folder = root / f"{top}-{_digest(top, str(waves), *every, *_environment(tool), *texts)}"
     record = folder / "build.json"
-    with _locked(root / f".{folder.name}.lock"):
+    root.mkdir(parents=True, exist_ok=True)
+    with locked(root / f".{folder.name}.lock", seconds + LOCK_SECONDS):
         if record.is_file():
             record.touch()
             return Build(folder, top, waves, json.loads(record.read_text())["seconds"], cached=True)
         part = root / f".{folder.name}.part"
         shutil.rmtree(part, ignore_errors=True)
         begin = time.monotonic()
-        _verilate(QuietVerilator(tool, seconds), [path.resolve() for path in sources], top, every, part, waves)
+        runner = QuietVerilator(tool, seconds, (part, *scratch))
+        _verilate(runner, [path.resolve() for path in sources], top, every, part, waves)
         spent = time.monotonic() - begin
-        (part / "build.json").write_text(json.dumps({"top": top, "flags": every, "seconds": spent}))
+        write_text(part / "build.json", json.dumps({"top": top, "flags": every, "seconds": spent}))
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
         _prune(root, folder)
@@ -218,12 +210,16 @@ def run(
     plusargs: Mapping[str, int | str] | None = None,
     environment: Mapping[str, str] | None = None,
     seconds: float = 600,
+    keep: bool = True,
 ) -> Path:
-    """Run the cocotb module ``module`` in ``folder``; the log's path. SimulationError when any of its tests fails."""
+    """Run the cocotb module ``module`` in ``folder``; the log's path. SimulationError when any of its tests fails.
+
+    The simulator ends when this process does; unless ``keep``, the folder is removed when this process is killed.
+    """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     log, results = folder / "simulation.log", folder / "results.xml"
-    runner = QuietVerilator(find_verilator(), seconds)
+    runner = QuietVerilator(find_verilator(), seconds, () if keep else (folder,))
     words = [f"+{name}" if value == "" else f"+{name}={value}" for name, value in (plusargs or {}).items()]
     try:
         runner.test(

@@ -17,6 +17,7 @@ from hwgen.driver.device import MachineError
 from hwgen.driver.workload import Workload
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.board import Board
+from hwgen.spec.output_file import placed, write_text
 from sim.bench import BENCH, HDL_SOURCES, bench
 from sim.job import (
     IMAGES_FILE,
@@ -87,10 +88,10 @@ def build_simulator(verilog: str, options: SimOptions) -> Build:
     """The simulator of an accelerator; built once for equal Verilog."""
     with tempfile.TemporaryDirectory(prefix="hwgen-") as name:
         folder = Path(name)
-        (folder / "accelerator.v").write_text(verilog)
-        (folder / "bench.sv").write_text(bench(verilog))
+        write_text(folder / "accelerator.v", verilog)
+        write_text(folder / "bench.sv", bench(verilog))
         sources = [*HDL_SOURCES, folder / "accelerator.v", folder / "bench.sv"]
-        return build(sources, BENCH, root=options.build_root, waves=options.waves)
+        return build(sources, BENCH, root=options.build_root, waves=options.waves, scratch=(folder,))
 
 
 @contextmanager
@@ -131,7 +132,8 @@ def _job(images: Sequence[NDArray[np.uint8]], tasks: Sequence[str], options: Sim
 def _prepare(folder: Path, workload: Workload, images: Sequence[NDArray[np.uint8]], job: Job) -> None:
     """Files that the simulator reads."""
     workload.save(folder / WORKLOAD_FOLDER)
-    np.save(folder / IMAGES_FILE, np.stack(images))
+    with placed(folder / IMAGES_FILE) as part:
+        np.save(part, np.stack(images))
     with (folder / MEMORY_FILE).open("wb") as handle:
         handle.truncate(workload.memory_bytes)
     job.save(folder)
@@ -216,7 +218,7 @@ def simulate(
         _prepare(folder, workload, images, job)
         begin = time.monotonic()
         plusargs = _plusargs(DdrSettings.from_board(board), options)
-        run(built, MODULE, folder, plusargs=plusargs, seconds=options.seconds)
+        run(built, MODULE, folder, plusargs=plusargs, seconds=options.seconds, keep=options.folder is not None)
         seconds = time.monotonic() - begin
         runs = _collect(folder, job, arch.output_lanes, options)
     return SimResult(runs=runs, build=built, seconds=seconds)

@@ -53,8 +53,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeMachine:
     fake = FakeMachine()
     monkeypatch.setattr(pipeline, "simulate", fake.simulate)
     monkeypatch.setattr(pipeline, "build_simulator", lambda verilog, options: None)
-    monkeypatch.setattr(pipeline, "_write_verilog", lambda part, _: (part / pipeline.VERILOG_FILE).write_text(VERILOG))
-    monkeypatch.setattr(pipeline, "_write_board", lambda part, result: None)
+    monkeypatch.setattr(pipeline, "_verilog", lambda _: VERILOG)
+    monkeypatch.setattr(pipeline, "_write_board", lambda part, _: (part / "board.txt").write_text("board"))
     monkeypatch.chdir(tmp_path)
     return fake
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from golden.ivit.errors import error_tables, regenerate
+from hwgen.spec.output_file import write_text
 
 
 def main() -> None:
@@ -12,7 +13,7 @@ def main() -> None:
         print(error_tables().strip())
     for name in sys.argv[1:]:
         path = Path(name)
-        path.write_text(regenerate(path.read_text()))
+        write_text(path, regenerate(path.read_text()))
 
 
 if __name__ == "__main__":

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.shapes import Shapes
+from hwgen.spec.arch import ADDRESS_WORDS
 from hwgen.spec.layout import tile_words
 from hwgen.spec.model import ModelConfig
-
-ADDRESS_WORDS = 2**16  # words that an instruction can address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,21 +95,19 @@ def _fits_buffers(shapes: Shapes, buffers: Buffers) -> Iterator[str]:
     for item in _buffer_needs(shapes, buffers):
         need, there = item.words * item.word_bytes, item.there * item.word_bytes
         buffer = item.field.removesuffix("_bytes")
-        if need > there:
-            yield (
-                f"{item.tensor} needs {need:,} B of the {buffer} buffer, this arch has {there:,};"
-                f" set {item.field} >= {need}"
-            )
         if item.words > ADDRESS_WORDS:
             yield (
                 f"{item.tensor} needs {item.words:,} words of the {buffer} buffer, instructions address"
                 f" {ADDRESS_WORDS:,}; use more output_lanes"
             )
+        elif need > there:
+            advice = arch.advice(item.field, need)
+            yield f"{item.tensor} needs {need:,} B of the {buffer} buffer, this arch has {there:,}; {advice}"
     need, there = shapes.config.tokens * shapes.key_tiles, arch.score_words // 2
     if need > there:
         yield (
             f"scores of one head need {need:,} words of the score buffer, this arch has {there:,} per slot;"
-            f" set score_words >= {2 * need}"
+            f" {arch.advice('score_words', 2 * need)}"
         )
 
 
@@ -161,19 +158,20 @@ def _fits_rings(shapes: Shapes) -> Iterator[str]:
         words = tiles * tile_words(chunks, int4=name not in wide)
         need, there = words * arch.tile_bytes, arch.ring_words * arch.tile_bytes
         if need > there:
-            yield f"{name} needs {need:,} B of the weight ring, this arch has {there:,}; set ring_bytes >= {need}"
+            advice = arch.advice("ring_bytes", need)
+            yield f"{name} needs {need:,} B of the weight ring, this arch has {there:,}; {advice}"
         stream = "experts" if name.startswith("experts.") else name
         entries[stream] = entries.get(stream, 0) + tiles
     for name, need in entries.items():
         if need > arch.param_entries:
             yield (
                 f"{name} needs {need:,} entries of the parameter ring, this arch has {arch.param_entries:,};"
-                f" set param_entries >= {need}"
+                f" {arch.advice('param_entries', need)}"
             )
     if shapes.dim_words > arch.norm_entries:
         yield (
             f"norm1 needs {shapes.dim_words} entries of the LayerNorm parameter ring, this arch has"
-            f" {arch.norm_entries}; set norm_entries >= {shapes.dim_words}"
+            f" {arch.norm_entries}; {arch.advice('norm_entries', shapes.dim_words)}"
         )
 
 
@@ -189,7 +187,7 @@ def _problems(shapes: Shapes, buffers: Buffers) -> Iterator[str]:
     yield from _fits_image(shapes)
     for what, need, field, limit in _limits(shapes):
         if need > limit:
-            yield f"{what}: {need:,}, this arch takes {limit:,}; set {field} >= {need}"
+            yield f"{what}: {need:,}, this arch takes {limit:,}; {shapes.arch.advice(field, need)}"
     yield from _fits_buffers(shapes, buffers)
     yield from _fits_rings(shapes)
 

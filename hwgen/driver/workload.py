@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.layout import result_bytes, result_rows
+from hwgen.spec.output_file import write_bytes, write_text
 
 ALIGNMENT = 4096  # of the regions behind the memory image
 IMAGE_FILE = "memory.bin"
@@ -105,7 +106,7 @@ class Workload:
     def save(self, folder: Path) -> None:
         """Write image and manifest into ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.memory.tofile(folder / IMAGE_FILE)
+        write_bytes(folder / IMAGE_FILE, self.memory.tobytes())
         manifest = {
             "model": self.model,
             "arch": self.arch.model_dump(),
@@ -113,7 +114,7 @@ class Workload:
             "tasks": {name: asdict(entry) for name, entry in self.tasks.items()},
             "sha256": hashlib.sha256(self.memory.tobytes()).hexdigest(),
         }
-        (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        write_text(folder / MANIFEST_FILE, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> "Workload":

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hwgen.spec.isa import FORMATS, Counter, Destination, ErrorCode, Opcode, Source, Unit
+from hwgen.spec.output_file import write_text
 from hwgen.spec.registers import REGISTERS
 
 _FENCE = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -70,7 +71,7 @@ def regenerate(text: str) -> str:
 def main(path: str) -> None:
     """Rewrite the fenced tables of a file."""
     file = Path(path)
-    file.write_text(regenerate(file.read_text()))
+    write_text(file, regenerate(file.read_text()))
 
 
 if __name__ == "__main__":

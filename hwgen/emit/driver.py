@@ -5,6 +5,7 @@ from pathlib import Path
 
 import hwgen
 from hwgen.emit.templates import render
+from hwgen.spec.output_file import write_text
 
 ROOT = Path(hwgen.__file__).parent
 DRIVER_FOLDER = "driver"
@@ -50,6 +51,6 @@ def write_driver(folder: Path, register_ip: str, clock_mhz: float) -> None:
     for path in sources():
         target = folder / DRIVER_FOLDER / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text((ROOT.parent / path).read_text())
+        write_text(target, (ROOT.parent / path).read_text())
     text = render("run_on_board.py.j2", driver=DRIVER_FOLDER, ip=register_ip, clock_mhz=f"{clock_mhz:g}")
-    (folder / EXAMPLE_FILE).write_text(text)
+    write_text(folder / EXAMPLE_FILE, text)

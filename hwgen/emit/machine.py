@@ -11,6 +11,7 @@ from hwgen.emit.sidecar import describe
 from hwgen.emit.vivado import WRAPPER_FILE, emit_script, emit_wrapper
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.board import Board
+from hwgen.spec.output_file import write_text
 
 SIDECAR_FILE = f"{TOP}.json"
 HEADER_FILE = "hwgen.h"
@@ -21,7 +22,7 @@ def write_machine(folder: Path, board: Board, arch: ArchConfig, verilog: str, ti
     """Everything beside the Verilog that a board project and its software need; same input, same bytes."""
     ports = ports_of(verilog, TOP)
     sidecar = describe(arch, ports, timing) | {"board": board.name, "clock_mhz": board.clock_mhz}
-    (folder / SIDECAR_FILE).write_text(json.dumps(sidecar, indent=1) + "\n")
-    (folder / HEADER_FILE).write_text(emit_header(arch))
-    (folder / WRAPPER_FILE).write_text(emit_wrapper(ports))
-    (folder / SCRIPT_FILE).write_text(emit_script(board, arch.name, ports))
+    write_text(folder / SIDECAR_FILE, json.dumps(sidecar, indent=1) + "\n")
+    write_text(folder / HEADER_FILE, emit_header(arch))
+    write_text(folder / WRAPPER_FILE, emit_wrapper(ports))
+    write_text(folder / SCRIPT_FILE, emit_script(board, arch.name, ports))

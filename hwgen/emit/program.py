@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hwgen.compiler.compile import Compiled
 from hwgen.driver.workload import Workload
+from hwgen.spec.output_file import write_text
 
 MANIFEST_FILE = "manifest.json"
 
@@ -33,7 +34,7 @@ def write_program(folder: Path, compiled: Compiled, model_sha256: str) -> None:
         "entries": [entry.to_json() for entry in compiled.manifest],
     }
     Workload.from_compiled(compiled).save(folder)
-    (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1) + "\n")
+    write_text(folder / MANIFEST_FILE, json.dumps(manifest, indent=1) + "\n")
     for task, program in compiled.programs.items():
         text = "".join(f"{entry}\n" for entry in program.listing)
-        (folder / f"program.{task}.txt").write_text(text)
+        write_text(folder / f"program.{task}.txt", text)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from hwgen.frontend.ranges import DEFAULT_PERCENTILE, RangeRule, int8_tensors
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import NUMERICS
+from hwgen.spec.shown import shown
 from hwgen.spec.strict_yaml import ConfigError, read_mapping, validated
 
 _NEAR = 3  # names that a message offers instead of an unknown one
@@ -58,7 +59,7 @@ class _Override(BaseModel):
 def _unknown(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), n=_NEAR)
     hint = f"did you mean {' or '.join(near)}?" if near else "names are such as blocks.0.hidden and norm"
-    return f"no int8 tensor has the name {name!r}; {hint}"
+    return f"no int8 tensor has the name {shown(name)}; {hint}"
 
 
 def read_overrides(path: Path, config: ModelConfig) -> dict[str, RangeRule | float]:
@@ -70,7 +71,7 @@ def read_overrides(path: Path, config: ModelConfig) -> dict[str, RangeRule | flo
         if name not in known:
             wrong.append(f"{path}: {_unknown(name, known)}")
         elif not isinstance(value, Mapping):
-            wrong.append(f"{path}: {name}: expected a mapping such as {{rule: min-max}}, found {value!r}")
+            wrong.append(f"{path}: {name}: expected a mapping such as {{rule: min-max}}, found {shown(value)}")
         else:
             try:
                 given = {str(key): item for key, item in cast("Mapping[object, Any]", value).items()}

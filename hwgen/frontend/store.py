@@ -86,7 +86,13 @@ def read_float(path: Path, config: ModelConfig) -> tuple[dict[str, FloatArray], 
         check_float_arrays(arrays, config)
     except ValueError as error:
         raise PackageError(f"{path}: {error}") from error
-    return arrays, json.loads(metadata.get(_METADATA, "{}"))
+    try:
+        info: object = json.loads(metadata.get(_METADATA, "{}"))
+    except (ValueError, RecursionError) as error:
+        raise PackageError(f"{path}: metadata entry {_METADATA} is damaged ({error})") from error
+    if not isinstance(info, dict):
+        raise PackageError(f"{path}: metadata entry {_METADATA} is damaged (a {type(info).__name__}, not an object)")
+    return arrays, cast("dict[str, Any]", info)
 
 
 def float_info(name: str) -> dict[str, Any]:

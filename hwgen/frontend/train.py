@@ -33,6 +33,7 @@ from hwgen.frontend.scaling import FloatArray
 from hwgen.frontend.seeded import calibration_images
 from hwgen.frontend.store import CALIBRATION_IMAGES, float_path, package_path, save_float
 from hwgen.spec.model import ModelConfig, TaskConfig
+from hwgen.spec.output_file import placed
 from hwgen.spec.presets import model_config
 
 HELD_OUT_SCENES = 400
@@ -79,7 +80,9 @@ def training_scenes(config: ModelConfig, count: int, cache: Path) -> Batch:
         seeds = range(TRAIN_FIRST_SEED, TRAIN_FIRST_SEED + count)
         scenes = draw_scenes(seeds, height=config.image_height, width=config.image_width)
         images, labels = (np.stack([getattr(scene, name) for scene in scenes]) for name in ("image", "segmentation"))
-        np.savez(path, images=images, labels=labels, depths=np.stack([scene.depth for scene in scenes]))
+        depths = np.stack([scene.depth for scene in scenes])
+        with placed(path) as part:
+            np.savez(part, images=images, labels=labels, depths=depths)
     with np.load(path) as data:
         return Batch(*(torch.from_numpy(data[name]) for name in ("images", "labels", "depths")))
 

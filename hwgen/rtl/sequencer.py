@@ -125,7 +125,7 @@ class Sequencer(wiring.Component):
         m.d.sync += [register.eq(value) for register, value in zip(late, (valid, code, pc), strict=True)]
         return late[0], late[1], late[2]
 
-    def _quiet(self, m: Module, dispatcher: Dispatcher, stopped: Signal, finished: Signal) -> None:
+    def _quiet(self, m: Module, dispatcher: Dispatcher, stopped: Value, finished: Signal) -> None:
         """END was reached, and nothing moves: no unit, and no engine that a halt would cut off.
 
         One cycle is enough: what leaves a queue is in its unit, and what leaves a unit in the next one, a cycle later.

@@ -5,9 +5,13 @@ import json
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hwgen.spec.shown import shown
+
 BEAT_BYTES = 16  # one AXI data beat, 128 bits
 PARAM_BYTES = 8  # one channel's parameters: bias/offset 32 bits, multiplier/gain 16 bits, shift 8 bits, 8 spare
 SCORE_SLOTS = 2  # heads whose scores are held at a time
+ADDRESS_WORDS = 2**16  # words of a buffer that an instruction can address
+RING_WORDS = (2, 2**15 - 1)  # of a ring: its 16-bit counters tell full from empty by their sign
 
 
 class ArchConfig(BaseModel):
@@ -30,13 +34,13 @@ class ArchConfig(BaseModel):
     value_bytes: int  # int8 values of all heads
     score_words: int  # score rows: words of output_lanes scores, both slots
     ring_bytes: int  # weight ring
-    param_entries: int = 64  # output tiles whose parameters are held
-    norm_entries: int = 64  # LayerNorm words whose parameters are held
+    param_entries: int = Field(default=64, ge=2, le=2**15 - 1)  # output tiles whose parameters are held: a ring
+    norm_entries: int = Field(default=64, ge=2, le=2**15 - 1)  # LayerNorm words whose parameters are held: a ring
     weight_ports: int = 1  # AXI masters that fill the ring side by side: 1, 2 or 4
     burst_beats: int = Field(default=16, ge=1, le=64)  # longest AXI burst
     outstanding: int = Field(default=4, ge=1, le=16)  # read bursts in flight per port
     load_queue: int = Field(default=32, ge=2, le=64)  # LOAD_WEIGHTS instructions waiting
-    result_beats: int = Field(default=256, ge=16)  # result FIFO
+    result_beats: int = Field(default=256, ge=16, le=65_536)  # result FIFO
 
     @model_validator(mode="after")
     def _check(self) -> "ArchConfig":
@@ -48,7 +52,52 @@ class ArchConfig(BaseModel):
             )
         if self.weight_ports not in (1, 2, 4) or self.output_lanes < 2 * self.weight_ports:
             raise ValueError(f"weight_ports {self.weight_ports} must be 1, 2 or 4 and at most output_lanes / 2")
+        wrong = [text for field in self.word_bytes if (text := self._size_fault(field))]
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
+
+    def _size_fault(self, field: str) -> str:
+        """What is wrong with the size of a buffer, or nothing."""
+        (least, most), value = self.limits(field), int(getattr(self, field))
+        if least <= value <= most:
+            return ""
+        words = (size // self.word_bytes[field] for size in (least, most))
+        return "{} {} must be in {}..{}: {} to {} words of {} B".format(
+            field, shown(value), least, most, *words, self.word_bytes[field]
+        ).replace(" of 1 B", "")
+
+    @property
+    def word_bytes(self) -> dict[str, int]:
+        """Field of a buffer's size -> bytes of one of its words (score_words: 1), all banks together."""
+        word = self.output_lanes
+        return {
+            "residual_bytes": 2 * word,
+            "norm_bytes": word,
+            "activation_bytes": word,
+            "key_bytes": word * word,
+            "value_bytes": self.input_lanes * word,
+            "score_words": 1,
+            "ring_bytes": self.tile_bytes,
+        }
+
+    def limits(self, field: str) -> tuple[int, int]:
+        """Least and largest value of a whole-number field, on a machine with these lanes."""
+        if field in self.word_bytes:
+            words = {"ring_bytes": RING_WORDS, "score_words": (SCORE_SLOTS, ADDRESS_WORDS)}
+            least, most = words.get(field, (1, ADDRESS_WORDS))
+            size = self.word_bytes[field]
+            return least * size, (most + 1) * size - 1  # part of a word is not used
+        rules = ArchConfig.model_fields[field].metadata
+        least = next(int(rule.ge) for rule in rules if hasattr(rule, "ge"))
+        return least, next(int(rule.le) for rule in rules if hasattr(rule, "le"))
+
+    def advice(self, field: str, need: int) -> str:
+        """What to do when a network needs ``need`` of a field: a value that can be set, or that there is none."""
+        least, most = self.limits(field)
+        if need > most:
+            return f"{field} reaches {most:,}, so that the network fits no machine with these lanes"
+        return f"set {field} >= {max(need, least)}"
 
     @property
     def arch_id(self) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.shown import shown
 from hwgen.spec.strict_yaml import ConfigError, nearest, read_mapping, validated
 
 KIB = 1024
@@ -85,14 +86,17 @@ def load_arch(path: Path) -> ArchConfig:
     data = read_mapping(path)
     base = data.pop("base", None)
     if base is not None:
-        data = arch_preset(str(base)).model_dump() | {"name": path.stem} | data
+        try:
+            data = arch_preset(str(base)).model_dump() | {"name": path.stem} | data
+        except ConfigError as error:
+            raise ConfigError(f"{path}: base: {error}") from error
     return validated(ArchConfig, data, str(path))
 
 
 def arch_preset(name: str) -> ArchConfig:
     """The preset called ``name``; ConfigError names the nearest one."""
     if name not in ARCHS:
-        raise ConfigError(f"unknown arch {name!r}{nearest(name, ARCHS)}")
+        raise ConfigError(f"unknown arch {shown(name)}{nearest(name, ARCHS)}")
     return ARCHS[name]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hwgen.spec.data_folder import data_folder
+from hwgen.spec.shown import shown
 from hwgen.spec.strict_yaml import ConfigError, nearest, read_mapping, validated
 
 
@@ -36,7 +37,7 @@ class Ddr(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    peak_gb_per_s: float = Field(gt=0)  # 10^9 bytes per second
+    peak_gb_per_s: float = Field(gt=0, le=10_000)  # 10^9 bytes per second
     efficiency: float = Field(default=0.8, gt=0, le=1)  # share of the peak that reads and writes get
     read_latency_cycles: int = Field(ge=100)  # from address to first data
     refresh_interval_cycles: int = Field(ge=1)  # a gap starts every so many cycles
@@ -101,5 +102,5 @@ def board(name: str) -> Board:
     """The board called ``name``; ConfigError names the nearest one."""
     names = board_names()
     if name not in names:
-        raise ConfigError(f"unknown board {name!r}{nearest(name, names)}")
+        raise ConfigError(f"unknown board {shown(name)}{nearest(name, names)}")
     return load_board(data_folder("boards") / f"{name}.yaml")

@@ -60,6 +60,7 @@ class Design:
         for what, (need, field, limit) in limits.items():
             if need > limit:
                 found.append(
-                    f"{self.model.name} has {need} {what}, arch {self.arch.name} takes {limit}; set {field} >= {need}"
+                    f"{self.model.name} has {need} {what}, arch {self.arch.name} takes {limit};"
+                    f" {self.arch.advice(field, need)}"
                 )
         return found

@@ -1,10 +1,29 @@
 """What network: the shape of a multi-task vision transformer with mixture-of-experts blocks."""
 
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast, get_args
+
+from hwgen.spec.shown import shown
 
 TaskKind = Literal["segmentation", "depth", "classification"]
 LayerKind = Literal["patch_embed", "attention", "mlp", "gates", "experts", "heads"]
+_MOST = 65_536  # of anything that a network counts
+# Field -> least and largest value.
+_MODEL_LIMITS = {
+    **dict.fromkeys(("image_height", "image_width", "patch", "dim", "heads", "mlp_hidden", "channels"), (1, _MOST)),
+    "depth": (1, 1024),
+    **dict.fromkeys(("experts", "top_k", "expert_hidden"), (0, _MOST)),
+}
+_TASK_LIMITS = {"classes": (1, _MOST), "cell": (1, _MOST)}
+
+
+def _check_counts(where: str, record: Any, limits: dict[str, tuple[int, int]]) -> None:
+    """Refuse fields that are no whole numbers within their limits."""
+    for name, (least, most) in limits.items():
+        value: object = getattr(record, name)
+        if type(value) is not int or not least <= value <= most:
+            raise ValueError(f"{where}: {name} = {shown(value)}: must be a whole number in {least}..{most}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +39,15 @@ class TaskConfig:
     kind: TaskKind
     classes: int  # values predicted per sub-cell (1 for depth)
     cell: int = 1  # sub-cells per patch side
+
+    def __post_init__(self) -> None:
+        """Refuse tasks that nothing could predict; the message says what was given."""
+        name = cast("object", self.name)
+        if not isinstance(name, str) or not re.fullmatch(r"\w+", name):
+            raise ValueError(f"task {shown(name)}: a name has letters, digits and underscores")
+        if self.kind not in get_args(TaskKind):
+            raise ValueError(f"task {name}: unknown kind {shown(self.kind)}; there are {', '.join(get_args(TaskKind))}")
+        _check_counts(f"task {name}", self, _TASK_LIMITS)
 
     @property
     def outputs(self) -> int:
@@ -50,21 +78,34 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse shapes that no machine could run; the message says what was given."""
+        name = cast("object", self.name)
+        if not isinstance(name, str):  # packages hold anything
+            raise TypeError(f"name = {shown(self.name)}: must be text")
+        _check_counts(self.name, self, _MODEL_LIMITS)
         if self.image_height % self.patch or self.image_width % self.patch:
             raise ValueError(
                 f"{self.name}: image {self.image_height}x{self.image_width} is not a multiple of patch {self.patch}"
             )
         if self.dim % self.heads:
             raise ValueError(f"{self.name}: dim {self.dim} is not a multiple of heads {self.heads}")
-        if self.moe_blocks and not 1 <= self.top_k <= self.experts:
-            raise ValueError(f"{self.name}: top_k {self.top_k} must be in 1..experts ({self.experts})")
-        if any(not 0 <= block < self.depth for block in self.moe_blocks):
-            raise ValueError(f"{self.name}: moe_blocks {self.moe_blocks} must lie in 0..{self.depth - 1}")
+        self._check_moe_blocks()
         if len({task.name for task in self.tasks}) != len(self.tasks):
             raise ValueError(f"{self.name}: task names must differ, got {[task.name for task in self.tasks]}")
         unknown = [name for name in self.int4 if name not in self.linear_layers]
         if unknown or len(set(self.int4)) != len(self.int4):
             raise ValueError(f"{self.name}: int4 must name different linear layers, got {unknown or list(self.int4)}")
+
+    def _check_moe_blocks(self) -> None:
+        """Refuse mixtures of experts that cannot be."""
+        blocks = list(self.moe_blocks)
+        if any(type(block) is not int for block in blocks) or len(set(blocks)) != len(blocks):
+            raise ValueError(f"{self.name}: moe_blocks = {shown(blocks)}: must be different whole numbers")
+        if any(not 0 <= block < self.depth for block in blocks):
+            raise ValueError(f"{self.name}: moe_blocks {shown(tuple(blocks))} must lie in 0..{self.depth - 1}")
+        if blocks and not 1 <= self.top_k <= self.experts:
+            raise ValueError(f"{self.name}: top_k {self.top_k} must be in 1..experts ({self.experts})")
+        if blocks and not self.expert_hidden:
+            raise ValueError(f"{self.name}: expert_hidden is zero, and there are moe_blocks")
 
     @property
     def linear_layers(self) -> dict[str, LayerKind]:

@@ -2,28 +2,22 @@
 
 import hashlib
 import json
-import math
-import re
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
 from hwgen.spec.arrays import Array, package_arrays, range_fault, shape_fault
-from hwgen.spec.model import ModelConfig, TaskConfig, TaskKind
+from hwgen.spec.model import ModelConfig, TaskConfig
+from hwgen.spec.output_file import placed
 
 PACKAGE_VERSION = 1
 MANIFEST = ("version", "config", "scales", "provenance", "sha256")  # entries of a package's metadata
-_MOST = 65_536  # of anything that a network counts
-_LIMITS = {
-    **dict.fromkeys(("image_height", "image_width", "patch", "dim", "heads", "mlp_hidden", "channels"), (1, _MOST)),
-    "depth": (1, 1024),
-    **dict.fromkeys(("experts", "top_k", "expert_hidden"), (0, _MOST)),
-}
 
 
 class PackageError(ValueError):
@@ -33,7 +27,8 @@ class PackageError(ValueError):
 def write_arrays(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file; PackageError when the place takes none (no permission, no room)."""
     try:
-        save_file(dict(arrays), path, metadata=dict(metadata))
+        with placed(path) as part:
+            save_file(dict(arrays), part, metadata=dict(metadata))
     except SafetensorError as error:
         raise PackageError(f"{path}: cannot be written ({error}); give another place") from error
 
@@ -77,44 +72,16 @@ class QuantisedModel:
             "provenance": dict(self.provenance),
             "sha256": self.sha256(),
         }
-        part = path.with_suffix(path.suffix + ".part")
         arrays = {name: np.ascontiguousarray(self.arrays[name]) for name in package_arrays(self.config)}
-        write_arrays(part, arrays, {"hwgen": json.dumps(manifest, sort_keys=True)})
-        part.replace(path)
-
-
-def _counts(where: str, fields: Mapping[str, Any], limits: Mapping[str, tuple[int, int]]) -> None:
-    """Refuse fields that are no whole numbers within their limits."""
-    for name, (least, most) in limits.items():
-        value = fields.get(name, least)
-        if type(value) is not int or not least <= value <= most:
-            raise ValueError(f"{where}{name} = {value!r}: must be a whole number in {least}..{most}")
-
-
-def _check_fields(data: Mapping[str, Any]) -> None:
-    """Refuse fields of types and sizes that no network has, before anything is computed from them."""
-    if not isinstance(data["name"], str):
-        raise TypeError(f"name = {data['name']!r}: must be text")
-    _counts("", data, _LIMITS)
-    if not data["tasks"]:
-        raise ValueError("tasks is empty; a network has one or more")
-    for task in data["tasks"]:
-        name, kind = task["name"], task["kind"]
-        if not isinstance(name, str) or not re.fullmatch(r"\w+", name):
-            raise ValueError(f"task {name!r}: a name has letters, digits and underscores")
-        if kind not in get_args(TaskKind):
-            raise ValueError(f"task {name}: unknown kind {kind!r}; there are {', '.join(get_args(TaskKind))}")
-        _counts(f"task {name}: ", task, {"classes": (1, _MOST), "cell": (1, _MOST)})
-    blocks = list(data["moe_blocks"])
-    if any(type(block) is not int for block in blocks) or len(set(blocks)) != len(blocks):
-        raise ValueError(f"moe_blocks = {blocks}: must be different whole numbers")
-    if blocks and not data.get("expert_hidden"):
-        raise ValueError("expert_hidden is zero, and there are moe_blocks")
+        write_arrays(path, arrays, {"hwgen": json.dumps(manifest, sort_keys=True)})
 
 
 def config_from(data: dict[str, Any]) -> ModelConfig:
     """Shape of a network from its fields as JSON holds them; ValueError, KeyError or TypeError when there is none."""
-    _check_fields(data)
+    if not isinstance(cast("object", data), dict):
+        raise TypeError(f"{type(data).__name__} instead of an object")
+    if not data["tasks"]:
+        raise ValueError("tasks is empty; a network has one or more")
     tasks = tuple(TaskConfig(**task) for task in data["tasks"])
     lists = {"moe_blocks": tuple(data["moe_blocks"]), "tasks": tasks, "int4": tuple(data.get("int4", ()))}
     fields: dict[str, Any] = {**data, **lists}
@@ -143,7 +110,7 @@ def load_package(path: Path) -> QuantisedModel:
     manifest = _manifest(path, text)
     try:
         config = config_from(manifest["config"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PackageError(f"{path}: the manifest's config is damaged ({error})") from error
     fault = shape_fault(config, arrays)
     if fault is not None:
@@ -159,15 +126,18 @@ def load_package(path: Path) -> QuantisedModel:
 
 
 def _is_scale(value: object) -> bool:
-    return isinstance(value, float | int) and 0.0 < value < math.inf
+    return isinstance(value, float | int) and 0.0 < value <= sys.float_info.max
 
 
 def _manifest(path: Path, text: str) -> dict[str, Any]:
     """The manifest of a package of this version, with every entry."""
     try:
-        manifest = json.loads(text)
-    except ValueError as error:
+        found: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise PackageError(f"{path}: the manifest is damaged ({error})") from error
+    if not isinstance(found, dict):
+        raise PackageError(f"{path}: the manifest is damaged (a {type(found).__name__}, not an object)")
+    manifest = cast("dict[str, Any]", found)
     missing = [name for name in MANIFEST if name not in manifest]
     if missing:
         raise PackageError(f"{path}: the manifest lacks {', '.join(missing)}; make the package again")
@@ -175,6 +145,7 @@ def _manifest(path: Path, text: str) -> dict[str, Any]:
         raise PackageError(f"{path}: package version {manifest['version']}, this tool reads {PACKAGE_VERSION}")
     if not isinstance(manifest["provenance"], dict):
         raise PackageError(f"{path}: the manifest's provenance is damaged; make the package again")
-    if not isinstance(manifest["scales"], dict) or not all(map(_is_scale, manifest["scales"].values())):
+    scales = manifest["scales"]
+    if not isinstance(scales, dict) or not all(map(_is_scale, cast("dict[str, Any]", scales).values())):
         raise PackageError(f"{path}: the manifest's scales are damaged; make the package again")
     return manifest

@@ -8,6 +8,8 @@ from typing import Any, TypeVar, cast
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from hwgen.spec.shown import LONGEST_SHOWN, shown
+
 Record = TypeVar("Record", bound=BaseModel)
 
 
@@ -16,7 +18,15 @@ class ConfigError(ValueError):
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Safe loader that refuses a key given twice."""
+    """Safe loader that refuses a key given twice, and aliases: a few lines of them stand for billions of values."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """One node; ConfigError names the line of an alias."""
+        events = cast("Any", self)  # PyYAML has no types
+        if events.check_event(yaml.AliasEvent):
+            event = events.peek_event()
+            raise ConfigError(f"line {event.start_mark.line + 1}: alias *{shown(event.anchor)[1:-1]}; write it out")
+        return cast("Any", super()).compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Mapping of ``node``; ConfigError names a key that is no name or is repeated, and its line."""
@@ -25,7 +35,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             if not isinstance(key.value, str):
                 raise ConfigError(f"line {key.start_mark.line + 1}: a key is a list or a mapping; give a name")
             if key.value in seen:
-                raise ConfigError(f"line {key.start_mark.line + 1}: key {key.value!r} is given twice; keep one")
+                raise ConfigError(f"line {key.start_mark.line + 1}: key {shown(key.value)} is given twice; keep one")
             seen.add(key.value)
         return cast("dict[Any, Any]", super().construct_mapping(node, deep=deep))  # pyright: ignore[reportUnknownMemberType]
 
@@ -33,7 +43,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 def nearest(name: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` for the closest known name, and the list of all."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(name[:LONGEST_SHOWN], names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{hint} (known: {', '.join(names)})"
 
@@ -46,6 +56,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
         data: object = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except RecursionError as error:
         raise ConfigError(f"{path}: not readable as YAML: brackets are nested too deep") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     except (yaml.YAMLError, ValueError, KeyError, AttributeError) as error:  # PyYAML's own for dates and tags
         raise ConfigError(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(data, Mapping):
@@ -69,11 +81,11 @@ def _complaint(model: type[BaseModel], error: Any) -> str:
     where: tuple[int | str, ...] = error["loc"]
     key = ".".join(str(step) for step in where)
     if error["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{nearest(str(where[-1]), _keys_at(model, where[:-1]))}"
+        return f"unknown key {shown(key)}{nearest(str(where[-1]), _keys_at(model, where[:-1]))}"
     if error["type"] == "missing":
         return f"key {key!r} is missing; add it"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{key} = {error['input']!r}: {message}" if where else message
+    return f"{key} = {shown(error['input'])}: {message}" if where else message
 
 
 def validated(model: type[Record], data: Mapping[str, Any], source: str) -> Record:

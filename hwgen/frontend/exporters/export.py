@@ -17,6 +17,8 @@ from hwgen.frontend.importers.checkpoint import CheckpointError, read_checkpoint
 from hwgen.frontend.importers.convert import IMPORTERS
 from hwgen.frontend.importers.imported import Imported, ImportOptions
 from hwgen.frontend.importers.own import import_own, own_metadata
+from hwgen.spec.install import install_hint
+from hwgen.spec.output_file import placed
 from hwgen.spec.package import PACKAGE_VERSION, PackageError, QuantisedModel, write_arrays
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -80,7 +82,7 @@ def save_state(path: Path, state: State, metadata: dict[str, str]) -> None:
         import torch  # here: only this format needs it
     except ImportError as error:
         raise CheckpointError(
-            f"{path}: writing {path.suffix} needs torch: pip install 'hwgen[train]', or give a name that ends in"
+            f"{path}: writing {path.suffix} needs torch: {install_hint('train')}, or give a name that ends in"
             " .safetensors"
         ) from error
     try:
@@ -101,13 +103,9 @@ def export(package: QuantisedModel, path: Path, form: str | None, accept: Accept
     pixels = pixels_of(package, chosen)
     options = FORMATS[chosen].options(package.config, pixels)
     state = FORMATS[chosen].state(weights, package.config, pixels)
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
-    try:
+    with placed(path) as part:
         save_state(part, state, _metadata(package, chosen, options))
         accept(read_again(part, chosen, options) if readable else _as_saved(part, package))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     return Exported(path=path, form=chosen, arrays=len(state), options=options, readable=readable)
 
 

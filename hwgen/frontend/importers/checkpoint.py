@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from hwgen.frontend.scaling import FloatArray
+from hwgen.spec.install import install_hint
 from hwgen.spec.package import PackageError
 
 RAW_SUFFIX = ".float32.bin"
@@ -186,7 +187,7 @@ def _read_pickled(path: Path) -> dict[str, Array]:
         import torch  # here: only this format needs it
     except ImportError as error:
         raise CheckpointError(
-            f"{path}: reading {path.suffix} needs torch: pip install 'hwgen[train]', or save it as .safetensors"
+            f"{path}: reading {path.suffix} needs torch: {install_hint('train')}, or save it as .safetensors"
         ) from error
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)

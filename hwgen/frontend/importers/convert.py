@@ -29,6 +29,7 @@ from hwgen.frontend.rule_choice import choose_rule
 from hwgen.frontend.seeded import calibration_images
 from hwgen.frontend.store import float_beside, save_float, weights_sha256
 from hwgen.spec.model import ModelConfig
+from hwgen.spec.output_file import placed
 from hwgen.spec.package import QuantisedModel
 
 IMPORTERS: dict[str, Callable[[Checkpoint, ImportOptions], Imported]] = {
@@ -169,15 +170,11 @@ def write(converted: Converted, folder: Path) -> tuple[Path, Path]:
             raise CheckpointError(f"{place}: is a folder; give another --output")
     new = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [path.with_suffix(path.suffix + ".new") for path in (beside, package)]
     try:
-        save_float(parts[0], converted.arrays, converted.package.config, converted.package.provenance)
-        converted.package.save(parts[1])
-        parts[0].replace(beside)
-        parts[1].replace(package)
+        with placed(package) as package_part, placed(beside) as float_part:
+            save_float(float_part, converted.arrays, converted.package.config, converted.package.provenance)
+            converted.package.save(package_part)
     except BaseException:
-        for path in (*parts, parts[1].with_suffix(parts[1].suffix + ".part")):
-            path.unlink(missing_ok=True)
         for place in new:
             place.rmdir()
         raise

@@ -15,6 +15,11 @@ def _linears(config: ModelConfig) -> dict[str, int]:
     return found | {f"heads.{task.name}": config.dim for task in config.tasks}
 
 
+def _advice(arch: ArchConfig, field: str, value: int) -> str:
+    """Which machine to choose, if there is one."""
+    return arch.advice(field, value).replace("set ", "choose --arch FILE.yaml with ")
+
+
 def limit_faults(config: ModelConfig, arch: ArchConfig) -> list[str]:
     """One line per layer that exceeds a limit of the machine; buffers are the compiler's to check."""
     faults: list[str] = []
@@ -23,8 +28,7 @@ def limit_faults(config: ModelConfig, arch: ArchConfig) -> list[str]:
         limit = getattr(arch, field)
         if value > limit:
             faults.append(
-                f"{name}: {what} {value} exceeds {field} {limit} of arch {arch.name}; choose --arch FILE.yaml with"
-                f" {field} >= {value}"
+                f"{name}: {what} {value} exceeds {field} {limit} of arch {arch.name}; {_advice(arch, field, value)}"
             )
 
     need("position", "tokens", "max_tokens", config.tokens)

@@ -30,7 +30,7 @@ def _config(checkpoint: Checkpoint) -> ModelConfig:
         )
     try:
         return config_from(json.loads(checkpoint.metadata[CONFIG_ENTRY]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{checkpoint.label}: metadata entry {CONFIG_ENTRY} is damaged ({error})") from error
 
 

@@ -281,9 +281,9 @@ def test_a_failed_write_leaves_the_files_that_were_there(monkeypatch: pytest.Mon
     assert _run(f"import timm {source} --name net --heads 4 --calib-images 1 -o out") == 0
     before = {path: path.read_bytes() for path in Path("out").iterdir()}
 
-    def full(*_: Any) -> None:
-        Path("out/net.safetensors.new.part").write_bytes(b"half")
-        raise OSError(28, "No space left on device", "out/net.safetensors")
+    def full(_: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(QuantisedModel, "save", full)
     assert _run(f"import timm {source} --name net --heads 4 --calib-images 2 -o out") == 2
