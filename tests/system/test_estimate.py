@@ -34,7 +34,7 @@ WIDE_HEAD = replace(
     tasks=(TaskConfig(name="class", kind="classification", classes=1000),),
 )
 # Networks whose bursts are cut at pages of the memory, and others as they come.
-SEEDS = {"sim": (102, 3, 34, 103, 23, 68, 17, 18), "sim-4x8x16": (95, 8, 90, 18, 100, 36, 11, 119)}
+SEEDS = {"sim": (102, 3, 34, 103, 23, 68, 17, 18), "sim-4x8x16": (95, 8, 90, 18, 100, 36, 11, 68)}
 OTHERS: dict[str, tuple[ModelConfig, ...]] = {"sim": (), "sim-4x8x16": (WIDE_HEAD,)}
 
 
@@ -64,9 +64,9 @@ def _errors(arch_name: str, on: Board) -> dict[str, float]:
 
 @pytest.mark.parametrize("arch", SEEDS)
 def test_random_networks_without_refresh(arch: str):
-    """Within 1 %, most of them within a tenth of that."""
+    """Within 0.5 %, most of them within 0.1 %."""
     errors = _errors(arch, _quiet("sim"))
-    assert {name: error for name, error in errors.items() if abs(error) > 0.01} == {}
+    assert {name: error for name, error in errors.items() if abs(error) > 0.005} == {}
     assert sum(abs(error) < 0.001 for error in errors.values()) >= 0.75 * len(errors)
 
 
