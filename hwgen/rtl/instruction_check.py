@@ -30,14 +30,14 @@ class InstructionCheck(wiring.Component):
     low, high: In(1), ``data`` is the first or the second beat of an instruction; never both. data: In(128).
     pc: In(16), index of the instruction, read with ``high``.
     valid: Out(1), pulse, ``item``: Out(issued) is good; its bits above 239 are zero.
-    fault: Out(fault), pulse instead of ``valid``: CHECKSUM or ILLEGAL_INSTRUCTION.
-    busy: Out(1), an instruction has come and neither left nor been refused in an earlier cycle; there is one at most.
+    fault: Out(fault), pulse instead of ``valid``: CHECKSUM or ILLEGAL_INSTRUCTION. Nothing is valid behind it.
+    busy: Out(1), an instruction that came in an earlier cycle has not left.
 
-    Timing: ``latency`` = 2 cycles from ``high`` to ``valid`` or ``fault.valid``; an instruction every two cycles.
+    Timing: ``latency`` = 3 cycles from ``high`` to ``valid`` or ``fault.valid``; an instruction every two cycles.
     Equals ``unseal`` and ``decode`` of hwgen/spec/isa.py.
     """
 
-    latency = 2
+    latency = 3
 
     def __init__(self) -> None:
         super().__init__(
@@ -54,40 +54,50 @@ class InstructionCheck(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """The word and its checksum in one cycle, what they say in the next."""
+        """Beats, the word and its checksum, what they say: a cycle each, since beats arrive late in theirs."""
         m = Module()
-        low = Signal(DATA_BITS, reset_less=True)
+        beats, index = Signal(WORD_BITS, reset_less=True), Signal(PC_BITS, reset_less=True)  # the two latest
         word, pc = Signal(WORD_BITS, reset_less=True), Signal(PC_BITS, reset_less=True)
-        whole, checked = Signal(), Signal()
-        with m.If(self.low):
-            m.d.sync += low.eq(self.data)
-        with m.If(self.high):  # the next low half comes before this word has left
-            m.d.sync += [word.eq(Cat(low, self.data)), pc.eq(self.pc)]
-        m.d.sync += [whole.eq(self.high), checked.eq(whole)]
-        intact, legal = Signal(), Signal()
-        m.d.sync += [intact.eq(self._intact(m)), legal.eq(self._legal(m, word))]
+        first, second, whole, checked, stopped = (
+            Signal(name=name) for name in ("first", "second", "whole", "checked", "stopped")
+        )
+        with m.If(self.low | self.high):
+            m.d.sync += beats.eq(Cat(beats[DATA_BITS:], self.data))
+        m.d.sync += [index.eq(self.pc), first.eq(self.low), second.eq(self.high)]
+        with m.If(second):
+            m.d.sync += [word.eq(beats), pc.eq(index)]
+        m.d.sync += [whole.eq(second), checked.eq(whole)]
+        intact, legal, good = Signal(), Signal(), Signal()
+        m.d.sync += [
+            intact.eq(self._intact(m, first, second, beats[DATA_BITS:], index)),
+            legal.eq(self._legal(m, word)),
+        ]
         m.d.comb += [
+            good.eq(intact & legal),
             self.item.word.eq(word[: 8 * CHECKED_BYTES]),
             self.item.pc.eq(pc),
-            self.valid.eq(checked & intact & legal),
-            self.fault.valid.eq(checked & ~(intact & legal)),
+            self.valid.eq(checked & good & ~stopped),
+            self.fault.valid.eq(checked & ~good & ~stopped),
             self.fault.code.eq(Mux(intact, ErrorCode.ILLEGAL_INSTRUCTION, ErrorCode.CHECKSUM)),
             self.fault.pc.eq(pc),
-            self.busy.eq(whole | checked),
+            self.busy.eq(second | whole | checked),
         ]
+        with m.If(self.fault.valid):
+            m.d.sync += stopped.eq(1)
         return m
 
-    def _intact(self, m: Module) -> Value:
-        """Whether the checksum of the word that came last is right; known in the cycle after ``high``."""
+    @staticmethod
+    def _intact(m: Module, first: Signal, second: Signal, beat: Value, index: Signal) -> Value:
+        """Whether the checksum of the latest word is right; known in the cycle after ``second``."""
         crc: Any = catalog.CRC16_IBM_3740(data_width=DATA_BITS).create()  # the stubs lack its ports
         m.submodules.crc = crc
-        index = Signal(DATA_BITS)
-        with m.If(self.high):
-            m.d.comb += index.eq(self.pc)  # the checksum, high byte first, is what the CRC takes last
+        expected = Signal(DATA_BITS)
+        with m.If(second):
+            m.d.comb += expected.eq(index)  # the checksum, high byte first, is what the CRC takes last
         m.d.comb += [
-            crc.start.eq(self.low),
-            crc.valid.eq(self.low | self.high),
-            crc.data.eq(bytes_first(self.data) ^ index),
+            crc.start.eq(first),
+            crc.valid.eq(first | second),
+            crc.data.eq(bytes_first(beat) ^ expected),
         ]
         return crc.match_detected
 

@@ -85,7 +85,7 @@ class ProgramFetch(wiring.Component):
             last.eq(beat.all()),
             engine.beats.ready.eq(receiving),
             check.low.eq(receiving & engine.beats.valid & ~beat[0]),
-            check.high.eq(receiving & engine.beats.valid & beat[0] & ~ended & ~check.fault.valid),
+            check.high.eq(receiving & engine.beats.valid & beat[0] & ~ended),
             check.pc.eq(pc),
         ]
         with m.FSM(name="chunk"):

@@ -99,13 +99,14 @@ class ReadEngine(wiring.Component):
         wrong = Signal()  # the beat is not what was asked for
         m.d.comb += [
             tracker.put.eq(bus.arvalid & bus.arready),
+            tracker.requester.eq(1),
             tracker.length_less_one.eq(bus.arlen),
             tracker.take.eq(taken),
-            wrong.eq((bus.rresp != OKAY) | ~tracker.active | (bus.rlast != tracker.last)),
+            wrong.eq((bus.rresp != OKAY) | ~tracker.owner | (bus.rlast != tracker.last)),
             beats.payload.eq(bus.rdata),
             beats.valid.eq(bus.rvalid & ~self.halt),
             bus.rready.eq(beats.ready | self.halt),
             taken.eq(bus.rvalid & bus.rready),
-            finished.eq(taken & tracker.active & tracker.last),
+            finished.eq(taken & tracker.owner & tracker.last),
         ]
         m.d.sync += [self.beat.eq(taken), self.error.eq(taken & wrong)]

@@ -6,12 +6,11 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.axi import axi4_read, drive_constants
 from hwgen.rtl.burst_tracker import BurstTracker
-from hwgen.rtl.grant_queue import GrantQueue
 from hwgen.spec.arch import ArchConfig
 
 
 class ReadMux(wiring.Component):
-    """Grants bursts round robin; responses come in order, so a queue of grants says whose data it is.
+    """Grants bursts round robin; responses come in order, so the queue of granted bursts says whose data it is.
 
     Reset with its bus and by nothing else: grants of requests that are out must not be forgotten.
 
@@ -35,20 +34,19 @@ class ReadMux(wiring.Component):
         self._burst_beats, self._depth = arch.burst_beats, clients * arch.outstanding
 
     def elaborate(self, platform: object) -> Module:
-        """A register for the granted request, and the queue of grants."""
+        """A register for the granted request, and the queue of granted bursts."""
         m = Module()
-        m.submodules.grants = grants = GrantQueue(self._clients, self._depth)
-        m.submodules.tracker = tracker = BurstTracker(self._burst_beats, self._depth)
-        self._requests(m, grants, tracker)
-        self._data(m, grants, tracker)
+        m.submodules.granted = granted = BurstTracker(self._burst_beats, self._depth, self._clients)
+        self._requests(m, granted)
+        self._data(m, granted)
         return m
 
-    def _requests(self, m: Module, grants: GrantQueue, tracker: BurstTracker) -> None:
+    def _requests(self, m: Module, granted: BurstTracker) -> None:
         bus = self.bus
         drive_constants(m, bus, "r")
         latest, chosen = (Signal(range(self._clients), name=name) for name in ("latest", "chosen"))
         take = Signal()
-        m.d.comb += [take.eq(~bus.arvalid & grants.room), grants.client.eq(1 << chosen)]
+        m.d.comb += [take.eq(~bus.arvalid & granted.room), granted.requester.eq(1 << chosen)]
         with m.Switch(latest):
             for after in range(self._clients):
                 with m.Case(after):
@@ -60,8 +58,7 @@ class ReadMux(wiring.Component):
             m.d.sync += bus.arvalid.eq(0)
         for index, client in enumerate(self.clients):
             with m.If(take & client.arvalid & (chosen == index)):
-                m.d.comb += [client.arready.eq(1), grants.put.eq(1), tracker.put.eq(1)]
-                m.d.comb += tracker.length_less_one.eq(client.arlen)
+                m.d.comb += [client.arready.eq(1), granted.put.eq(1), granted.length_less_one.eq(client.arlen)]
                 m.d.sync += [
                     bus.arvalid.eq(1),
                     bus.araddr.eq(client.araddr),
@@ -69,16 +66,11 @@ class ReadMux(wiring.Component):
                     latest.eq(index),
                 ]
 
-    def _data(self, m: Module, grants: GrantQueue, tracker: BurstTracker) -> None:
+    def _data(self, m: Module, granted: BurstTracker) -> None:
         bus = self.bus
         ready = Cat(client.rready for client in self.clients)
-        taken = Signal()
-        m.d.comb += [
-            taken.eq((ready & grants.oldest).any() & bus.rvalid),
-            tracker.take.eq(taken),
-            grants.take.eq(taken & tracker.last),
-        ]
+        m.d.comb += granted.take.eq((ready & granted.owner).any() & bus.rvalid)
         for index, client in enumerate(self.clients):
             m.d.comb += [client.rdata.eq(bus.rdata), client.rresp.eq(bus.rresp), client.rlast.eq(bus.rlast)]
-            with m.If(grants.oldest[index]):
+            with m.If(granted.owner[index]):
                 m.d.comb += [client.rvalid.eq(bus.rvalid), bus.rready.eq(client.rready)]

@@ -14,7 +14,7 @@ RING_RELEASE_LATENCY = READ_LATENCY + 1  # release to free space
 # Start, program, end
 START_LATENCY = 6  # accepted start to the first request of the program
 END_LATENCY = 2  # last unit idle to the interrupt
-FETCH_LATENCY = 4  # second beat of an instruction to the dispatcher
+FETCH_LATENCY = 5  # second beat of an instruction to the dispatcher
 GIVE_UP_CYCLES = 1 << 16  # after an error the machine waits so long for answers that the bus owes
 REPORT_CYCLES = GIVE_UP_CYCLES + 6  # a watchdog that expires to the interrupt, at most
 FETCH_AHEAD = 16  # instructions that wait there

@@ -120,6 +120,8 @@ module hwgen_ddr
         .PORT (p),
         .DEPTH(DEPTH)
     ) reader (
+        .silent_ar(silent.ar),
+        .silent_r(silent.r),
         .want(want[2*p]),
         .grant(grant[2*p]),
         .fault(read_fault[p]),
@@ -140,6 +142,9 @@ module hwgen_ddr
         .PORT (p),
         .DEPTH(DEPTH)
     ) writer (
+        .silent_aw(silent.aw),
+        .silent_w(silent.w),
+        .silent_b(silent.b),
         .want(want[2*p+1]),
         .grant(grant[2*p+1]),
         .fault(write_fault[p]),

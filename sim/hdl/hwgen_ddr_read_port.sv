@@ -14,7 +14,8 @@ module hwgen_ddr_read_port
     input logic [31:0] seed,
     input logic [31:0] read_commands,
     input logic [31:0] read_buffer,
-    input channels_t silent,
+    input logic silent_ar,
+    input logic silent_r,
     input logic [63:0] memory_base,
     input logic [63:0] memory_beats,
     input logic [63:0] error_base,
@@ -52,8 +53,8 @@ module hwgen_ddr_read_port
 
   wire fits = (read_commands == 0 || 32'(used) < read_commands) && (read_buffer == 0 || 32'(arlen) < room);
 
-  assign arready = rst_n && 32'(used) < DEPTH && fits && !silent.ar && {1'b0, random[7:0]} >= stall;
-  assign want = used != 0 && ready && (!rvalid || rready) && !silent.r && {1'b0, random[15:8]} >= stall;
+  assign arready = rst_n && 32'(used) < DEPTH && fits && !silent_ar && {1'b0, random[7:0]} >= stall;
+  assign want = used != 0 && ready && (!rvalid || rready) && !silent_r && {1'b0, random[15:8]} >= stall;
 
   always_ff @(posedge clk) begin
     random <= scramble(random);

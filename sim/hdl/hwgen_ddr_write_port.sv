@@ -12,7 +12,9 @@ module hwgen_ddr_write_port
     input logic [31:0] latency,
     input logic [8:0] stall,
     input logic [31:0] seed,
-    input channels_t silent,
+    input logic silent_aw,
+    input logic silent_w,
+    input logic silent_b,
     input logic [63:0] memory_base,
     input logic [63:0] memory_beats,
     input logic [63:0] error_base,
@@ -53,8 +55,8 @@ module hwgen_ddr_write_port
   wire address_t offered = '{address: awaddr, len: awlen, size: awsize, burst: awburst};
   wire last = done + 1 == current.beats;
 
-  assign awready = rst_n && 32'(used) < DEPTH && !silent.aw && {1'b0, random[7:0]} >= stall;
-  assign want = used != 0 && wvalid && 32'(answers_used) < DEPTH && !silent.w && {1'b0, random[15:8]} >= stall;
+  assign awready = rst_n && 32'(used) < DEPTH && !silent_aw && {1'b0, random[7:0]} >= stall;
+  assign want = used != 0 && wvalid && 32'(answers_used) < DEPTH && !silent_w && {1'b0, random[15:8]} >= stall;
   assign wready = grant;
 
   always_ff @(posedge clk) begin
@@ -77,7 +79,7 @@ module hwgen_ddr_write_port
       tail <= tail + 1;
     end
     if (bready) bvalid <= 1'b0;
-    if (answers_used != 0 && $signed(now - answer[33:2]) >= 0 && (!bvalid || bready) && !silent.b
+    if (answers_used != 0 && $signed(now - answer[33:2]) >= 0 && (!bvalid || bready) && !silent_b
         && {1'b0, random[23:16]} >= stall) begin
       bvalid <= 1'b1;
       bresp <= answer[1:0];

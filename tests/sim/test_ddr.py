@@ -89,6 +89,35 @@ def test_stalls_change_nothing_but_the_time(traffic: Build, tmp_path: Path):
         assert counts["cycle"] > 1.3 * quiet["cycle"]
 
 
+@pytest.mark.parametrize(("mode", "channels"), [(0, 1), (0, 2), (1, 4), (1, 8), (1, 16)])
+def test_a_silent_port_answers_afterwards(traffic: Build, tmp_path: Path, mode: int, channels: int):
+    """Nothing is lost, changed or out of order; the other ports go on."""
+    silence = {"silent_mask": 2, "silent_on": channels, "silent_from": 60, "silent_until": 4000}
+    quiet = play(traffic, tmp_path, mode=mode, bursts=20)
+    counts = play(traffic, tmp_path, mode=mode, bursts=20, **silence)
+    assert (counts["read_beats"], counts["write_beats"]) == (quiet["read_beats"], quiet["write_beats"])
+    assert (counts["wrong"], counts["unstable"], counts["fault"], counts["finished"]) == (0, 0, 0, 1)
+    assert quiet["cycle"] < 2000
+    assert 4000 < counts["cycle"] < 4000 + quiet["cycle"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "beats_in_flight"),
+    [
+        ({}, 256),
+        ({"read_commands": 8}, 128),
+        ({"read_buffer": 64}, 64),
+        ({"read_commands": 8, "read_buffer": 200}, 128),
+    ],
+)
+def test_limits_of_a_read_port(traffic: Build, tmp_path: Path, limits: dict[str, int], beats_in_flight: int):
+    """A port moves what it may have in flight once a latency; data and order stay."""
+    latency = 400
+    counts = play(traffic, tmp_path, active=1, bursts=400, latency=latency, **limits)
+    assert (counts["read_beats"], counts["wrong"], counts["fault"], counts["finished"]) == (6400, 0, 0, 1)
+    assert counts["read_beats"] / (counts["cycle"] - START) == pytest.approx(beats_in_flight / latency, rel=0.06)
+
+
 def test_the_error_range_answers_with_slverr(traffic: Build, tmp_path: Path):
     for mode, answers in ((0, 16), (1, 1)):  # beats of a read burst, one response for a write
         counts = play(traffic, tmp_path, mode=mode, bursts=50, active=1, error_at=4096)
