@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hwgen.spec.arch_presets import arch_preset
-from hwgen.spec.board import board
+from hwgen.spec.board import Board, board
 from hwgen.spec.design import Design
 from hwgen.spec.presets import model_config
 from hwgen.spec.weight_bits import with_weight_bits
@@ -17,19 +17,35 @@ class Case:
     board: str
     weights: str = ""  # layers whose weights have four bits, as --weights takes it
     arch: str = ""  # the board's own machine when empty
+    latency_cycles: int = 0  # of reads, instead of the board's; 0: the board's
+    any_port: bool = False  # ports of the memory take any number of reads, whatever the board says
+
+    @property
+    def memory(self) -> str:
+        """What differs from the board's memory."""
+        parts = (f"latency {self.latency_cycles}" if self.latency_cycles else "", "any port" if self.any_port else "")
+        return ", ".join(part for part in parts if part)
 
     @property
     def name(self) -> str:
         """What the command line calls it."""
-        return "/".join(part for part in (self.model, self.board, self.arch, self.weights) if part)
+        return "/".join(part for part in (self.model, self.board, self.arch, self.weights, self.memory) if part)
 
     @property
     def design(self) -> Design:
         """Network, board and machine."""
-        target, model = board(self.board), model_config(self.model)
+        target, model = self._board(), model_config(self.model)
         if self.weights:
             model = with_weight_bits(model, self.weights)
         return Design(model=model, arch=arch_preset(self.arch or target.arch), board=target)
+
+    def _board(self) -> Board:
+        """The board with another memory."""
+        found = board(self.board)
+        latency = {"read_latency_cycles": self.latency_cycles} if self.latency_cycles else {}
+        limits = {"read_commands": 0, "read_buffer_beats": 0} if self.any_port else {}
+        changed = {"ddr": found.ddr.model_copy(update=latency), "axi": found.axi.model_copy(update=limits)}
+        return found.model_copy(update=changed)
 
 
 CASES = (
@@ -40,6 +56,9 @@ CASES = (
     Case("m3vit-tiny", "zcu102", arch="zcu102-8x16x32"),
     Case("m3vit-tiny", "zcu102", "experts=4", "zcu102-8x16x32"),
     Case("deit-tiny", "zcu102"),
+    Case("m3vit-tiny", "zcu102", latency_cycles=240),
+    Case("m3vit-tiny", "zcu102", latency_cycles=240, any_port=True),
+    Case("m3vit-tiny", "zcu102", latency_cycles=400, any_port=True),
 )
 IMAGE_SEED = 0  # of the generated scene
 

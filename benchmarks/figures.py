@@ -56,18 +56,19 @@ class Figures:
     estimated_cycles: int  # with these queues
     information: Mapping[str, float]
     weights: str = ""  # layers whose weights have four bits
+    memory: str = ""  # what differs from the board's memory
 
     @property
     def name(self) -> str:
         """As the case is called."""
         arch = "" if self.arch == board(self.board).arch else self.arch
-        return "/".join(part for part in (self.model, self.board, arch, self.weights) if part)
+        return "/".join(part for part in (self.model, self.board, arch, self.weights, self.memory) if part)
 
     @property
     def title(self) -> str:
         """First column of the tables."""
         place = self.board if self.arch == board(self.board).arch else f"{self.board} ({self.arch})"
-        return f"{self.model} on {place}{self.weights and f', {self.weights}'}"
+        return f"{self.model} on {place}{self.weights and f', {self.weights}'}{self.memory and f', {self.memory}'}"
 
     @property
     def milliseconds(self) -> float:
@@ -114,8 +115,8 @@ def attention_cycles(item: Pass, listing: Sequence[ListingEntry]) -> int:
     )
 
 
-def figures_of(found: Verification) -> Figures:
-    """The figures of a verification of one image and one task."""
+def figures_of(found: Verification, memory: str = "") -> Figures:
+    """The figures of a verification of one image and one task; ``memory``: what differs from the board's."""
     (item,), design = found.passes, found.design
     counters = item.run.counters
     cycles, busy = counters["CYCLES"], counters["MAC_CYCLES"]
@@ -128,6 +129,7 @@ def figures_of(found: Verification) -> Figures:
         model=design.model.name,
         weights=weight_bits_text(design.model),
         board=design.board.name,
+        memory=memory,
         arch=design.arch.name,
         task=item.run.task,
         clock_mhz=design.board.clock_mhz,

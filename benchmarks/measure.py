@@ -27,7 +27,7 @@ def measured(case: Case, say: Callable[[str], None]) -> Verification:
 
 def measure(case: Case, say: Callable[[str], None], synth: bool = False) -> Figures:
     """Figures of ``case``; ``synth``: with DSPs from synthesis (hwgen build --synth), else estimated ones."""
-    found = figures_of(measured(case, say))
+    found = figures_of(measured(case, say), case.memory)
     if not synth:
         return found
     verilog = (build_folder(case.design) / VERILOG_FILE).read_text()

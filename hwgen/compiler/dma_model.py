@@ -75,19 +75,31 @@ class ReadEngine:
     def read(self, command: int, beats: int, address: int, pace: int = 1) -> Bursts:
         """Every burst of a transfer from ``address`` on that is asked for at ``command``."""
         arch, latency = self.machine.arch, self.machine.board.ddr.read_latency_cycles
+        most = reads_in_flight(arch, self.machine.board)
         issue = command + timing.COMMAND_LATENCY + timing.MUX_LATENCY
         bursts: list[Burst] = []
         while beats:
             size = burst_size(arch, address, beats)
-            if len(self._ends) >= arch.outstanding:
+            if len(self._ends) >= most:
                 back = timing.BURST_INTERVAL - 1 + timing.MUX_LATENCY
-                issue = max(issue, self._ends[-arch.outstanding] + back)
+                issue = max(issue, self._ends[-most] + back)
             yield issue
             self.issued = issue
             bursts.append(Burst(*self.ddr.serve(IO_PORT, issue + latency, size, pace=pace), size))
             self._ends.append(bursts[-1].end)
             issue, beats, address = issue + timing.BURST_INTERVAL, beats - size, address + size * BEAT_BYTES
         return bursts
+
+
+def reads_in_flight(arch: ArchConfig, board: Board) -> int:
+    """Bursts of reads that a port has under way at most: what the machine asks for, and what the board's port takes."""
+    axi = board.axi
+    limits = [arch.outstanding]
+    if axi.read_commands:
+        limits.append(axi.read_commands)
+    if axi.read_buffer_beats:
+        limits.append(max(1, axi.read_buffer_beats // arch.burst_beats))
+    return min(limits)
 
 
 def burst_size(arch: ArchConfig, address: int, beats: int) -> int:
@@ -130,14 +142,15 @@ class WeightPort:
     def send(self, chunk: Chunk, address: int) -> Generator[Request, None, list[int]]:
         """When every word of a chunk whose slices begin at ``address`` has come."""
         arch, latency = self.machine.arch, self.machine.board.ddr.read_latency_cycles
+        most = reads_in_flight(arch, self.machine.board)
         slice_beats, total, gone = chunk.slice_beats, chunk.words * chunk.slice_beats, 0
         issue, words = chunk.push + 1 + timing.COMMAND_LATENCY, list[int]()
         while gone < total:
             size = burst_size(arch, address + gone * BEAT_BYTES, total - gone)
             interval = timing.BURST_INTERVAL + (gone == 0)
             issue = max(issue, self._issues[-1] + interval if self._issues else 0)
-            if len(self._ends) >= arch.outstanding:
-                issue = max(issue, self._ends[-arch.outstanding] + timing.BURST_INTERVAL - 1)
+            if len(self._ends) >= most:
+                issue = max(issue, self._ends[-most] + timing.BURST_INTERVAL - 1)
             yield issue
             start, end = self.ddr.serve(self.name, issue + latency, size)
             self._issues.append(issue)
