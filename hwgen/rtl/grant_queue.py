@@ -15,7 +15,7 @@ class GrantQueue(wiring.Component):
     Members
     -------
     put: In(1), while ``room``. client: In(clients), one-hot. take: In(1), drop the oldest grant; there must be one.
-    oldest: Out(clients), one-hot, or zero when there is none. room: Out(1).
+    oldest, second: Out(clients), one-hot, or zero when there is none. room: Out(1).
 
     Timing: a grant put in cycle t is in ``oldest`` or behind it in cycle t + 1; one put and one take a cycle.
     """
@@ -24,7 +24,16 @@ class GrantQueue(wiring.Component):
         if clients < 1 or depth < 1:
             raise ValueError(f"GrantQueue takes clients and depth of at least 1, got {clients}, {depth}")
         self._clients, self._depth = clients, depth
-        super().__init__({"put": In(1), "client": In(clients), "take": In(1), "oldest": Out(clients), "room": Out(1)})
+        super().__init__(
+            {
+                "put": In(1),
+                "client": In(clients),
+                "take": In(1),
+                "oldest": Out(clients),
+                "second": Out(clients),
+                "room": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         """Grants from the oldest on; those behind the last one are zero."""
@@ -40,5 +49,6 @@ class GrantQueue(wiring.Component):
             stays = Mux(self.put & level[i], self.client, grant)
             moves = Mux(self.put & level[i + 1], self.client, behind)
             m.d.sync += grant.eq(Mux(self.take, moves, stays))
+        m.d.comb += self.second.eq(grants[1] if self._depth > 1 else 0)
         m.d.comb += [self.oldest.eq(grants[0]), self.room.eq(~level[self._depth])]
         return m

@@ -94,7 +94,9 @@ class ProgramFetch(wiring.Component):
                     m.d.sync += [address.eq(self.program), pc.eq(0), ended.eq(0)]
                     m.next = "REQUEST"
             with m.State("REQUEST"):
-                m.d.comb += engine.command.valid.eq(queue.level + check.busy <= AHEAD - CHUNK)
+                m.d.comb += engine.command.valid.eq(
+                    (queue.level < AHEAD - CHUNK) | ((queue.level == AHEAD - CHUNK) & ~check.busy)
+                )
                 with m.If(engine.command.valid & engine.command.ready):
                     m.d.sync += address.eq(address + CHUNK * INSTRUCTION_BYTES)
                     m.d.sync += receiving.eq(1)

@@ -60,6 +60,7 @@ class ReadEngine(wiring.Component):
         m.d.sync += in_flight.eq(in_flight + planned - finished)
         m.d.comb += self.busy.eq(issuing | (in_flight != 0))
         m.submodules.tracker = tracker = BurstTracker(self._arch.burst_beats, self._arch.outstanding)
+        m.d.sync += tracker.put.eq(planned)
         self._requests(m, planned, issuing, in_flight != self._arch.outstanding)
         self._data(m, tracker, finished)
         return m
@@ -84,7 +85,7 @@ class ReadEngine(wiring.Component):
                 with m.Elif(room):
                     m.d.comb += [planner.plan.eq(1), planned.eq(1)]
                     m.next = "ISSUE"
-            with m.State("ISSUE"):
+            with m.State("ISSUE"):  # the burst is under way: its request stays until it is taken
                 m.d.comb += [issuing.eq(1), self.bus.arvalid.eq(1)]
                 with m.If(self.bus.arready):
                     m.d.comb += planner.advance.eq(1)
@@ -98,7 +99,6 @@ class ReadEngine(wiring.Component):
         taken = Signal()
         wrong = Signal()  # the beat is not what was asked for
         m.d.comb += [
-            tracker.put.eq(bus.arvalid & bus.arready),
             tracker.requester.eq(1),
             tracker.length_less_one.eq(bus.arlen),
             tracker.take.eq(taken),

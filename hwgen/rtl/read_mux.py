@@ -31,7 +31,8 @@ class ReadMux(wiring.Component):
             raise ValueError(f"a multiplexer needs at least 2 clients, got {clients}")
         super().__init__({"clients": In(axi4_read()).array(clients), "bus": Out(axi4_read())})
         self._clients = clients
-        self._burst_beats, self._depth = arch.burst_beats, clients * arch.outstanding
+        self._burst_beats = arch.burst_beats
+        self._depth = arch.outstanding + 2 * (clients - 1)  # all bursts of one client and two of each other
 
     def elaborate(self, platform: object) -> Module:
         """A register for the granted request, and the queue of granted bursts."""

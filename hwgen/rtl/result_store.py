@@ -80,8 +80,13 @@ class ResultStore(wiring.Component):
         parts = fields(Opcode.STORE, self.word)
         left = Signal.like(parts["beats"])  # words that are not requested yet
         address, size = Signal(64), Signal.like(due)
-        held = Signal(range(self.depth_words + 1))  # words in the FIFO
-        m.d.sync += held.eq(held + (fifo.w_en & fifo.w_rdy) - sent)
+        held = Signal(range(self.depth_words + 2))  # words in the FIFO; one that has just left may count
+        last_due = Signal()  # due is one
+        begins, ends = Signal(), Signal()  # a burst
+        m.d.comb += ends.eq(sent & last_due)
+        m.d.sync += sending.eq(begins | (sending & ~ends))
+        left_fifo = Signal()  # a word was sent in the cycle before: REQUEST comes two cycles later at the earliest
+        m.d.sync += [left_fifo.eq(sent), held.eq(held + (fifo.w_en & fifo.w_rdy) - left_fifo)]
         m.d.comb += [
             self.command.payload.address.eq(address),
             self.command.payload.beats.eq(size * self.word_beats),
@@ -103,16 +108,16 @@ class ResultStore(wiring.Component):
                     m.next = "REQUEST"
             with m.State("REQUEST"):
                 m.d.comb += self.command.valid.eq(held >= size)
-                with m.If(self.command.valid & self.command.ready):
-                    m.d.sync += [due.eq(size), sending.eq(1), left.eq(left - size)]
+                m.d.comb += begins.eq(self.command.valid & self.command.ready)
+                with m.If(begins):
+                    m.d.sync += [due.eq(size), last_due.eq(size == 1), left.eq(left - size)]
                     m.d.sync += address.eq(address + (self.command.payload.beats << BEAT_BYTES_LOG2))
                     m.next = "SEND"
             with m.State("SEND"):
                 with m.If(sent):
-                    m.d.sync += due.eq(due - 1)
-                    with m.If(due == 1):
-                        m.d.sync += sending.eq(0)
-                        m.next = "SIZE"
+                    m.d.sync += [due.eq(due - 1), last_due.eq(due == 2)]
+                with m.If(ends):
+                    m.next = "SIZE"
             with m.State("WAIT"):
                 with m.If(~self.engine_busy):
                     m.next = "IDLE"

@@ -140,7 +140,9 @@ class Sequencer(wiring.Component):
         """Reset, run, and after a fault: halt the engines, reset again, and stay halted while the bus owes answers."""
         self.halted = count = Signal(range(timing.GIVE_UP_CYCLES))  # an attribute: tests set it ahead
         resetting, halting = Signal(), Signal()
-        m.d.comb += halting.eq(self.halt & ~stopped)
+        owing = Signal()  # an engine was busy: a cycle late, which nobody notices, since engines are never reset
+        m.d.sync += owing.eq(~stopped)
+        m.d.comb += halting.eq(self.halt & owing)
         m.d.sync += [self.core_reset.eq(resetting), self.halt.eq(halting), count.eq(count + 1)]
         with m.FSM(name="run"):
             with m.State("IDLE"):
@@ -173,7 +175,7 @@ class Sequencer(wiring.Component):
                     m.next = "DONE"
             with m.State("HALT"):
                 m.d.comb += halting.eq(1)
-                with m.If((self.halt & stopped) | count.all()):
+                with m.If((self.halt & ~owing) | count.all()):
                     m.next = "FLUSH"
             with m.State("FLUSH"):  # units that are not reset would go on when the halt ends
                 m.d.comb += [halting.eq(1), resetting.eq(1)]

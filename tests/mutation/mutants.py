@@ -1,6 +1,7 @@
 """The mutants: constants of tables, rounding modes, ranges, addresses and orders, one change each."""
 
 from hwgen.spec.tables import TABLES
+from tests.mutation.bus_mutants import BUS_MUTANTS
 from tests.mutation.mutant import Mutant
 
 _STORE = "port.data.eq(bus.data)"
@@ -425,4 +426,4 @@ ORDER_MUTANTS = (
     ),
 )
 
-MUTANTS = (*TABLE_MUTANTS, *ROUNDING_MUTANTS, *RANGE_MUTANTS, *ADDRESS_MUTANTS, *ORDER_MUTANTS)
+MUTANTS = (*BUS_MUTANTS, *TABLE_MUTANTS, *ROUNDING_MUTANTS, *RANGE_MUTANTS, *ADDRESS_MUTANTS, *ORDER_MUTANTS)

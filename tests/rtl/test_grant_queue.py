@@ -21,6 +21,7 @@ def test_order_and_room(clients: int, depth: int):
             eager = 0.8 if step // 100 % 2 else 0.3
             assert ctx.get(unit.room) == (len(waiting) < depth)
             assert ctx.get(unit.oldest) == (waiting[0] if waiting else 0)
+            assert ctx.get(unit.second) == (waiting[1] if len(waiting) > 1 else 0)
             put, take = rng.random() < eager and len(waiting) < depth, rng.random() < 0.5 and bool(waiting)
             client = 1 << int(rng.integers(clients))
             ctx.set(unit.put, int(put))
