@@ -78,8 +78,8 @@ BUS_MUTANTS = (
     _bus(
         "no-bound-of-a-store",
         "result_store",
-        "(left == 0) | refused",
-        "left == 0",
+        "m.If((left == 0) | refused)",
+        "m.If(left == 0)",
         "test_io_engine:test_bound_of_a_store",
         127,
         8,
@@ -177,9 +177,7 @@ BUS_MUTANTS = (
         "sequencer",
         "(self.halt & ~owing) | count.all()",
         "~owing | count.all()",
-        "test_recovery:test_next_start_works",
-        "weights",
-        1,
+        "test_sequencer:test_fault_in_the_cycle_in_which_an_engine_begins",
     ),
     _bus(
         "no-reset-behind-an-error",

@@ -142,7 +142,7 @@ def test_rlast_in_the_wrong_place(kind: str) -> None:
         await ctx.tick().repeat(3)
         assert ctx.get(dut.busy) == 0
         if kind == "stray":
-            slave.queue.append((0, 0x990, True))
+            slave.queue.append((0, 0x990, False))
             await ctx.tick().repeat(5)
             assert ctx.get(dut.busy) == 0
             source.items.append({"address": 0x100, "beats": 3})

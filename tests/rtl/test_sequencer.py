@@ -190,6 +190,47 @@ def test_fault_halts_engines_before_the_reset() -> None:
     machine.run(bench)
 
 
+def test_fault_in_the_cycle_in_which_an_engine_begins() -> None:
+    """An engine that gets busy until halt reaches it is waited for, so that the next start is not refused."""
+    waited = []
+
+    def try_one(offset: int) -> None:
+        machine = Machine(_program(6), stall=0.0)
+        stuck = machine.units[2]
+        stuck.cycles = 1 << 30
+
+        async def bench(ctx):
+            dut = machine.dut
+            await machine.start(ctx)
+            await wait_until(ctx, lambda: stuck.left)
+            await ctx.tick().repeat(90)
+            stuck.cycles, stuck.left = 7, 200
+            ctx.set(dut.faults[0].code, ErrorCode.OUT_OF_BOUNDS)
+            ctx.set(dut.faults[0].valid, 1)
+            await ctx.tick()
+            ctx.set(dut.faults[0].valid, 0)
+            for _ in range(offset):
+                await ctx.tick()
+            if ctx.get(dut.halt):
+                return
+            ctx.set(dut.busy, 1)
+            await ctx.tick().repeat(40)
+            assert ctx.get(dut.running) == 1
+            ctx.set(dut.busy, 0)
+            await machine.finish(ctx)
+            await machine.start(ctx)
+            await machine.finish(ctx)
+            assert ctx.get(dut.error_code) == ErrorCode.NONE
+            waited.append(offset)
+
+        machine.run(bench)
+
+    for offset in range(6):
+        try_one(offset)
+    assert waited == list(range(len(waited)))
+    assert 1 < len(waited) < 6
+
+
 def test_bad_program_address() -> None:
     """An error response to the program fetch stops the machine; the next start works."""
     machine = Machine(_program(20), bad=lambda address: address == PROGRAM + 256)
