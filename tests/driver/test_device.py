@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from hwgen.driver.backend import BackendError, complete
-from hwgen.driver.device import COUNTERS, Device, DeviceError, MachineError
+from hwgen.driver.device import COUNTERS, GRACE_CYCLES, Device, DeviceError, MachineError
 from hwgen.driver.devmem import DevMemBackend
 from hwgen.driver.pynq_backend import PynqBackend
 from hwgen.driver.workload import TaskEntry, Workload, WorkloadError
 from hwgen.spec.arch_presets import arch_preset
 from hwgen.spec.isa import ErrorCode
 from hwgen.spec.registers import BY_NAME
+from hwgen.spec.timing import GIVE_UP_CYCLES, REPORT_CYCLES
 
 ARCH = arch_preset("sim")
 BASE = 0x12_3456_7000
@@ -147,12 +148,21 @@ def test_what_cannot_work_is_refused():
 
 
 def test_a_machine_that_never_answers_is_given_up():
+    """Not before the machine itself would have reported: its watchdog and its wait for a silent bus."""
     machine = Machine()
     machine.hang = True
     device = Device(machine)
     device.load(workload())
-    with pytest.raises(DeviceError, match="no interrupt after 10,100 cycles"):
+    with pytest.raises(DeviceError, match=f"no interrupt after {100 + GRACE_CYCLES:,} cycles"):
         device.run("a", IMAGE, watchdog_cycles=100)
+    assert GRACE_CYCLES > REPORT_CYCLES > GIVE_UP_CYCLES
+
+
+def test_refused_starts_say_what_heals():
+    """BUS is an error of the run; the machine stays idle, so that the next run may be tried."""
+    error = MachineError(int(ErrorCode.BUS), 0, "a")
+    assert "BUS" in str(error)
+    assert "reset the machine and its bus" in str(error)
 
 
 def test_a_workload_keeps_its_image(tmp_path: Path):
