@@ -21,14 +21,14 @@ from tests.golden.random_package import random_image, random_package
 from tests.system.machines import check_run, run_machine, sim_options
 from tests.system.networks import TINY
 
-ARCH = ARCHS["sim"]
+ONE, TWO = "sim", "sim-4x8x16"  # machines with one and with two weight ports
 SEED = 41
 TASK = TINY.tasks[0].name
 WATCHDOG_CYCLES = 40_000  # several times what a good run takes
 SHORT = 9_000  # the machine waits
 LATE = WATCHDOG_CYCLES + GIVE_UP_CYCLES + 200  # it has given up and refused a start when the answers come
 PATIENT = WATCHDOG_CYCLES + GIVE_UP_CYCLES // 2  # the answers come while it halts
-SHARED = ARCH.weight_ports
+SHARED = ARCHS[ONE].weight_ports
 READ = [(port, channels) for port in range(SHARED + 1) for channels in (("ar",), ("r",))]
 WRITE = [(SHARED, channels) for channels in (("aw",), ("w",), ("b",), ("aw", "w"))]
 MOMENTS = {"ar": (150, 2500), "r": (150, 700, 2500), "aw": (150,), "w": (150,), "b": (150,)}
@@ -48,11 +48,12 @@ class Case:
     channels: tuple[str, ...]
     after: int
     length: str
+    arch: str = ONE
 
     @property
     def name(self) -> str:
         """For reports."""
-        return f"{self.length}, port {self.port} {'+'.join(self.channels)} after {self.after}"
+        return f"{self.length}, {self.arch} port {self.port} {'+'.join(self.channels)} after {self.after}"
 
     @property
     def silence(self) -> Silence:
@@ -67,6 +68,8 @@ CASES = [
     for length in LENGTHS
     for port, channels in READ + WRITE
     for after in MOMENTS[channels[0]]
+] + [  # one of two weight ports runs a ring ahead of the other
+    Case(port, (channel,), 300, length, TWO) for length in LENGTHS for port in range(3) for channel in ("ar", "r")
 ]
 BY_NAME = {case.name: case for case in CASES}
 
@@ -74,17 +77,22 @@ BY_NAME = {case.name: case for case in CASES}
 @pytest.fixture(scope="module")
 def session() -> dict[str, list[SimRun]]:
     """Every case: the run with the silence and those behind it."""
-    compiled = compile_model(random_package(TINY, SEED), ARCH)
-    counts = [LENGTHS[case.length][1] for case in CASES]
+    return _session(ONE) | _session(TWO)
+
+
+def _session(arch: str) -> dict[str, list[SimRun]]:
+    """The cases of one machine, one after the other."""
+    compiled, cases = compile_model(random_package(TINY, SEED), ARCHS[arch]), [c for c in CASES if c.arch == arch]
+    counts = [LENGTHS[case.length][1] for case in cases]
     ends = list(accumulate(counts))
-    silences = {end - count: case.silence for case, count, end in zip(CASES, counts, ends, strict=True)}
-    resets = frozenset(end - 1 for case, end in zip(CASES, ends, strict=True) if case.length == "for ever")
+    silences = {end - count: case.silence for case, count, end in zip(cases, counts, ends, strict=True)}
+    resets = frozenset(end - 1 for case, end in zip(cases, ends, strict=True) if case.length == "for ever")
     options = sim_options(
         errors_are_results=True, watchdog_cycles=WATCHDOG_CYCLES, silences=silences, resets=resets, seconds=900
     )
     runs = run_machine(compiled, [random_image(TINY, SEED)], [TASK] * ends[-1], options=options).runs
     assert len(runs) == ends[-1]
-    return {case.name: list(runs[end - count : end]) for case, count, end in zip(CASES, counts, ends, strict=True)}
+    return {case.name: list(runs[end - count : end]) for case, count, end in zip(cases, counts, ends, strict=True)}
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +108,7 @@ def codes(runs: list[SimRun]) -> list[ErrorCode]:
 @pytest.mark.parametrize("name", BY_NAME)
 def test_right_bits_or_an_error(name: str, session: dict[str, list[SimRun]], golden: dict[str, np.ndarray]):
     """Every run that says that it is good has every bit right; those that do not say why."""
-    compiled = compile_model(random_package(TINY, SEED), ARCH)
+    compiled = compile_model(random_package(TINY, SEED), ARCHS[BY_NAME[name].arch])
     good = 0
     for run in session[name]:
         if run.error is None:
