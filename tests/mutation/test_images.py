@@ -12,7 +12,7 @@ import pytest
 from golden.network import run_network
 from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.isa import INSTRUCTION_BYTES, Destination, Opcode, encode
+from hwgen.spec.isa import INSTRUCTION_BYTES, Destination, Opcode, encode, seal
 from sim.compare import Comparison, compare
 from tests.system.machines import run_machine, sim_options
 from tests.system.networks import NETWORKS
@@ -65,7 +65,7 @@ def field(opcode: Opcode, name: str, change: int, **where: int) -> Damage:
             if entry.opcode is opcode and all(entry.fields[key] == value for key, value in where.items()):
                 word = encode(opcode, **{**entry.fields, name: entry.fields[name] + change})
                 at = program.offset + entry.index * INSTRUCTION_BYTES
-                image[at : at + INSTRUCTION_BYTES] = np.frombuffer(word.to_bytes(INSTRUCTION_BYTES, "little"), np.uint8)
+                image[at : at + INSTRUCTION_BYTES] = np.frombuffer(seal(word, entry.index), np.uint8)
                 return
         raise LookupError(f"no {opcode.name} with {where}")
 

@@ -115,7 +115,7 @@ def test_limits_of_a_read_port(traffic: Build, tmp_path: Path, limits: dict[str,
     latency = 400
     counts = play(traffic, tmp_path, active=1, bursts=400, latency=latency, **limits)
     assert (counts["read_beats"], counts["wrong"], counts["fault"], counts["finished"]) == (6400, 0, 0, 1)
-    assert counts["read_beats"] / (counts["cycle"] - START) == pytest.approx(beats_in_flight / latency, rel=0.06)
+    assert counts["read_beats"] / (counts["cycle"] - START) == pytest.approx(beats_in_flight / latency, rel=0.08)
 
 
 def test_the_error_range_answers_with_slverr(traffic: Build, tmp_path: Path):

@@ -26,7 +26,7 @@ def _cuts() -> dict[str, int]:
     """Name of a task -> instructions that are left of its program."""
     program = compile_model(random_package(TINY, 41), ARCH).programs[TINY.tasks[0].name]
     return {
-        f"cut-{entry.index}": entry.index + 1
+        f"cut_{entry.index}": entry.index + 1
         for entry in program.listing
         if entry.unit in BEHIND and entry.opcode not in (Opcode.LOAD_TABLE, Opcode.STORE)
     }

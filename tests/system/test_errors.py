@@ -119,49 +119,49 @@ def out_of_bounds(
 
 
 SCENARIOS: dict[str, Scenario] = {
-    "illegal-opcode": Scenario(change=with_opcode(12, 0xEE), code=ILLEGAL, where=lambda program: 12),
-    "opcode-zero-first": Scenario(change=with_opcode(0, 0), code=ILLEGAL, where=lambda program: 0),
-    "no-end": Scenario(change=with_opcode(-1, 0xFF), code=ILLEGAL, where=lambda program: len(program.words) - 1),
-    "reserved-bit": Scenario(change=with_bit(Opcode.LINEAR, 239), code=ILLEGAL, where=at(Opcode.LINEAR)),
-    "lowest-reserved-bit": Scenario(
+    "illegal_opcode": Scenario(change=with_opcode(12, 0xEE), code=ILLEGAL, where=lambda program: 12),
+    "opcode_zero_first": Scenario(change=with_opcode(0, 0), code=ILLEGAL, where=lambda program: 0),
+    "no_end": Scenario(change=with_opcode(-1, 0xFF), code=ILLEGAL, where=lambda program: len(program.words) - 1),
+    "reserved_bit": Scenario(change=with_bit(Opcode.LINEAR, 239), code=ILLEGAL, where=at(Opcode.LINEAR)),
+    "lowest_reserved_bit": Scenario(
         change=with_bit(Opcode.STORE, FORMATS[Opcode.STORE].bits), code=ILLEGAL, where=at(Opcode.STORE)
     ),
-    "result-too-long": Scenario(
+    "result_too_long": Scenario(
         change=changed_field(Opcode.STORE, {}, beats=lambda arch: 1 << 12),
         code=ErrorCode.RESULT_BOUND,
         where=at(Opcode.STORE),
     ),
-    "position-too-long": out_of_bounds(Opcode.LOAD_POSITION, dst_base=lambda arch: arch.residual_words - 1),
-    "patches-too-far": out_of_bounds(Opcode.LOAD_PATCHES, dst_base=lambda arch: arch.activation_words - 1),
-    "table-too-long": out_of_bounds(Opcode.LOAD_TABLE, words=lambda arch: 2048),
-    "norm-source": out_of_bounds(Opcode.LAYERNORM, src_base=lambda arch: arch.residual_words),
-    "norm-target": out_of_bounds(Opcode.LAYERNORM, dst_base=lambda arch: arch.norm_words - 1),
-    "linear-source": out_of_bounds(Opcode.LINEAR, RESIDUAL, src_base=lambda arch: arch.activation_words),
-    "linear-residual": out_of_bounds(Opcode.LINEAR, RESIDUAL, dst_base=lambda arch: arch.residual_words - 1),
-    "linear-key": out_of_bounds(Opcode.LINEAR, KEY, dst_base=lambda arch: arch.key_words),
-    "linear-value": out_of_bounds(Opcode.LINEAR, VALUE, dst_base=lambda arch: 65535),
-    "scores-target": out_of_bounds(Opcode.SCORES, score_base=lambda arch: arch.score_words - 1),
-    "scores-key": out_of_bounds(Opcode.SCORES, key_offset=lambda arch: arch.key_words),
-    "context-value": out_of_bounds(Opcode.CONTEXT, value_offset=lambda arch: arch.value_words),
-    "context-source": out_of_bounds(Opcode.CONTEXT, score_base=lambda arch: arch.score_words),
-    "experts-hidden": out_of_bounds(Opcode.EXPERTS, hidden_base=lambda arch: arch.activation_words),
-    "experts-residual": out_of_bounds(Opcode.EXPERTS, dst_base=lambda arch: arch.residual_words),
-    "waits-for-ever": Scenario(
+    "position_too_long": out_of_bounds(Opcode.LOAD_POSITION, dst_base=lambda arch: arch.residual_words - 1),
+    "patches_too_far": out_of_bounds(Opcode.LOAD_PATCHES, dst_base=lambda arch: arch.activation_words - 1),
+    "table_too_long": out_of_bounds(Opcode.LOAD_TABLE, words=lambda arch: 2048),
+    "norm_source": out_of_bounds(Opcode.LAYERNORM, src_base=lambda arch: arch.residual_words),
+    "norm_target": out_of_bounds(Opcode.LAYERNORM, dst_base=lambda arch: arch.norm_words - 1),
+    "linear_source": out_of_bounds(Opcode.LINEAR, RESIDUAL, src_base=lambda arch: arch.activation_words),
+    "linear_residual": out_of_bounds(Opcode.LINEAR, RESIDUAL, dst_base=lambda arch: arch.residual_words - 1),
+    "linear_key": out_of_bounds(Opcode.LINEAR, KEY, dst_base=lambda arch: arch.key_words),
+    "linear_value": out_of_bounds(Opcode.LINEAR, VALUE, dst_base=lambda arch: 65535),
+    "scores_target": out_of_bounds(Opcode.SCORES, score_base=lambda arch: arch.score_words - 1),
+    "scores_key": out_of_bounds(Opcode.SCORES, key_offset=lambda arch: arch.key_words),
+    "context_value": out_of_bounds(Opcode.CONTEXT, value_offset=lambda arch: arch.value_words),
+    "context_source": out_of_bounds(Opcode.CONTEXT, score_base=lambda arch: arch.score_words),
+    "experts_hidden": out_of_bounds(Opcode.EXPERTS, hidden_base=lambda arch: arch.activation_words),
+    "experts_residual": out_of_bounds(Opcode.EXPERTS, dst_base=lambda arch: arch.residual_words),
+    "waits_for_ever": Scenario(
         change=changed_field(Opcode.LAYERNORM, {}, wait_a_base=lambda arch: 1000), code=ErrorCode.WATCHDOG
     ),
-    "weights-never-come": Scenario(
+    "weights_never_come": Scenario(
         change=only(encode(Opcode.LINEAR, rows=1, in_chunks=1, out_tiles=1), encode(Opcode.END)),
         code=ErrorCode.WATCHDOG,
     ),
-    "results-never-come": Scenario(
+    "results_never_come": Scenario(
         change=only(encode(Opcode.STORE, beats=4), encode(Opcode.END)), code=ErrorCode.WATCHDOG
     ),
 }
 FINE: dict[str, Change] = {
-    "end-only": only(encode(Opcode.END)),
-    "nothing-to-store": only(encode(Opcode.STORE, beats=0), encode(Opcode.END)),
-    "nothing-to-load": only(encode(Opcode.LOAD_WEIGHTS), encode(Opcode.LOAD_PATCHES), encode(Opcode.END)),
-    "end-before-the-rest": lambda program, arch: [encode(Opcode.END), *program.words[1:]],
+    "end_only": only(encode(Opcode.END)),
+    "nothing_to_store": only(encode(Opcode.STORE, beats=0), encode(Opcode.END)),
+    "nothing_to_load": only(encode(Opcode.LOAD_WEIGHTS), encode(Opcode.LOAD_PATCHES), encode(Opcode.END)),
+    "end_before_the_rest": lambda program, arch: [encode(Opcode.END), *program.words[1:]],
 }
 
 
@@ -196,8 +196,8 @@ def damaged(seed: int) -> Change:
 
 
 FUZZ: dict[str, Change] = {
-    **{f"random-{seed}": only(*random_words(seed)) for seed in range(RANDOM_PROGRAMS)},
-    **{f"damaged-{seed}": damaged(seed) for seed in range(DAMAGED_PROGRAMS)},
+    **{f"random_{seed}": only(*random_words(seed)) for seed in range(RANDOM_PROGRAMS)},
+    **{f"damaged_{seed}": damaged(seed) for seed in range(DAMAGED_PROGRAMS)},
 }
 
 
@@ -228,7 +228,7 @@ def moved(*order: int) -> Damage:
 
 
 DAMAGE: dict[str, Damage] = {
-    **{f"flipped-{seed}": flipped(seed) for seed in range(16)},
+    **{f"flipped_{seed}": flipped(seed) for seed in range(16)},
     "swapped": moved(0, 1, 2, 4, 3),
     "dropped": moved(0, 1, *range(3, 20)),
     "doubled": moved(0, 1, 2, 2, *range(3, 20)),
@@ -394,7 +394,7 @@ def test_the_next_start_works(name: str, session: Session, golden: dict[str, np.
 def test_good_runs_take_the_same_time(session: Session):
     """Nothing of an error is left: every good run takes as many cycles as after a program that does nothing."""
     cycles = {name: run.cycles for name, run in session.after.items()}
-    reference = cycles["end-only"]
+    reference = cycles["end_only"]
     spread = {name: count for name, count in cycles.items() if abs(count - reference) > reference // 50}
     assert spread == {}
     assert reference < WATCHDOG_CYCLES // 2

@@ -92,7 +92,7 @@ def test_the_plain_network_passes_and_says_how_well(capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("activation", "doubted"),
     [
-        (lambda x: x * torch.sigmoid(1.702 * x), True),  # quick GELU: within 0.02
+        (lambda x: (x * torch.sigmoid(1.702 * x) + functional.gelu(x)) / 2, True),  # half quick GELU: within 0.01
         (lambda x: functional.gelu(x, approximate="tanh"), False),  # within 0.0005: no code changes
     ],
 )
