@@ -89,8 +89,15 @@ def start(code: str, folder: Path, *words: str, nohup: bool = False) -> "subproc
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=(lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) if nohup else None,
+        preexec_fn=lambda: _as_from_a_terminal(nohup),
     )
+
+
+def _as_from_a_terminal(nohup: bool) -> None:
+    """SIGINT counts, also where the tests themselves run in the background of a shell, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if nohup:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def simulating(folder: Path) -> bool:
