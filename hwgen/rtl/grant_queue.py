@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 
 class GrantQueue(wiring.Component):
-    """A shift register of one-hot grants with a one-hot level: everything it shows is a register.
+    """A shift register of grants, none of them zero, with a one-hot level: everything it shows is a register.
 
     Parameters
     ----------
@@ -14,8 +14,8 @@ class GrantQueue(wiring.Component):
 
     Members
     -------
-    put: In(1), while ``room``. client: In(clients), one-hot. take: In(1), drop the oldest grant; there must be one.
-    oldest, second: Out(clients), one-hot, or zero when there is none. room: Out(1).
+    put: In(1), while ``room``. client: In(clients), not zero. take: In(1), drop the oldest grant; there must be one.
+    oldest, second: Out(clients), zero when there is none. room: Out(1).
 
     Timing: a grant put in cycle t is in ``oldest`` or behind it in cycle t + 1; one put and one take a cycle.
     """

@@ -14,7 +14,6 @@ from hwgen.rtl.interfaces import PC_BITS, fault, issued
 from hwgen.spec.isa import CHECKED_BYTES, FORMATS, INSTRUCTION_BYTES, ErrorCode
 
 WORD_BITS = 8 * INSTRUCTION_BYTES
-CHECK_BITS = WORD_BITS - 8 * CHECKED_BYTES
 
 
 def bytes_first(beat: Value) -> Value:
