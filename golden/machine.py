@@ -17,7 +17,7 @@ from golden.progress import Guard, IllegalProgramError, MachineError
 from golden.rings import Ring, Words
 from hwgen.spec.arch import BEAT_BYTES, PARAM_BYTES, ArchConfig
 from hwgen.spec.isa import FORMATS, INSTRUCTION_BYTES, ChecksumError, Counter, ErrorCode, Opcode, Unit, decode, unseal
-from hwgen.spec.registers import BY_NAME
+from hwgen.spec.registers import REGISTERS
 from hwgen.spec.tables import TABLES, Int64Array
 
 MAX_INSTRUCTIONS = 2**16  # an instruction index has 16 bits
@@ -52,10 +52,11 @@ class GoldenMachine:
         self.state = MachineState(self.arch, self._dispatch_load)
         self.program, self.model, self.image, self.result = program, model, image, result
         self.result_bytes = result_bytes
-        for name in ("PROGRAM", "MODEL", "IMAGE", "RESULT"):
-            value, multiple = getattr(self, name.lower()), BY_NAME[name].multiple_of
+        for pointer in (register for register in REGISTERS if register.multiple_of > 1):
+            value, multiple = getattr(self, pointer.name.lower()), pointer.multiple_of
             if value % multiple:
-                raise MachineError(ErrorCode.UNALIGNED, 0, f"{name} is {value:#x}, not a multiple of {multiple}")
+                text = f"{pointer.name} is {value:#x}, not a multiple of {multiple}"
+                raise MachineError(ErrorCode.UNALIGNED, 0, text)
         self._dispatched = 0
         for pc in range(MAX_INSTRUCTIONS):
             opcode, fields = self._decode(pc)

@@ -43,6 +43,12 @@ class Design:
                 f"arch {self.arch.name} has {ports} AXI masters (weight_ports {self.arch.weight_ports} and one more),"
                 f" board {self.board.name} offers {self.board.axi.ports}; lower weight_ports"
             )
+        buffer = self.board.axi.read_buffer_beats
+        if 0 < buffer < self.arch.burst_beats:
+            found.append(
+                f"arch {self.arch.name} reads bursts of {self.arch.burst_beats} beats, a port of board"
+                f" {self.board.name} holds {buffer}; lower burst_beats"
+            )
         if self.numerics.profile != NUMERICS.profile:
             found.append(
                 f"numerics profile {self.numerics.profile!r} has {PROFILES[self.numerics.profile]};"

@@ -33,6 +33,19 @@ def test_too_many_ports():
         Design(model=M3VIT_MICRO, arch=ARCHS["zcu102"], board=narrow)
 
 
+@pytest.mark.parametrize(("beats", "fits"), [(0, True), (16, True), (15, False)])
+def test_a_burst_that_no_port_holds(beats: int, fits: bool):
+    """The port would never take it, and the machine would wait for ever."""
+    sim, arch = board("sim"), ARCHS["sim"]
+    assert arch.burst_beats == 16
+    small = sim.model_copy(update={"axi": sim.axi.model_copy(update={"read_buffer_beats": beats})})
+    if fits:
+        assert Design(model=M3VIT_MICRO, arch=arch, board=small).board == small
+        return
+    with pytest.raises(DesignError, match="bursts of 16 beats, a port of board sim holds 15; lower burst_beats"):
+        Design(model=M3VIT_MICRO, arch=arch, board=small)
+
+
 def test_other_numerics():
     with pytest.raises(DesignError, match="numerics profile 'octave' differs"):
         Design(
