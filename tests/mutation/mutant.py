@@ -4,6 +4,7 @@ The mutated module is imported in place of the real one, together with fresh cop
 ``tests.rtl`` that may have taken names from it; afterwards the real modules are back.
 """
 
+import gc
 import importlib
 import importlib.util
 import sys
@@ -75,7 +76,12 @@ def mutated_text(module: str, old: str, new: str) -> tuple[str, str]:
 
 @contextmanager
 def in_place(module: str, old: str, new: str) -> Iterator[None]:
-    """The mutated module instead of the real one."""
+    """The mutated module instead of the real one.
+
+    A simulation that failed leaves suspended coroutines. They are collected here, because Python 3.11 ends with "AST
+    constructor recursion depth mismatch" when their clean-up runs while the imports below compile.
+    """
+    gc.collect()
     path, text = mutated_text(module, old, new)
     kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(FRESH)}
     finder = _Finder(f"hwgen.rtl.{module}", path, text)
