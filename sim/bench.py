@@ -54,7 +54,7 @@ MEMORY_SIGNALS: dict[str, tuple[int, bool]] = {
     "rlast": (1, False),
 }
 CONTROL_SIGNALS: dict[str, int] = {
-    "awaddr": registers.ADDRESS_BITS,
+    "awaddr": registers.REGISTER_ADDRESS_BITS,
     "awvalid": 1,
     "awready": 1,
     "wdata": 32,
@@ -64,7 +64,7 @@ CONTROL_SIGNALS: dict[str, int] = {
     "bresp": 2,
     "bvalid": 1,
     "bready": 1,
-    "araddr": registers.ADDRESS_BITS,
+    "araddr": registers.REGISTER_ADDRESS_BITS,
     "arvalid": 1,
     "arready": 1,
     "rdata": 32,
@@ -157,7 +157,7 @@ def bench(verilog: str, top: str = TOP) -> str:
     return template.render(
         top=top,
         ports=count,
-        control_bits=registers.ADDRESS_BITS,
+        control_bits=registers.REGISTER_ADDRESS_BITS,
         control_wires=list(CONTROL_SIGNALS.items()),
         memory_wires=[(name, bits) for name, (bits, _) in MEMORY_SIGNALS.items()],
         connections=connections,

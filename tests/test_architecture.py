@@ -9,6 +9,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("hwgen", "golden", "sim", "benchmarks", "tests")
 LONGEST_FILE = 450  # lines
+LONGEST_ELABORATE = 50
+RTL = "hwgen.rtl"
+ROOMS = ("attention", "control", "experts", "io", "layernorm", "load", "matmul", "memory", "post")  # folders of the RTL
+BELOW = ("lib", "axi")  # ... which every room may use; lib may use axi
 
 # Part -> parts of the project that it may import besides itself. A part is the longest matching prefix.
 ARROWS: dict[str, set[str]] = {
@@ -87,26 +91,72 @@ def arrow_faults(module: str, imported: str) -> str | None:
     return f"{module} imports {imported}: {source} may import {', '.join(sorted(ARROWS[source])) or 'nothing'}"
 
 
+def room_fault(module: str, imported: str) -> str | None:
+    """What is wrong with a module of the RTL importing another, or None.
+
+    Core wires the rooms, the accelerator is core and control; a room knows no other room.
+    """
+    if not (_within(module, RTL) and _within(imported, RTL)):
+        return None
+    source, target = (name.split(".")[2] if name.count(".") > 1 else "" for name in (module, imported))
+    allowed = {
+        "accelerator": {"core", "control", *BELOW},
+        "core": {*ROOMS, *BELOW},
+        "lib": {"axi"},
+        "axi": set[str](),
+    } | {room: set(BELOW) for room in ROOMS}
+    if target == source or target in allowed[source]:
+        return None
+    return f"{module} imports {imported}: {source} may import {', '.join(sorted(allowed[source])) or 'nothing'}"
+
+
 def test_imports_follow_the_arrows():
     checked, faults = 0, set[str]()
     for module, tree in _trees():
         for imported in _imports(tree, module):
             checked += 1
-            fault = arrow_faults(module, imported)
-            if fault:
-                faults.add(fault)
+            faults |= {fault for find in (arrow_faults, room_fault) if (fault := find(module, imported))}
     assert checked > 300
     assert sorted(faults) == []
+
+
+def test_the_rooms_of_the_rtl_are_those_on_the_disk():
+    folders = {path.parent.name for path in (ROOT / "hwgen" / "rtl").glob("*/__init__.py")}
+    assert folders == {*ROOMS, *BELOW}
 
 
 @pytest.mark.parametrize(
     ("module", "imported"),
     [
-        ("golden.softmax", "hwgen.rtl.softmax"),
-        ("hwgen.rtl.softmax", "golden.softmax"),
+        ("hwgen.rtl.post.gelu", "hwgen.rtl.attention.softmax.SoftmaxStatistics"),
+        ("hwgen.rtl.lib.pipeline", "hwgen.rtl.memory.ring"),
+        ("hwgen.rtl.axi.bus", "hwgen.rtl.lib.pipeline.delay"),
+        ("hwgen.rtl.io.io_engine", "hwgen.rtl.core"),
+    ],
+)
+def test_a_wrong_door_is_found(module: str, imported: str):
+    assert room_fault(module, imported) is not None
+
+
+def test_elaborate_is_a_table_of_contents():
+    lengths = {
+        f"{module}:{node.lineno}": (node.end_lineno or node.lineno) - node.lineno + 1
+        for module, tree in _trees()
+        for node in ast.walk(tree)
+        if _within(module, RTL) and isinstance(node, ast.FunctionDef) and node.name == "elaborate"
+    }
+    assert len(lengths) > 50
+    assert {place: lines for place, lines in lengths.items() if lines > LONGEST_ELABORATE} == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [
+        ("golden.softmax", "hwgen.rtl.attention.softmax"),
+        ("hwgen.rtl.attention.softmax", "golden.softmax"),
         ("hwgen.spec.arch", "hwgen.compiler.program"),
         ("hwgen.compiler.program", "amaranth.hdl.Module"),
-        ("hwgen.frontend.store", "hwgen.rtl.softmax"),
+        ("hwgen.frontend.store", "hwgen.rtl.attention.softmax"),
         ("golden.network", "torch"),
         ("golden.network", "golden.reference.scenes.draw_scene"),
         ("hwgen.emit.c_header", "amaranth.hdl.Module"),

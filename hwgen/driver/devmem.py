@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwgen.driver.backend import BackendError
-from hwgen.spec.registers import ADDRESS_BITS, BY_NAME
+from hwgen.spec.registers import BY_NAME, REGISTER_ADDRESS_BITS
 
 POLL_SECONDS = 1e-4
 PAGE = mmap.PAGESIZE
@@ -46,7 +46,7 @@ class DevMemBackend:
         except OSError as error:
             raise BackendError(f"cannot open {device}: {error.strerror}; run as root") from error
         try:
-            size = max(1 << ADDRESS_BITS, PAGE)
+            size = max(1 << REGISTER_ADDRESS_BITS, PAGE)
             self._registers = memoryview(mmap.mmap(file, size, offset=registers)).cast("I")
             self._memory = mmap.mmap(file, memory_bytes, offset=memory)
         finally:

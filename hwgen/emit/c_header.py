@@ -3,7 +3,7 @@
 from hwgen.emit.templates import render
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import INSTRUCTION_BYTES, ErrorCode, Opcode
-from hwgen.spec.registers import ADDRESS_BITS, BITS, REGISTERS
+from hwgen.spec.registers import BITS, REGISTER_ADDRESS_BITS, REGISTERS
 
 TOP = "hwgen_accelerator"  # name of the Verilog top module
 
@@ -15,7 +15,7 @@ def emit(arch: ArchConfig) -> str:
         top=TOP,
         arch=arch.name,
         arch_id=f"0x{arch.arch_id:08X}",
-        register_bytes=f"0x{1 << ADDRESS_BITS:X}",
+        register_bytes=f"0x{1 << REGISTER_ADDRESS_BITS:X}",
         registers=[
             {
                 "name": register.name,

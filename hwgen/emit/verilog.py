@@ -63,9 +63,9 @@ def quick_memories() -> Iterator[None]:
 def unit_timing() -> dict[str, dict[str, int]]:
     """Class name -> its fixed cycle counts (``latency``, ``interval`` ...), for every unit that states some."""
     found: dict[str, dict[str, int]] = {}
-    for module in pkgutil.iter_modules(hwgen.rtl.__path__):
-        for name, item in sorted(vars(importlib.import_module(f"hwgen.rtl.{module.name}")).items()):
-            if isinstance(item, type) and issubclass(item, Component):
+    for module in pkgutil.walk_packages(hwgen.rtl.__path__, "hwgen.rtl."):
+        for name, item in sorted(vars(importlib.import_module(module.name)).items()):
+            if isinstance(item, type) and issubclass(item, Component) and item.__module__ == module.name:
                 cycles = {key: value for key, value in vars(item).items() if isinstance(value, int) and _is_timing(key)}
                 if cycles:
                     found[name] = cycles

@@ -4,14 +4,14 @@ from amaranth.hdl import ClockDomain, Module, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.rtl.axi import BUS_DOMAIN, connect_flat, master_members, slave_members
-from hwgen.rtl.control_registers import ControlRegisters
+from hwgen.rtl.axi.bus import BUS_DOMAIN, connect_flat, master_members, slave_members
+from hwgen.rtl.axi.read_mux import ReadMux
+from hwgen.rtl.control.control_registers import ControlRegisters
+from hwgen.rtl.control.perf_counters import PerfCounters
+from hwgen.rtl.control.sequencer import Sequencer
 from hwgen.rtl.core import Core
-from hwgen.rtl.perf_counters import PerfCounters
-from hwgen.rtl.read_mux import ReadMux
-from hwgen.rtl.sequencer import Sequencer
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.registers import ADDRESS_BITS
+from hwgen.spec.registers import REGISTER_ADDRESS_BITS
 
 
 class Accelerator(wiring.Component):
@@ -34,7 +34,7 @@ class Accelerator(wiring.Component):
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch
         members = {"ap_clk": In(1), "ap_rst_n": In(1), "interrupt": Out(1)}
-        members |= slave_members("s_axi_control", ADDRESS_BITS)
+        members |= slave_members("s_axi_control", REGISTER_ADDRESS_BITS)
         for port in range(arch.weight_ports + 1):
             members |= master_members(f"m_axi_gmem{port}")
         super().__init__(members)

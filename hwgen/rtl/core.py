@@ -6,21 +6,20 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.rtl.activation_buffers import BankedBuffer, RowBuffer
-from hwgen.rtl.axi import axi4_read, axi4_write
-from hwgen.rtl.compute_unit import EVENTS, ComputeUnit
-from hwgen.rtl.expert_queues import ExpertQueues
-from hwgen.rtl.gate import GateUnit
-from hwgen.rtl.interfaces import RowFactor, fault, issued
-from hwgen.rtl.io_engine import IoEngine
-from hwgen.rtl.layernorm import LayerNorm
-from hwgen.rtl.perf_counters import STEP_BITS
-from hwgen.rtl.post_processor import PostProcessor
-from hwgen.rtl.ring import Ring
-from hwgen.rtl.scoreboard import Scoreboard
-from hwgen.rtl.softmax import SoftmaxStatistics
-from hwgen.rtl.trace import Trace
-from hwgen.rtl.weight_loader import RING_NAMES, WeightLoader
+from hwgen.rtl.attention.softmax import SoftmaxStatistics
+from hwgen.rtl.axi.bus import axi4_read, axi4_write
+from hwgen.rtl.control.scoreboard import Scoreboard
+from hwgen.rtl.experts.expert_queues import ExpertQueues
+from hwgen.rtl.experts.gate import GateUnit
+from hwgen.rtl.io.io_engine import IoEngine
+from hwgen.rtl.layernorm.layernorm import LayerNorm
+from hwgen.rtl.lib.interfaces import ATTENTION_READS_BITS, RowFactor, fault, issued
+from hwgen.rtl.lib.trace import Trace
+from hwgen.rtl.load.weight_loader import RING_NAMES, WeightLoader
+from hwgen.rtl.matmul.compute_unit import EVENTS, ComputeUnit
+from hwgen.rtl.memory.activation_buffers import BankedBuffer, RowBuffer
+from hwgen.rtl.memory.ring import Ring
+from hwgen.rtl.post.post_processor import PostProcessor
 from hwgen.spec.arch import PARAM_BYTES, SCORE_SLOTS, ArchConfig
 
 UNITS = ("load", "io", "compute", "norm")
@@ -66,7 +65,10 @@ class Core(wiring.Component):
                 "read_bus": Out(axi4_read()),
                 "write_bus": Out(axi4_write()),
                 "read_beats": Out(arch.weight_ports + 1),
-                **{name: Out(STEP_BITS if name.startswith("attention_") else 1) for name in self.events[len(EVENTS) :]},
+                **{
+                    name: Out(ATTENTION_READS_BITS if name.startswith("attention_") else 1)
+                    for name in self.events[len(EVENTS) :]
+                },
                 **{name: Out(1) for name in EVENTS},
             }
         )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-ADDRESS_BITS = 8
+REGISTER_ADDRESS_BITS = 8
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,13 @@ from golden.bounds import Bound, bounds, limit
 from golden.gelu import gelu
 from golden.layernorm import normalise, row_statistics
 from golden.softmax import probabilities, softmax_statistics
-from hwgen.rtl import gate_exponentials, layernorm_rows, mac_column, requant, row_factor, softmax
-from hwgen.rtl import gelu as gelu_rtl
-from hwgen.rtl.top_k import LOGIT_BITS
+from hwgen.rtl.attention import row_factor, softmax
+from hwgen.rtl.experts import gate_exponentials
+from hwgen.rtl.experts.top_k import LOGIT_BITS
+from hwgen.rtl.layernorm.layernorm import layernorm_rows
+from hwgen.rtl.matmul import mac_column
+from hwgen.rtl.post import gelu as gelu_rtl
+from hwgen.rtl.post import requant
 from hwgen.spec.arch_presets import arch_preset
 from hwgen.spec.tables import default_tables
 

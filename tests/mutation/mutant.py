@@ -26,10 +26,10 @@ class Mutant:
 
     name: str
     kind: Literal["table", "rounding", "range", "address", "order"]
-    module: str  # below hwgen.rtl
+    module: str  # below hwgen.rtl: "room.module"
     old: str  # occurs exactly once in the module
     new: str
-    test: str  # "file:function" below tests.rtl
+    test: str  # "room.file:function" below tests.rtl
     arguments: tuple[Any, ...] = ()
 
 
@@ -70,7 +70,7 @@ def mutated_text(module: str, old: str, new: str) -> tuple[str, str]:
         raise ValueError(f"no module hwgen.rtl.{module}")
     text = Path(spec.origin).read_text()
     if text.count(old) != 1:
-        raise ValueError(f"hwgen/rtl/{module}.py has {text.count(old)} times {old!r}, a mutant needs it exactly once")
+        raise ValueError(f"{spec.name} has {text.count(old)} times {old!r}, a mutant needs it exactly once")
     return spec.origin, text.replace(old, new)
 
 
@@ -99,6 +99,6 @@ def in_place(module: str, old: str, new: str) -> Iterator[None]:
 
 
 def unit_test(test: str) -> Callable[..., None]:
-    """The function "file:function" below tests.rtl, as it sees the modules of this moment."""
+    """The function "room.file:function" below tests.rtl, as it sees the modules of this moment."""
     file, _, function = test.partition(":")
     return getattr(importlib.import_module(f"tests.rtl.{file}"), function)

@@ -34,19 +34,19 @@ def test_there_are_enough_of_each_kind():
 
 
 def test_the_real_modules_come_back():
-    import hwgen.rtl.requant
+    import hwgen.rtl.post.requant
 
-    before = sys.modules["hwgen.rtl.requant"]
-    with in_place("requant", "class RequantLanes", "class RequantLanes"):
-        import hwgen.rtl.requant as mutated
+    before = sys.modules["hwgen.rtl.post.requant"]
+    with in_place("post.requant", "class RequantLanes", "class RequantLanes"):
+        import hwgen.rtl.post.requant as mutated
 
         assert mutated is not before
-    assert sys.modules["hwgen.rtl.requant"] is before
-    assert hwgen.rtl.requant is before
+    assert sys.modules["hwgen.rtl.post.requant"] is before
+    assert hwgen.rtl.post.requant is before
 
 
 def test_a_text_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match=r"hwgen/rtl/gelu\.py has 0 times 'no such text'"):
-        mutated_text("gelu", "no such text", "")
+    with pytest.raises(ValueError, match=r"hwgen\.rtl\.post\.gelu has 0 times 'no such text'"):
+        mutated_text("post.gelu", "no such text", "")
     with pytest.raises(ValueError, match=r"no module hwgen\.rtl\.nothing"):
         mutated_text("nothing", "a", "b")

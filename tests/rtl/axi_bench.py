@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from hwgen.rtl.axi import PAGE_BEATS
+from hwgen.rtl.axi.bus import PAGE_BEATS
 
 REQUEST_FIELDS = ("addr", "len", "size", "burst", "cache", "prot")
 

@@ -2,7 +2,7 @@
 
 from amaranth.sim import Simulator
 
-from hwgen.rtl.axi import BUS_DOMAIN
+from hwgen.rtl.axi.bus import BUS_DOMAIN
 
 PERIOD = 1e-6
 

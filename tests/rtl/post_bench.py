@@ -10,9 +10,9 @@ from amaranth.sim import Simulator
 from golden.gelu import hidden
 from golden.linear import add_residual, add_scored
 from golden.rounding import requant, sat8, sat10, sat16
-from hwgen.rtl.activation_buffers import RowBuffer
-from hwgen.rtl.post_processor import PostProcessor
-from hwgen.rtl.row_address import destination_words
+from hwgen.rtl.memory.activation_buffers import RowBuffer
+from hwgen.rtl.post.post_processor import PostProcessor
+from hwgen.rtl.post.row_address import destination_words
 from hwgen.spec.isa import Counter, Destination, ErrorCode
 from hwgen.spec.layout import param_entries
 from hwgen.spec.tables import default_tables

@@ -8,12 +8,12 @@ from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.rtl.axi import axi4_read, axi4_write, connect_flat, drive_constants, master_members, slave_members
-from hwgen.rtl.control_registers import ControlRegisters
-from hwgen.rtl.trace import Trace
+from hwgen.rtl.axi.bus import axi4_read, axi4_write, connect_flat, drive_constants, master_members, slave_members
+from hwgen.rtl.control.control_registers import ControlRegisters
+from hwgen.rtl.lib.trace import Trace
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import ErrorCode
-from hwgen.spec.registers import ADDRESS_BITS
+from hwgen.spec.registers import REGISTER_ADDRESS_BITS
 from sim.bench import TOP
 
 FAULT_PC = 3  # instruction that a read error is blamed on
@@ -35,7 +35,7 @@ class MockAccelerator(wiring.Component):
     def __init__(self, arch: ArchConfig, beats: int, script: Sequence[Played]) -> None:
         self._arch, self._beats, self._script = arch, beats, script
         members = {"ap_clk": In(1), "ap_rst_n": In(1), "interrupt": Out(1)}
-        members |= slave_members("s_axi_control", ADDRESS_BITS)
+        members |= slave_members("s_axi_control", REGISTER_ADDRESS_BITS)
         for port in range(2):
             members |= master_members(f"m_axi_gmem{port}")
         super().__init__(members)

@@ -10,8 +10,8 @@ from hwgen.compiler.errors import CompileError
 from hwgen.compiler.shapes import Shapes
 from hwgen.emit.verilog import emit
 from hwgen.frontend.importers.limits import limit_faults
-from hwgen.rtl.activation_buffers import RowBuffer
-from hwgen.rtl.ring import Ring
+from hwgen.rtl.memory.activation_buffers import RowBuffer
+from hwgen.rtl.memory.ring import Ring
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS, load_arch
 from hwgen.spec.board import board

@@ -6,29 +6,31 @@ from pathlib import Path
 import pytest
 
 from hwgen.compiler.dma_model import SAVED_BYTES
-from hwgen.rtl import compute_unit, core, dispatcher, operand_loader, program_fetch
-from hwgen.rtl.chunk_planner import ChunkPlanner
-from hwgen.rtl.compute_unit import ComputeUnit
+from hwgen.rtl import core
+from hwgen.rtl.attention.softmax import SoftmaxStatistics
+from hwgen.rtl.axi.read_engine import ReadEngine
+from hwgen.rtl.axi.read_mux import ReadMux
+from hwgen.rtl.control import dispatcher, program_fetch
+from hwgen.rtl.control.scoreboard import Scoreboard
+from hwgen.rtl.control.sequencer import Sequencer
 from hwgen.rtl.core import Core
-from hwgen.rtl.gate import GateUnit
-from hwgen.rtl.interfaces import READ_LATENCY
-from hwgen.rtl.io_engine import IoEngine
-from hwgen.rtl.layernorm import LayerNorm
-from hwgen.rtl.operand_loader import OperandLoader
-from hwgen.rtl.patch_gather import PatchGather
-from hwgen.rtl.port_reader import COMMANDS_AHEAD
-from hwgen.rtl.position_loader import PositionLoader
-from hwgen.rtl.post_processor import PostProcessor
-from hwgen.rtl.read_engine import ReadEngine
-from hwgen.rtl.read_mux import ReadMux
-from hwgen.rtl.ring import Ring
-from hwgen.rtl.row_walker import RowWalker
-from hwgen.rtl.scoreboard import Scoreboard
-from hwgen.rtl.sequencer import Sequencer
-from hwgen.rtl.softmax import SoftmaxStatistics
-from hwgen.rtl.stream_buffer import StreamBuffer
-from hwgen.rtl.tile_loops import TileLoops
-from hwgen.rtl.weight_loader import WeightLoader
+from hwgen.rtl.experts.gate import GateUnit
+from hwgen.rtl.io.io_engine import IoEngine
+from hwgen.rtl.io.patch_gather import PatchGather
+from hwgen.rtl.io.position_loader import PositionLoader
+from hwgen.rtl.layernorm.layernorm import LayerNorm
+from hwgen.rtl.lib.interfaces import READ_LATENCY
+from hwgen.rtl.lib.stream_buffer import StreamBuffer
+from hwgen.rtl.load.chunk_planner import ChunkPlanner
+from hwgen.rtl.load.port_reader import COMMANDS_AHEAD
+from hwgen.rtl.load.weight_loader import WeightLoader
+from hwgen.rtl.matmul import compute_unit, operand_loader
+from hwgen.rtl.matmul.compute_unit import ComputeUnit
+from hwgen.rtl.matmul.operand_loader import OperandLoader
+from hwgen.rtl.matmul.row_walker import RowWalker
+from hwgen.rtl.matmul.tile_loops import TileLoops
+from hwgen.rtl.memory.ring import Ring
+from hwgen.rtl.post.post_processor import PostProcessor
 from hwgen.spec import timing
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS

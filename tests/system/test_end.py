@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hwgen.compiler.compile import Compiled, compile_model
-from hwgen.rtl.sequencer import Sequencer
+from hwgen.rtl.control.sequencer import Sequencer
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.isa import ErrorCode, Opcode, Unit, encode, to_bytes
 from sim.session import SimRun

@@ -1,0 +1,1 @@
+"""LayerNorm: residual rows to rows of the norm buffer."""

@@ -1,0 +1,1 @@
+"""LOAD_WEIGHTS: slices of the weight stream, one AXI port each, into the rings."""

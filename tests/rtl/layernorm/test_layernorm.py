@@ -1,0 +1,247 @@
+"""LayerNorm unit: bit-exact rows, exact cycles, row-by-row waiting, the parameter ring and its faults."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from golden.layernorm import layernorm
+from hwgen.rtl.layernorm.layernorm import LayerNorm
+from hwgen.spec.isa import Counter, ErrorCode, Opcode, encode
+from hwgen.spec.tables import default_tables
+from tests.rtl.side_arch import side_arch
+from tests.rtl.table_load import load_tables
+
+RSQRT = default_tables()["rsqrt"]
+DEFAULT_MAX_CYCLES = 3000
+
+
+def pack(values, bits: int) -> int:
+    return sum((int(v) & (1 << bits) - 1) << bits * i for i, v in enumerate(values))
+
+
+def unpack(word: int, bits: int, count: int) -> list[int]:
+    values = [word >> bits * i & (1 << bits) - 1 for i in range(count)]
+    return [v - (v >> bits - 1 << bits) for v in values]
+
+
+@dataclass
+class Job:
+    """One instruction with its data."""
+
+    x: np.ndarray  # [rows, channels]
+    gain: np.ndarray
+    offset: np.ndarray
+    shift: int
+    pc: int = 0
+    wait_base: int | None = None  # None: counter 0
+    stretch: int = 0  # extra words of stride
+    src_base: int = 0
+    dst_base: int = 0
+
+    @property
+    def channels(self) -> int:
+        return self.x.shape[1]
+
+    def words(self, lanes: int) -> int:
+        return -(-self.channels // lanes)
+
+    def instruction(self, lanes: int) -> int:
+        words = self.words(lanes)
+        wait = {} if self.wait_base is None else {"wait_a": int(Counter.RESIDUAL), "wait_a_base": self.wait_base}
+        return encode(
+            Opcode.LAYERNORM, rows=len(self.x), channels=self.channels, words=words, src_base=self.src_base,
+            src_stride=words + self.stretch, dst_base=self.dst_base, dst_stride=words + 1, shift=self.shift, **wait,
+        )  # fmt: skip
+
+    def want(self) -> np.ndarray:
+        return layernorm(RSQRT, self.x, self.gain, self.offset, self.shift)
+
+    def padded(self, lanes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        room = self.words(lanes) * lanes - self.channels
+        return tuple(np.pad(v, [(0, 0)] * (v.ndim - 1) + [(0, room)]) for v in (self.x, self.gain, self.offset))
+
+
+@dataclass
+class Bench:
+    """The unit between a residual buffer, a parameter ring and a norm buffer."""
+
+    arch: object
+    jobs: list[Job]
+    ready_at: list[int] = field(default_factory=list)  # cycle at which row r of the awaited counter is counted
+    params_at: int = 0  # cycle at which the parameters of all jobs are there
+    words: list[int] | None = None  # raw instructions instead of the jobs'
+    max_cycles: int = DEFAULT_MAX_CYCLES
+
+    def run(self) -> "Bench":
+        lanes = self.arch.output_lanes
+        self.unit = unit = LayerNorm(self.arch)
+        self.residual, ring = {}, []
+        for job in self.jobs:
+            x, gain, offset = job.padded(lanes)
+            words = job.words(lanes)
+            for r, row in enumerate(x):
+                for w in range(words):
+                    address = job.src_base + r * (words + job.stretch) + w
+                    self.residual[address] = pack(row[w * lanes : (w + 1) * lanes], 16)
+            for w in range(words):
+                part = slice(w * lanes, (w + 1) * lanes)
+                ring.append(pack([(int(o) & 0xFFFFFFFF) | (int(g) & 0xFFFF) << 32 for o, g in
+                                  zip(offset[part], gain[part], strict=True)], 64))  # fmt: skip
+        self.written, self.trace, self.pulses, self.reads = {}, [], [], []
+        self.started, self.finished, self.released, self.faults = [], [], 0, []
+        instructions = self.words or [job.instruction(lanes) for job in self.jobs]
+
+        async def bench(ctx):
+            await load_tables(ctx, unit.table, ("rsqrt",))
+            pipes = {"residual": [0, 0], "params": [0, 0]}
+            index = 0
+            for cycle in range(self.max_cycles):
+                ctx.set(unit.i.valid, index < len(instructions))
+                if index < len(instructions):
+                    ctx.set(unit.i.payload.word, instructions[index])
+                    ctx.set(unit.i.payload.pc, 100 + index)
+                base = next((j.wait_base for j in self.jobs if j.wait_base is not None), 0)
+                ctx.set(unit.counters[Counter.RESIDUAL], (base + sum(at <= cycle for at in self.ready_at)) & 0xFFFF)
+                arrived = len(ring) if cycle >= self.params_at else 0
+                ctx.set(unit.arrived, arrived)
+                ctx.set(unit.residual.data, pipes["residual"][1])
+                ctx.set(unit.params.data, pipes["params"][1])
+                self._observe(ctx, cycle)
+                address = ctx.get(unit.params.address)
+                places = [p for p in range(self.released, arrived) if p % self.arch.norm_entries == address]
+                word = self.residual.get(ctx.get(unit.residual.address), 0)
+                pipes["residual"] = [word, pipes["residual"][0]]
+                pipes["params"] = [ring[places[0]] if places else 0, pipes["params"][0]]
+                self.released += ctx.get(unit.release)
+                index += ctx.get(unit.i.ready)
+                await ctx.tick()
+                if index == len(instructions) and cycle > self.finished[-1] + 20:
+                    assert ctx.get(unit.idle)
+                    return
+
+        simulator = Simulator(unit)
+        simulator.add_clock(1e-6)
+        simulator.add_testbench(bench)
+        simulator.run()
+        return self
+
+    def _observe(self, ctx, cycle: int) -> None:
+        unit = self.unit
+        if ctx.get(unit.progress.valid):
+            assert (ctx.get(unit.progress.counter), ctx.get(unit.progress.count)) == (Counter.NORM, 1)
+            self.pulses.append((cycle, len(self.trace)))
+        if ctx.get(unit.write.enable):
+            self.written[ctx.get(unit.write.address)] = ctx.get(unit.write.data)
+            assert ctx.get(unit.trace.valid)
+            names = ("pc", "row", "word", "data")
+            self.trace.append(tuple(ctx.get(getattr(unit.trace, name)) for name in names))
+        if ctx.get(unit.fault.valid):
+            self.faults.append((ctx.get(unit.fault.code), ctx.get(unit.fault.pc)))
+        if ctx.get(unit.started):
+            self.started.append((cycle, ctx.get(unit.pc)))
+        if ctx.get(unit.finished):
+            self.finished.append(cycle)
+
+    def check(self) -> int:
+        """Every value of every job; returns how many were compared."""
+        lanes, compared, trace = self.arch.output_lanes, 0, iter(self.trace)
+        for index, job in enumerate(self.jobs):
+            words, want = job.words(lanes), job.want()
+            for r in range(len(job.x)):
+                got: list[int] = []
+                for w in range(words):
+                    address = job.dst_base + r * (words + 1) + w
+                    assert next(trace) == (100 + index, r, w, self.written[address])
+                    got += unpack(self.written[address], 8, lanes)
+                assert got[: job.channels] == want[r].tolist(), (index, r)
+                assert not any(got[job.channels :])
+                compared += job.channels
+        assert next(trace, None) is None
+        assert not self.faults
+        assert self.released == sum(job.words(lanes) for job in self.jobs)
+        return compared
+
+
+def corner_rows(channels: int, rng: np.random.Generator) -> np.ndarray:
+    alternating = np.where(np.arange(channels) % 2, 32767, -32768)
+    one_high = np.where(np.arange(channels), -32768, 32767)
+    rows = [
+        np.zeros(channels), np.full(channels, -32768), np.full(channels, 32767), alternating, one_high,
+        np.where(np.arange(channels) == 1, 1, 0), np.full(channels, 1000) + (np.arange(channels) == 2),
+        rng.integers(-3, 4, channels), rng.integers(-32768, 32768, channels), rng.normal(200, 900, channels),
+    ]  # fmt: skip
+    return np.stack(rows).astype(np.int64)
+
+
+def job_of(channels: int, rng: np.random.Generator, rows: np.ndarray | None = None, shift: int = 14, **more) -> Job:
+    x = corner_rows(channels, rng) if rows is None else rows
+    gain = rng.integers(-900, 900, channels)
+    gain[:2] = (-32768, 32767)[:channels]
+    offset = rng.integers(-(2**19), 2**19, channels)
+    offset[:2] = (2**31 - 1, -(2**31))[:channels]
+    return Job(x=x, gain=gain, offset=offset, shift=shift, **more)
+
+
+@pytest.mark.parametrize(("lanes", "channels"), [(8, 64), (8, 20), (16, 37), (8, 1)])
+def test_rows_equal_golden_in_exact_cycles(lanes: int, channels: int):
+    arch = side_arch(output_lanes=lanes)
+    rng = np.random.default_rng(channels)
+    bench = Bench(arch, [job_of(channels, rng, src_base=3, dst_base=5)]).run()
+    assert bench.check() == 10 * channels
+    words = bench.jobs[0].words(lanes)
+    start = bench.started[0][0]
+    assert bench.finished == [start + bench.unit.cycles(10, words)]
+    assert bench.unit.interval(words) == words
+    want = [(start + bench.unit.latency(words) + r * words, (r + 1) * words) for r in range(10)]
+    assert bench.pulses == want
+
+
+def test_consecutive_instructions_wrap_the_parameter_ring():
+    arch = side_arch(norm_entries=11)
+    rng = np.random.default_rng(5)
+    jobs = []
+    # words 5 + 5 + 1 end exactly with the ring; 8 + 5 pass its end within a row
+    for channels, shift, base in ((33, 0, 0), (40, 13, 40), (8, 13, 80), (64, 13, 100), (40, 13, 140), (1, 47, 200)):
+        rows = rng.integers(-2000, 2000, (3, channels))
+        jobs.append(job_of(channels, rng, rows, shift=shift, src_base=base, dst_base=base, stretch=2))
+    bench = Bench(arch, jobs)
+    bench.run()
+    assert bench.check() == 3 * (33 + 40 + 8 + 64 + 40 + 1)
+    assert [pc for _, pc in bench.started] == [100, 101, 102, 103, 104, 105]
+
+
+def test_rows_wait_for_their_counter_and_for_parameters():
+    arch = side_arch()
+    rng = np.random.default_rng(7)
+    ready = np.cumsum(rng.integers(0, 60, 10)).tolist()
+    bench = Bench(arch, [job_of(40, rng, wait_base=65531)], ready_at=ready).run()
+    assert bench.check() == 400
+    words = 5
+    for (cycle, _), at in zip(bench.pulses, ready, strict=True):
+        assert cycle >= at + bench.unit.latency(words)
+    assert bench.pulses[-1][0] <= ready[-1] + bench.unit.latency(words) + 10 * words
+    late = Bench(arch, [job_of(40, rng)], params_at=700).run()
+    assert late.check() == 400
+    assert late.finished[0] > 700
+
+
+def test_long_rows_keep_the_interval():
+    arch = side_arch(max_channels=256, residual_bytes=16384, norm_bytes=16384, norm_entries=32)
+    rng = np.random.default_rng(9)
+    bench = Bench(arch, [job_of(256, rng, rng.integers(-9000, 9000, (5, 256)))]).run()
+    assert bench.check() == 5 * 256
+    assert bench.finished[0] - bench.started[0][0] == bench.unit.cycles(5, 32)
+
+
+@pytest.mark.parametrize(
+    "change", [{"src_base": 252}, {"dst_base": 250}, {"words": 0}, {"words": 9}, {"src_stride": 1023}]
+)
+def test_faults(change: dict[str, int]):
+    values = {"rows": 3, "channels": 16, "words": 2, "src_stride": 2, "dst_stride": 3, "shift": 3} | change
+    job = job_of(64, np.random.default_rng(1), np.ones((3, 64), dtype=np.int64))
+    arch = side_arch(norm_bytes=250 * 8)
+    bench = Bench(arch, [job], words=[encode(Opcode.LAYERNORM, **values)], max_cycles=200).run()
+    assert bench.faults[0] == (ErrorCode.OUT_OF_BOUNDS, 100)
+    assert all(address < arch.norm_words for address in bench.written)
