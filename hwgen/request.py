@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +27,24 @@ PACKAGE_SUFFIX = ".safetensors"
 
 class InputError(ValueError):
     """Something that the user gave cannot be used; the message says what, where, the limit and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyRequest:
+    """What ``hwgen verify`` is asked for, as the user says it; nothing is checked yet."""
+
+    board: str  # name
+    model: str = "m3vit-micro"  # preset or package file
+    arch: str | None = None  # preset or file; the board's own when not given
+    weights: str | None = None  # WHAT=BITS,..
+    image: Path | None = None  # a picture instead of generated scenes
+    task: str | None = None  # a name or ``all``; the first when not given
+    images: int = 1  # generated scenes
+    seed: int = 0  # ... and which
+    waves: bool = False
+    self_test: bool = False  # spoil one bit of the weights for the RTL
+    picture: Path | None = None  # file for input and maps
+    output: Path | None = None  # build folder
 
 
 def _found(find: Callable[[str], Found], name: str) -> Found:

@@ -8,7 +8,7 @@ import pytest
 SIMULATED = (
     "tests/system/",
     "tests/mutation/test_images.py",
-    "tests/test_cli_simulation.py",
+    "tests/cli/test_simulation.py",
     "tests/benchmarks/test_measured.py",
 )
 ARCH = re.compile(r"\bsim(-\d+x\d+x\d+)?\b")  # as it stands in the parameters of a test

@@ -200,7 +200,7 @@ ARCHS = {"one": "base: sim\ntoken_lanes: 1\n", "two": "base: sim\nload_queue: 8\
 def _start(place: Path, arch: str, output: str) -> subprocess.Popen[bytes]:
     (place / f"{arch}.yaml").write_text(ARCHS[arch])
     words = ["build", "--board", "sim", "--arch", f"{arch}.yaml", "-o", output]
-    return subprocess.Popen([sys.executable, "-m", "hwgen.cli", *words], cwd=place, stdout=subprocess.DEVNULL)
+    return subprocess.Popen([sys.executable, "-m", "hwgen", *words], cwd=place, stdout=subprocess.DEVNULL)
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.analysis.markdown import rewritten, table
 from golden.gelu import gelu
 from golden.ivit.layernorm import layernorm, newton_sqrt
 from golden.ivit.limits import ACCUMULATOR_MAX
@@ -18,7 +19,6 @@ from golden.ivit.shift_exp import shift_exp, unit
 from golden.ivit.shift_gelu import EXP_BITS, gelu_unit, shift_gelu, shift_sigmoid
 from golden.ivit.shiftmax import shiftmax
 from golden.layernorm import normalise, row_statistics
-from golden.markdown import rewritten, table
 from golden.rounding import sat10, sat16
 from golden.softmax import probabilities, row_factor, softmax_statistics
 from hwgen.spec.numerics import NUMERICS

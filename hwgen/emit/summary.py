@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from hwgen.compiler.estimate import Estimate
 from hwgen.emit.c_header import TOP
 from hwgen.emit.templates import render
+from hwgen.estimate.estimate import Estimate
 from hwgen.spec.design import Design
 
 TEXT_FILE = "summary.txt"

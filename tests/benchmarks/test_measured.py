@@ -7,8 +7,8 @@ from benchmarks.check import worse
 from benchmarks.figures import figures_of
 from benchmarks.measure import measured
 from benchmarks.results import load
-from hwgen.compiler.estimate import estimate
-from hwgen.verification import Verification
+from hwgen.estimate.estimate import estimate
+from hwgen.report.verification import Verification
 
 
 @pytest.fixture(scope="module", params=["", "experts=4"])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from golden.compute import TraceEntry
-from golden.machine import GoldenMachine
+from golden.machine.compute import TraceEntry
+from golden.machine.machine import GoldenMachine
 from golden.network import run_network
 from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.compiler.listing import Produced

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from golden.network import run_network
-from hwgen.cli import app, guarded
+from hwgen.cli.main import app, guarded
 from hwgen.spec import package as package_module
 from hwgen.spec.arrays import KINDS, ArrayKind, package_arrays
 from hwgen.spec.package import PackageError, QuantisedModel, load_package

@@ -5,8 +5,8 @@ import pytest
 from benchmarks.cases import cases
 from benchmarks.figures import OTHER, Figures, figures_of
 from benchmarks.measure import measured
+from hwgen.report.verification import Verification
 from hwgen.spec.isa import Opcode, Unit
-from hwgen.verification import Verification
 
 MOST_CYCLES = 450_000  # 1.5 ms at 300 MHz
 MOST_WEIGHT_BYTES = {"": 18_000_000, "experts=4": 11_000_000}  # by the layers with four-bit weights

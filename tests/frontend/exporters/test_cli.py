@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from golden.network import run_network
 from golden.reference.m3vit_float import FloatModel
-from hwgen import cli
+from hwgen.cli import main as cli
 from hwgen.frontend.exporters import export as exporting
 from hwgen.frontend.importers.checkpoint import CheckpointError
 from hwgen.frontend.m3vit import M3ViT

@@ -1,6 +1,6 @@
 """``hwgen`` as a user types it."""
 
-from hwgen import cli
+from hwgen.cli import main as cli
 
 
 def run(words: str) -> int:

@@ -1,0 +1,1 @@
+"""The golden machine: runs programs on integer buffers, one after the other, and refuses unordered reads."""

@@ -1,0 +1,185 @@
+"""The verb ``hwgen import``: a trained network from another project becomes a package of this one."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hwgen.cli.options import (
+    CalibrationImages,
+    CorrectionOption,
+    DeadChannels,
+    JsonFile,
+    OverridesOption,
+    PackageFolder,
+    PercentileOption,
+    RuleOption,
+)
+from hwgen.cli.ranges import ranges_of, rule_of
+from hwgen.cli.report_file import write_json
+from hwgen.frontend.importers.checkpoint import read_checkpoint, source_sha256
+from hwgen.frontend.importers.convert import IMPORTERS, convert, images_of, places, write
+from hwgen.frontend.importers.expect import AGREEMENT, agreement
+from hwgen.frontend.importers.function import assumed
+from hwgen.frontend.importers.imported import IMAGENET_MEAN, IMAGENET_STD, ImportOptions
+from hwgen.frontend.importers.limits import limit_faults
+from hwgen.frontend.rule_choice import HELD_OUT
+from hwgen.request import InputError, model_name, not_both, writable_folder
+from hwgen.spec.arch_presets import find_arch
+from hwgen.spec.presets import MODELS
+
+HERE = Path()
+# Option -> the kinds that know it; all others belong to every kind.
+_OWN_OPTIONS = {
+    "--mean": ("timm", "m3vit"),
+    "--std": ("timm", "m3vit"),
+    "--tasks": ("m3vit", "edge-moe"),
+    "--top-k": ("m3vit", "edge-moe"),
+    "--drop-distillation": ("timm",),
+    "--features": ("m3vit",),
+    "--stand-in-experts": ("edge-moe",),
+}
+_NAMED = {"--mean": {"imagenet": IMAGENET_MEAN}, "--std": {"imagenet": IMAGENET_STD}}
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    """Comma-separated numbers, or a name for them."""
+    if text is None:
+        return None
+    if text in _NAMED[option]:
+        return _NAMED[option][text]
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{option} {text}: give numbers separated by commas, or imagenet") from error
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if match is None or "0" in match.groups():
+        raise InputError(f"--image-size {text}: give HEIGHTxWIDTH in pixels, such as 128x256")
+    return int(match[1]), int(match[2])
+
+
+def _refuse_source(path: Path, output: Path, name: str) -> None:
+    """Refuse names under which the package would be written over the checkpoint."""
+    for place in places(output, name):
+        if place.exists() and path.exists() and place.samefile(path):
+            raise InputError(f"--name {name}: {place} is the checkpoint itself; give another name or --output")
+
+
+def _refuse_foreign(kind: str, given: dict[str, Any]) -> None:
+    """Refuse options that this kind of checkpoint would ignore."""
+    for option, kinds in _OWN_OPTIONS.items():
+        if given[option] and kind not in kinds:
+            raise InputError(f"{option} means nothing to {kind}; it belongs to {', '.join(kinds)}")
+
+
+def import_command(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"Whose key names: {', '.join(IMPORTERS)}.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help=".safetensors, .pth (weights only), .npz or folder of .float32.bin.")
+    ],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the network and of its files.")],
+    output: PackageFolder = HERE,
+    calib: Annotated[
+        Path | None,
+        typer.Option("--calib", metavar="FOLDER", help="Pictures that set the scales; generated scenes otherwise."),
+    ] = None,
+    calib_images: CalibrationImages = 8,
+    calibration_rule: RuleOption = HELD_OUT,
+    percentile: PercentileOption = None,
+    bias_correction: CorrectionOption = False,
+    overrides: OverridesOption = None,
+    heads: Annotated[int | None, typer.Option("--heads", metavar="N", help="Attention heads; dim / 64 if not.")] = None,
+    image_size: Annotated[str | None, typer.Option("--image-size", metavar="HxW", help="When it is no square.")] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option("--mean", metavar="M|R,G,B|imagenet", help="Of pixels / 255. timm: 0.5, m3vit: imagenet."),
+    ] = None,
+    std: Annotated[
+        str | None, typer.Option("--std", metavar="S|R,G,B|imagenet", help="The same for deviations.")
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option("--tasks", metavar="A,B", help="Names of the tasks in the order of the gates.")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", metavar="K", help="Experts per token.")] = None,
+    drop_distillation: Annotated[
+        bool, typer.Option("--drop-distillation", help="timm: leave out the distillation token and its head.")
+    ] = False,
+    features: Annotated[
+        bool, typer.Option("--features", help="m3vit: leave the decoders to the host; outputs are features.")
+    ] = False,
+    stand_in_experts: Annotated[
+        bool, typer.Option("--stand-in-experts", help="edge-moe: halves of dense MLPs for missing expert matrices.")
+    ] = False,
+    allow_dead_channels: DeadChannels = False,
+    expect: Annotated[
+        Path | None,
+        typer.Option(
+            "--expect", metavar="FILE.npz", help="Image and outputs of your framework; refuse below 40 dB of agreement."
+        ),
+    ] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option("--arch", metavar="PRESET|FILE.yaml", help="Refuse layers that this machine cannot run."),
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Import a trained network: NAME.safetensors, quantised, and NAME.float.safetensors to compare it with."""
+    if kind not in IMPORTERS:
+        raise InputError(f"unknown kind {kind!r}; there are {', '.join(IMPORTERS)}")
+    model_name(name, "--name")
+    if name.endswith(".float"):
+        raise InputError(f"--name {name}: names that end in .float are of float weights beside a package; give another")
+    if name in MODELS:
+        raise InputError(f"--name {name}: is the name of a preset; give another")
+    writable_folder(output, "--output")
+    _refuse_source(path, output, name)
+    not_both(json_file, (path, *places(output, name), *([expect] if expect else [])))
+    flags = (mean, std, tasks, top_k, drop_distillation, features, stand_in_experts)
+    _refuse_foreign(kind, dict(zip(_OWN_OPTIONS, flags, strict=True)))
+    options = ImportOptions(
+        name=name,
+        heads=heads,
+        image_size=_size(image_size),
+        mean=_numbers("--mean", mean),
+        std=_numbers("--std", std),
+        tasks=tuple(tasks.split(",")) if tasks else (),
+        top_k=top_k,
+        drop_distillation=drop_distillation,
+        features=features,
+        stand_in_experts=stand_in_experts,
+    )
+    rule = rule_of(calibration_rule, percentile)
+    machine = find_arch(arch) if arch else None
+    imported = IMPORTERS[kind](read_checkpoint(path, allow_dead=allow_dead_channels), options)
+    faults = limit_faults(imported.config, machine) if machine else []
+    if faults:
+        raise InputError("\n".join(faults))
+    agreed = agreement(imported, expect) if expect else None
+    ranges = ranges_of(rule, bias_correction, overrides, imported.config)
+    images, calibration = images_of(calib, imported.config, calib_images)
+    source = {"import": kind, "source": path.name, "source_sha256": source_sha256(path), **calibration}
+    if agreed is not None:
+        source[AGREEMENT] = agreed.to_json()
+    converted = convert(imported, images, source, ranges, choose=calibration_rule == HELD_OUT)
+    package, beside = write(converted, output)
+    if json_file is not None:
+        result = {"package": str(package), "float": str(beside), "provenance": dict(converted.package.provenance)}
+        write_json(json_file, result)
+    for note in (*(f"{part}: {text}" for part, text in imported.function.items()), *imported.notes, *converted.notes):
+        typer.echo(f"note: {note}")
+    guesses = assumed(imported.function)
+    if agreed is not None:
+        typer.echo(f"agrees with your framework: {agreed}")
+        typer.echo(f"note: {agreed.doubt}\n" if agreed.doubt else "", nl=False)
+    elif guesses:
+        typer.echo(f"note: {len(guesses)} parts of the function are assumed; --expect FILE.npz compares the outputs")
+    typer.echo(f"calibrated on {len(images)} {calibration['calibration']}")
+    typer.echo(f"written {package} ({package.stat().st_size} bytes) and {beside}")
+    typer.echo(f"next: hwgen build --board zcu102 --model {shlex.quote(str(package))}")

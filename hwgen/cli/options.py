@@ -1,0 +1,74 @@
+"""Options that several commands share: one name, one meaning, one help text."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwgen.cli.report_file import OPTION, remove_report
+from hwgen.frontend.ranges import DEFAULT_PERCENTILE, RULES
+from hwgen.frontend.rule_choice import HELD_OUT
+from hwgen.request import writable_file
+from hwgen.spec.output_file import STDOUT
+
+LARGEST_SEED = 900_000
+
+
+def begin_report(path: Path | None) -> Path | None:
+    """Check that the result can be written at the end, and remove that of an earlier run."""
+    if path is None or path == STDOUT:
+        return path
+    writable_file(path, OPTION)
+    remove_report(path)
+    return path
+
+
+JsonFile = Annotated[
+    Path | None,
+    typer.Option(
+        OPTION,
+        metavar="FILE|-",
+        callback=begin_report,
+        help="Also write the result as JSON; -: to standard output, and the tables to standard error.",
+    ),
+]
+BoardName = Annotated[str, typer.Option("--board", metavar="NAME", help="Board; see hwgen boards.")]
+ArchName = Annotated[
+    str | None, typer.Option("--arch", metavar="PRESET|FILE.yaml", help="Machine; the board's own when not given.")
+]
+ModelName = Annotated[
+    str,
+    typer.Option("--model", metavar="NAME|FILE.safetensors", help="Network; see hwgen models and hwgen import."),
+]
+Network = Annotated[str, typer.Argument(metavar="NAME|FILE.safetensors", help="Network; see hwgen models.")]
+WeightBits = Annotated[
+    str | None,
+    typer.Option("--weights", metavar="WHAT=BITS,..", help="Four-bit weights for some layers, such as experts=4."),
+]
+BuildFolder = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Build folder; below build/ when not given.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Which generated scenes.")]
+RuleOption = Annotated[
+    str,
+    typer.Option(
+        "--calibration-rule",
+        metavar="|".join((HELD_OUT, *RULES)),
+        help="Clipping range of activations; held-out: the rule that does best on pictures held out.",
+    ),
+]
+PercentileOption = Annotated[
+    float | None,
+    typer.Option(
+        "--percentile", metavar="P", help=f"Of magnitudes, for that rule; {DEFAULT_PERCENTILE:g} if not given."
+    ),
+]
+CorrectionOption = Annotated[
+    bool, typer.Option("--bias-correction", help="Move biases by the mean error of rounded weights.")
+]
+OverridesOption = Annotated[
+    Path | None, typer.Option("--overrides", metavar="FILE.yaml", help="Tensor name -> rule, scale or clip.")
+]
+CalibrationImages = Annotated[int, typer.Option("--calib-images", min=1, max=1000, help="How many of them.")]
+DeadChannels = Annotated[bool, typer.Option("--allow-dead-channels", help="Let weights without variance pass.")]
+PackageFolder = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the two files go.")]

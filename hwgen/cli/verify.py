@@ -1,0 +1,123 @@
+"""The commands ``hwgen verify`` and ``hwgen demo``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwgen.cli.console import ERR, OUT, tell, warn
+from hwgen.cli.exit_codes import MISMATCH
+from hwgen.cli.options import ArchName, BoardName, BuildFolder, JsonFile, ModelName, Seed, WeightBits
+from hwgen.cli.progress import Progress
+from hwgen.cli.report_file import write_json
+from hwgen.cli.tables import verification_lines
+from hwgen.driver.device import MachineError
+from hwgen.pipeline import FLIPPED, WAVES_FOLDER, Wanted, build_folder, verify
+from hwgen.report.agreement import tensor_table
+from hwgen.report.picture import compose, save
+from hwgen.report.verification import Verification
+from hwgen.request import VerifyRequest, images_for, resolve, tasks_of, writable_file, writable_folder
+
+DEMO_SEED = 30  # a scene with every class
+DEMO_PICTURE = Path("build") / "demo.png"
+
+
+def verify_command(
+    board: BoardName,
+    model: ModelName = "m3vit-micro",
+    arch: ArchName = None,
+    weights: WeightBits = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", metavar="FILE.png", help="A picture of the network's size.")
+    ] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="TASK|all", help="First task when not given.")] = None,
+    images: Annotated[int, typer.Option("--images", min=1, max=1000, help="How many generated scenes.")] = 1,
+    seed: Seed = 0,
+    waves: Annotated[
+        bool, typer.Option("--waves", help="Also write a waveform (VCD): slow, some 50 KB a cycle.")
+    ] = False,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Spoil one bit of the weights for the RTL; succeed if that is noticed.")
+    ] = False,
+    picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE.png", help="Draw input and maps.")] = None,
+    output: BuildFolder = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Send images through the Verilog and compare every tensor with the golden model, bit for bit."""
+    request = VerifyRequest(
+        board=board,
+        model=model,
+        arch=arch,
+        weights=weights,
+        image=image,
+        task=task,
+        images=images,
+        seed=seed,
+        waves=waves,
+        self_test=self_test,
+        picture=picture,
+        output=output,
+    )
+    run_request(request, json_file)
+
+
+def demo_command(
+    board: BoardName = "zcu102",
+    model: ModelName = "m3vit-micro",
+    seed: Seed = DEMO_SEED,
+    json_file: JsonFile = None,
+) -> None:
+    """Build, verify every task on a generated scene, print the table and draw the picture (build/demo.png)."""
+    DEMO_PICTURE.parent.mkdir(exist_ok=True)
+    run_request(VerifyRequest(board=board, model=model, task="all", seed=seed, picture=DEMO_PICTURE), json_file)
+
+
+def run_request(request: VerifyRequest, json_file: Path | None) -> None:
+    """Do what was asked for; print and write what was found. typer.Exit when the answer is no."""
+    writable_file(request.picture, "--picture")
+    design = resolve(request.board, request.model, request.arch, request.weights)
+    folder = request.output or build_folder(design)
+    writable_folder(folder, "--output")
+    wanted = Wanted(
+        images=images_for(design.model, request.image, request.images, request.seed),
+        tasks=tasks_of(design.model, request.task),
+        waves=request.waves,
+        self_test=request.self_test,
+    )
+    try:
+        with Progress(ERR) as say:
+            found = verify(design, folder, wanted, say)
+    except MachineError as error:
+        raise typer.Exit(_stopped(error, request.self_test, json_file)) from error
+    show_verification(found, folder, wanted, request.picture)
+    extra = {"self_test": True, "caught": found.mismatches > 0} if request.self_test else {}
+    write_json(json_file, found.report() | extra)
+    if request.self_test:
+        noticed = "noticed" if found.mismatches else "NOT NOTICED"
+        OUT.print(f"self-test: one spoilt bit in the weights of {FLIPPED} was {noticed}", markup=False, highlight=False)
+        raise typer.Exit(0 if found.mismatches else MISMATCH)
+    if not found.good:
+        raise typer.Exit(MISMATCH)
+
+
+def _stopped(error: MachineError, self_test: bool, json_file: Path | None) -> int:
+    """Report that the machine stopped with an error, which is what a self-test hopes for; the exit code."""
+    warn(f"{'caught: ' if self_test else 'error: '}{error}")
+    failed = {} if self_test else {"error": str(error)}
+    write_json(json_file, {"self_test": self_test, "caught": self_test, "machine_error": str(error)} | failed)
+    return 0 if self_test else MISMATCH
+
+
+def show_verification(found: Verification, folder: Path, wanted: Wanted, picture: Path | None) -> None:
+    """Table, totals and picture of a verification."""
+    OUT.print(tensor_table(found.tensors(), f"{found.design.network} on {found.design.board.name}"))
+    for line in verification_lines(found):
+        tell(line)
+    for warning in found.warnings():
+        warn(f"warning: {warning}")
+    if wanted.waves:
+        tell(f"waveform: {folder / WAVES_FOLDER / 'dump.vcd'}")
+    if picture is not None:
+        footer = verification_lines(found)[0]
+        save(compose(found.panels(), found.class_names(), footer), picture)
+        tell(f"picture: {picture}")

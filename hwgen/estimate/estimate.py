@@ -1,0 +1,102 @@
+"""Estimated cycles of one image, from shapes alone: no weights needed.
+
+The sum of the units' own cycles (hwgen/spec/timing.py) and a model of the memory, walked tile by tile and burst by
+burst. How many tokens each expert gets depends on the image: the queues are taken to be even unless they are given.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hwgen.compiler.compile import scheduled
+from hwgen.compiler.shapes import Shapes
+from hwgen.estimate.cycles import step_bytes, step_cycles
+from hwgen.estimate.resources import resources
+from hwgen.estimate.timeline import Queues, end_cycle, intervals, numbered, run_machine
+from hwgen.spec.design import Design
+from hwgen.spec.isa import FETCH_BYTES, INSTRUCTION_BYTES, Opcode
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstructionEstimate:
+    """One instruction of the program."""
+
+    index: int
+    name: str
+    opcode: str
+    start_cycle: int
+    end_cycle: int
+    cycles: int  # busy cycles of its unit when nothing makes it wait
+    macs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """One image and task on one board."""
+
+    model: str
+    board: str
+    arch: str
+    task: str
+    clock_mhz: float
+    cycles: int
+    macs: int
+    mac_utilisation: float  # useful MACs / (MACs of the array x cycles)
+    ddr_read_bytes: int
+    ddr_write_bytes: int
+    resources: dict[str, dict[str, float]]
+    instructions: tuple[InstructionEstimate, ...]
+
+    @property
+    def milliseconds(self) -> float:
+        """Time of one image."""
+        return self.cycles / self.clock_mhz / 1e3
+
+    def to_json(self) -> dict[str, Any]:
+        """The estimate as JSON data."""
+        return asdict(self) | {"milliseconds": self.milliseconds, "estimate": True}
+
+
+def estimate(design: Design, task: str | None = None, queues: Queues | None = None) -> Estimate:
+    """Cycles, traffic and resources of one image; ``task``: the first one when not given.
+
+    ``queues`` gives tokens per expert by name of the tensor (``blocks.1.queue_lengths``, as ``golden.network`` returns
+    it): with the queues of an image, the estimate is that of this image. Without, experts share the tokens evenly.
+    """
+    shapes = Shapes(config=design.model, arch=design.arch)
+    name = task or design.model.tasks[0].name
+    steps = scheduled(shapes, [name], lambda _: [0] * max(1, design.model.heads))[1][name]
+    machine = run_machine(numbered(steps, _top_k(design), queues), design.arch, design.board)
+    entries = tuple(
+        InstructionEstimate(
+            index=index,
+            name=step.name,
+            opcode=step.opcode.name,
+            start_cycle=interval.start_cycle,
+            end_cycle=interval.end_cycle,
+            cycles=step_cycles(step, design.arch, _top_k(design)),
+            macs=step.macs,
+        )
+        for index, (step, interval) in enumerate(zip(steps, intervals(machine), strict=True))
+    )
+    cycles, macs = end_cycle(machine), sum(entry.macs for entry in entries)
+    moved = {step.opcode is Opcode.STORE: 0 for step in steps}
+    for step in steps:
+        moved[step.opcode is Opcode.STORE] += step_bytes(step, design.arch)
+    return Estimate(
+        model=design.model.name,
+        board=design.board.name,
+        arch=design.arch.name,
+        task=name,
+        clock_mhz=design.board.clock_mhz,
+        cycles=cycles,
+        macs=macs,
+        mac_utilisation=macs / (design.arch.macs * cycles),
+        ddr_read_bytes=moved[False] + -(-len(steps) * INSTRUCTION_BYTES // FETCH_BYTES) * FETCH_BYTES,
+        ddr_write_bytes=moved[True],
+        resources=resources(design.arch).against(design.board),
+        instructions=entries,
+    )
+
+
+def _top_k(design: Design) -> int:
+    return max(1, design.model.top_k)

@@ -1,0 +1,145 @@
+"""What the units of the estimated machine share: clock, progress counters, queues, rings, the times of instructions."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from hwgen.compiler.step import Step
+from hwgen.estimate.clock import Clock, Track
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.board import Board
+from hwgen.spec.isa import FORMATS, Counter, Destination, Opcode, Unit
+from hwgen.spec.timing import RING_RELEASE_LATENCY, SCOREBOARD_LATENCY
+
+EXPERT_HIDDEN = max(Counter) + 1  # counts hidden rows of experts; no program names it
+MODULUS = 2**16
+LINEAR_COUNTERS = {
+    Destination.QUERY: Counter.QUERY,
+    Destination.KEY: Counter.KEY,
+    Destination.VALUE: Counter.VALUE,
+    Destination.HIDDEN: Counter.HIDDEN,
+    Destination.RESIDUAL: Counter.RESIDUAL,
+    Destination.GATE: Counter.GATE,
+    Destination.RESULT: Counter.RESULT,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instruction:
+    """An instruction and its place in the program."""
+
+    index: int
+    step: Step
+    queues: tuple[int, ...] = ()  # EXPERTS: tokens of every expert
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """When an instruction runs, in cycles from the start of the machine."""
+
+    start_cycle: int
+    end_cycle: int
+
+
+@dataclass
+class Ring:
+    """Words that have arrived, and words that have been freed, over time."""
+
+    depth: int
+    arrived: Track
+    freed: Track
+
+    def free(self, time: int, words: int = 1) -> None:
+        """``words`` released at ``time``."""
+        self.freed.reach(time + RING_RELEASE_LATENCY, words)
+
+
+@dataclass
+class UnitQueue:
+    """Instructions of one unit, when they come into its queue and when they leave it."""
+
+    items: list[Instruction]
+    entered: Track
+    left: Track
+
+
+@dataclass
+class Machine:
+    """State that several units see. Progress is kept as the time at which each count shows."""
+
+    arch: ArchConfig
+    board: Board
+    program: Sequence[Instruction]
+    clock: Clock = field(default_factory=Clock)
+    starts: dict[int, int] = field(default_factory=dict[int, int])
+    ends: dict[int, int] = field(default_factory=dict[int, int])
+    mac_cycles: int = 0
+    idle_from: int = 0  # every unit is done
+
+    def __post_init__(self) -> None:
+        """Nothing has happened yet."""
+        arch = self.arch
+        self.progress = {counter: self.track() for counter in (*Counter, EXPERT_HIDDEN)}
+        self.norms, self.params, self.weights = (
+            Ring(depth, self.track(), self.track())
+            for depth in (arch.norm_entries, arch.param_entries, arch.ring_words)
+        )
+        self.queues = {unit: self._queue(unit) for unit in (Unit.LOAD, Unit.IO, Unit.COMPUTE, Unit.NORM)}
+        self.result_words = self.track()  # words of results on their way to memory
+        self.stored_words = self.track()  # ... that have left the result FIFO
+        self.bases = _bases(self.program)
+
+    def track(self) -> Track:
+        """Something to count."""
+        return Track(self.clock)
+
+    def _queue(self, unit: Unit) -> UnitQueue:
+        items = [item for item in self.program if FORMATS[item.step.opcode].unit is unit]
+        return UnitQueue(items, self.track(), self.track())
+
+    def count(self, counter: int, time: int, rows: int = 1) -> None:
+        """``rows`` finished rows, reported at ``time``."""
+        self.progress[counter].reach(time + SCOREBOARD_LATENCY, rows)
+
+    def waits(self, item: Instruction, which: str) -> tuple[Track, int]:
+        """Track and base of ``wait_a`` or ``wait_b``; base -1 when there is nothing to wait for."""
+        counter = item.step.fields.get(which, 0)
+        return self.progress[counter], self.bases.get((item.index, which), -1)
+
+    def done(self, time: int) -> None:
+        """Some unit is busy until ``time``."""
+        self.idle_from = max(self.idle_from, time)
+
+
+def _produced(step: Step) -> tuple[Counter, int]:
+    """Counter and rows of an instruction."""
+    f = step.fields
+    match step.opcode:
+        case Opcode.LOAD_POSITION | Opcode.EXPERTS:
+            return Counter.RESIDUAL, f["rows"]
+        case Opcode.LOAD_PATCHES:
+            return Counter.PATCH, f["patch_rows"] * f["patch_columns"]
+        case Opcode.LAYERNORM:
+            return Counter.NORM, f["rows"]
+        case Opcode.SCORES:
+            return Counter.SCORE, f["rows"]
+        case Opcode.CONTEXT:
+            return Counter.CONTEXT, f["rows"]
+        case Opcode.LINEAR:
+            return LINEAR_COUNTERS[Destination(f["destination"])], f["rows"]
+        case _:
+            return Counter.NONE, 0
+
+
+def _bases(program: Iterable[Instruction]) -> dict[tuple[int, str], int]:
+    """Bases of all waits, counted without wrapping: the value nearest to what the program has produced so far."""
+    totals: dict[int, int] = dict.fromkeys(Counter, 0)
+    bases: dict[tuple[int, str], int] = {}
+    for item in program:
+        for which in ("wait_a", "wait_b"):
+            counter = item.step.fields.get(which, 0)
+            if counter:
+                base = item.step.fields[f"{which}_base"]
+                bases[item.index, which] = base + MODULUS * max(0, round((totals[counter] - base) / MODULUS))
+        counter, rows = _produced(item.step)
+        totals[counter] += rows
+    return bases

@@ -1,0 +1,46 @@
+"""The LayerNorm unit row by row."""
+
+from dataclasses import dataclass
+
+from hwgen.estimate.clock import Process, Wait, after
+from hwgen.estimate.machine import Instruction, Machine
+from hwgen.spec import timing
+from hwgen.spec.isa import Counter, Unit
+
+
+@dataclass
+class LayerNorm:
+    """One instruction at a time; rows are read ahead of those that are written."""
+
+    machine: Machine
+    _used: int = 0  # parameter words of all instructions so far
+
+    def run(self) -> Process:
+        """The next instruction starts in the cycle after the last row of the one before."""
+        queue, time = self.machine.queues[Unit.NORM], 0
+        for number, item in enumerate(queue.items):
+            time = yield from after(time, queue.entered, number + 1)
+            self.machine.starts[item.index] = time
+            time = yield from self._rows(item, time + 1)
+            self.machine.norms.free(time, item.step.fields["words"])
+            queue.left.reach(time)
+            self.machine.done(time)
+            time += 1
+
+    def _rows(self, item: Instruction, time: int) -> Wait:
+        """Progress of the last row."""
+        words = item.step.fields["words"]
+        wait, arrived = timing.norm_wait(self.machine.arch), self.machine.norms.arrived
+        track, base = self.machine.waits(item, "wait_a")
+        fetch = send = time
+        self._used += words
+        for row in range(item.step.fields["rows"]):
+            ready = 1 + (yield from after(0, track, base + row + 1)) if base >= 0 else 0
+            fetch = max(fetch, ready) + words
+            if row == 0:
+                send = 1 + (yield from after(send, arrived, self._used))
+            send = max(send, fetch - 1 + wait) + words
+            time = send - 1 + timing.NORM_SEND_LATENCY + 1
+            self.machine.count(Counter.NORM, time)
+        self.machine.ends[item.index] = time
+        return time

@@ -1,0 +1,1 @@
+"""What a verification found: tables, agreement with the float model, pictures."""

@@ -1,0 +1,136 @@
+"""Around a simulation: reports add up, mismatches are found and named, the self-test spoils exactly one bit."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from golden.network import run_network
+from golden.reference.m3vit_float import FloatModel
+from golden.reference.scenes import CLASS_NAMES
+from hwgen.compiler.compile import Compiled, compile_model
+from hwgen.estimate.estimate import estimate
+from hwgen.frontend.store import load_float, load_model
+from hwgen.pipeline import FLIPPED, spoilt
+from hwgen.report.verification import Pass, Verification
+from hwgen.request import images_for, resolve, tasks_of
+from sim.compare import compare
+from tests.perfect_machine import CYCLES_PER_INSTRUCTION, perfect_result
+
+DESIGN = resolve("sim", "m3vit-micro", None)
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Compiled:
+    return compile_model(load_model("m3vit-micro"), DESIGN.arch)
+
+
+def _verification(compiled: Compiled, images: int = 1, task: str = "all", spoil: str | None = None) -> Verification:
+    package, tasks = load_model("m3vit-micro"), tasks_of(DESIGN.model, task)
+    pictures = images_for(DESIGN.model, None, images, 0)
+    result = perfect_result(package, compiled, pictures, [item.name for item in tasks])
+    model, passes = FloatModel(load_float("m3vit-micro"), DESIGN.model), []
+    for run in result.runs:
+        image = pictures[run.image]
+        golden = run_network(package, image, run.task)
+        assert run.trace is not None
+        if spoil is not None:
+            records = run.trace[spoil]
+            records["data"][records.size // 2, 0] ^= 1
+        found = compare(run.trace, compiled.programs[run.task].listing, golden, run.data)
+        passes.append(Pass(run=run, comparison=found, golden=golden, reference=model.run(image, run.task)))
+    return Verification(
+        design=DESIGN,
+        compiled=compiled,
+        scales=package.scales,
+        images=pictures,
+        tasks=tasks,
+        passes=tuple(passes),
+        simulation=result,
+    )
+
+
+def test_a_perfect_machine_passes_and_the_report_adds_up(compiled: Compiled):
+    found = _verification(compiled, images=2)
+    assert found.good
+    report = json.loads(json.dumps(found.report()))
+    assert report["compared"]["mismatches"] == 0
+    assert report["compared"]["values"] == sum(item["values"] for item in report["tensors"]) > 800_000
+    assert report["images"] == 2
+    assert report["tasks"] == ["seg", "depth"]
+    assert len(report["passes"]) == 4
+    lengths = [len(compiled.programs[task].listing) for task in ("seg", "depth")]
+    assert report["cycles"] == 2 * CYCLES_PER_INSTRUCTION * sum(lengths)
+    assert report["cycles_per_image"] == report["cycles"] / 4
+    macs = sum(item["macs"] for item in report["instructions"])
+    assert report["macs"] == 2 * macs > 0
+    assert report["mac_utilisation"] == pytest.approx(report["macs"] / (DESIGN.arch.macs * report["cycles"]))
+    assert (report["ddr_read_bytes"], report["ddr_write_bytes"]) == (4000, 64)
+    assert report["sim_seconds"] == 2.0
+
+
+def test_every_key_of_a_report_is_documented(compiled: Compiled):
+    page = (Path(__file__).parents[2] / "docs" / "reports.md").read_text()
+    verified = _verification(compiled, task="seg").report()
+    estimated = estimate(DESIGN).to_json()
+    instructions = [*verified["instructions"][:1], *estimated["instructions"][:1]]
+    keys = {*verified, *estimated, *(key for item in instructions for key in item)} - {"estimate"}
+    assert len(keys) > 25
+    assert sorted(key for key in keys if f"`{key}`" not in page) == []
+
+
+def test_every_named_tensor_is_compared_with_golden_and_float(compiled: Compiled):
+    found = _verification(compiled)
+    lines = {(line.task, line.name): line for line in found.tensors()}
+    golden = run_network(load_model("m3vit-micro"), found.images[0], "seg")
+    assert {name for task, name in lines if task == "seg"} == {*golden, "result"}
+    left_out = {name: tensor.size - lines["seg", name].values for name, tensor in golden.items()}
+    class_token = {"patch_embed": DESIGN.model.dim, "norm": DESIGN.model.dim}  # a row that no instruction writes
+    assert {name: count for name, count in left_out.items() if count} == class_token
+    without = ("scores", "queue_lengths", "result")  # nothing of that name in the float model
+    measured = [line for line in lines.values() if not line.name.endswith(without)]
+    assert all((line.agreement.sqnr_db or 0) > 10 or line.agreement.same for line in measured)
+    assert len(measured) > 80
+
+
+@pytest.mark.parametrize("channel", ["post", "norm"])
+def test_one_wrong_bit_is_found_and_named(compiled: Compiled, channel: str):
+    found = _verification(compiled, task="seg", spoil=channel)
+    assert not found.good
+    assert found.mismatches == 1
+    assert found.first is not None
+    report = found.report()
+    assert report["first_mismatch"]["tensor"] == found.first.tensor
+    assert "got" in report["first_mismatch"]["text"]
+    assert [line["name"] for line in report["tensors"] if line["mismatches"]] == [found.first.tensor]
+
+
+def test_instructions_have_times(compiled: Compiled):
+    listed = _verification(compiled, task="depth").report()["instructions"]
+    assert len(listed) == len(compiled.programs["depth"].listing)
+    timed = [item for item in listed if item["start_cycle"] is not None]
+    assert len(timed) > 60
+    assert all(item["start_cycle"] <= item["end_cycle"] for item in timed)
+
+
+def test_the_picture_has_a_panel_per_map(compiled: Compiled):
+    found = _verification(compiled)
+    panels = found.panels()
+    titles = ["input", "segmentation, float", "segmentation, RTL", "depth, float", "depth, RTL"]
+    assert [panel.title for panel in panels] == titles
+    assert all(panel.pixels.shape == (64, 64, 3) for panel in panels)
+    assert found.class_names() == CLASS_NAMES
+    assert (panels[1].pixels == panels[2].pixels).all(axis=-1).mean() > 0.9
+    assert np.abs(panels[3].pixels.astype(int) - panels[4].pixels).mean() < 8
+
+
+def test_the_self_test_changes_one_bit_of_one_weight(compiled: Compiled):
+    image, other = compiled.image, spoilt(compiled).image
+    changed = np.flatnonzero(image != other)
+    assert changed.size == 1
+    assert bin(int(image[changed[0]] ^ other[changed[0]])).count("1") == 1
+    entry = compiled.entry(FLIPPED)
+    assert entry.offset <= changed[0] < entry.offset + entry.bytes
+    weight = load_model("m3vit-micro").arrays[f"{FLIPPED}.weight"]
+    assert image[changed[0]].astype(np.int8) == weight[0, 0]
