@@ -1,12 +1,13 @@
 """What is measured: one image of a network through the machine of a board."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hwgen.spec.arch_presets import arch_preset
-from hwgen.spec.board import Board, board
+from hwgen.spec.board import Board
 from hwgen.spec.design import Design
 from hwgen.spec.presets import model_config
 from hwgen.spec.weight_bits import with_weight_bits
+from hwgen.store.archs import arch_preset
+from hwgen.store.boards import board
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Case:
         found = board(self.board)
         latency = {"read_latency_cycles": self.latency_cycles} if self.latency_cycles else {}
         limits = {"read_commands": 0, "read_buffer_beats": 0} if self.any_port else {}
-        changed = {"ddr": found.ddr.model_copy(update=latency), "axi": found.axi.model_copy(update=limits)}
-        return found.model_copy(update=changed)
+        changed = {"ddr": replace(found.ddr, **latency), "axi": replace(found.axi, **limits)}
+        return replace(found, **changed)
 
 
 CASES = (

@@ -13,11 +13,11 @@ from hwgen.estimate.resources import resources
 from hwgen.report.verification import Pass, Verification
 from hwgen.request import images_for
 from hwgen.spec.arrays import package_arrays
-from hwgen.spec.board import board
 from hwgen.spec.design import Design
 from hwgen.spec.isa import Opcode, Unit
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.weight_bits import weight_bits_text
+from hwgen.store.boards import board
 
 WAITS = {  # figure -> performance counter; what is left of the idle cycles is "other"
     "operand": "WAIT_OPERAND",

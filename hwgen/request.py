@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from golden.reference.scenes import HELD_OUT_FIRST_SEED, draw_scene
 from hwgen.frontend.pictures import PictureError, open_rgb
-from hwgen.spec.arch_presets import find_arch
-from hwgen.spec.board import board as board_named
 from hwgen.spec.design import Design, DesignError
 from hwgen.spec.model import ModelConfig, TaskConfig
-from hwgen.spec.output_file import is_special, target
-from hwgen.spec.package import load_package
 from hwgen.spec.presets import model_config
 from hwgen.spec.weight_bits import with_weight_bits
+from hwgen.store.archs import find_arch
+from hwgen.store.boards import board as board_named
+from hwgen.store.output_file import is_special, target
+from hwgen.store.packages import load_package
 
 Found = TypeVar("Found")
 PACKAGE_SUFFIX = ".safetensors"

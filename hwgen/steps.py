@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hwgen.spec.locked_file import locked, try_lock
-from hwgen.spec.output_file import named, placed, write_text
+from hwgen.store.locked_file import locked, try_lock
+from hwgen.store.output_file import named, placed, write_text
 
 Result = TypeVar("Result")
 Make = Callable[[Path], None]

@@ -9,7 +9,7 @@ import numpy as np
 from hwgen.driver.backend import BackendError
 from hwgen.driver.device import Device, DeviceError, MachineError
 from hwgen.driver.workload import Workload
-from hwgen.spec.output_file import placed
+from hwgen.store.output_file import placed
 from sim.backend import SimulationBackend
 from sim.job import (
     IMAGES_FILE,

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hwgen.spec.output_file import write_text
+from hwgen.store.output_file import write_text
 
 JOB_FILE = "job.json"
 OUTCOME_FILE = "outcome.json"

@@ -23,9 +23,9 @@ from typing import TextIO
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Verilator
 
-from hwgen.spec.child_process import run_child
-from hwgen.spec.locked_file import locked
-from hwgen.spec.output_file import write_text
+from hwgen.process.child_process import run_child
+from hwgen.store.locked_file import locked
+from hwgen.store.output_file import write_text
 from sim.toolchain import VerilatorTool, find_verilator
 
 BUILD_JOBS = min(2, os.cpu_count() or 1)

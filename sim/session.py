@@ -17,7 +17,7 @@ from hwgen.driver.device import MachineError
 from hwgen.driver.workload import Workload
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.board import Board
-from hwgen.spec.output_file import placed, write_text
+from hwgen.store.output_file import placed, write_text
 from sim.bench import BENCH, HDL_SOURCES, bench
 from sim.job import (
     IMAGES_FILE,

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from hwgen import steps as steps_module
-from hwgen.spec.locked_file import locked, try_lock
 from hwgen.steps import LOCK, OWNER, PRIVATE, RECORD, Steps
+from hwgen.store.locked_file import locked, try_lock
 
 NAMES = ("verilog", "board")
 SECONDS = 60

@@ -5,10 +5,11 @@ Bits are of two's complement where a value can be negative. ``held`` is the widt
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from golden.softmax import OCTAVE_BIAS
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.limits import limits_of
 from hwgen.spec.numerics import MAX_BIAS, NUMERICS
 from hwgen.spec.tables import default_tables
 
@@ -38,8 +39,7 @@ class Bound(NamedTuple):
 
 def limit(field: str) -> int:
     """The largest value of a field of `ArchConfig`."""
-    rules: list[Any] = ArchConfig.model_fields[field].metadata
-    return next(int(rule.le) for rule in rules if hasattr(rule, "le"))
+    return int(limits_of(ArchConfig)[field].most)
 
 
 def bounds() -> Iterator[Bound]:

@@ -22,8 +22,8 @@ from golden.reciprocal import reciprocal, rsqrt
 from golden.softmax import probabilities, row_factor, softmax_statistics
 from hwgen.spec.arrays import KINDS, TABLE_DTYPE
 from hwgen.spec.numerics import NUMERICS
-from hwgen.spec.output_file import write_text
 from hwgen.spec.tables import GELU_ENTRIES, RSQRT_ENTRIES, TABLES, Int64Array, default_tables
+from hwgen.store.output_file import write_text
 
 FloatArray = NDArray[np.floating[Any]]
 COMMAND = "python -m golden.analysis.errors"

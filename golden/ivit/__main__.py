@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from golden.ivit.errors import error_tables, regenerate
-from hwgen.spec.output_file import write_text
+from hwgen.store.output_file import write_text
 
 
 def main() -> None:

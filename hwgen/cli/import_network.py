@@ -27,8 +27,8 @@ from hwgen.frontend.importers.imported import IMAGENET_MEAN, IMAGENET_STD, Impor
 from hwgen.frontend.importers.limits import limit_faults
 from hwgen.frontend.rule_choice import HELD_OUT
 from hwgen.request import InputError, model_name, not_both, writable_folder
-from hwgen.spec.arch_presets import find_arch
 from hwgen.spec.presets import MODELS
+from hwgen.store.archs import find_arch
 
 HERE = Path()
 # Option -> the kinds that know it; all others belong to every kind.

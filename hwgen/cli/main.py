@@ -24,7 +24,7 @@ from hwgen.compiler.errors import CompileError
 from hwgen.driver.device import MachineError
 from hwgen.request import InputError
 from hwgen.spec.package import PackageError
-from hwgen.spec.strict_yaml import ConfigError
+from hwgen.store.strict_yaml import ConfigError
 from hwgen.synth import SynthesisError
 from sim.runner import BuildError, SimulationError
 from sim.toolchain import ToolMissing

@@ -9,7 +9,7 @@ from hwgen.cli.report_file import OPTION, remove_report
 from hwgen.frontend.ranges import DEFAULT_PERCENTILE, RULES
 from hwgen.frontend.rule_choice import HELD_OUT
 from hwgen.request import writable_file
-from hwgen.spec.output_file import STDOUT
+from hwgen.store.output_file import STDOUT
 
 LARGEST_SEED = 900_000
 

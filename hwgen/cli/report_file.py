@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwgen.spec.output_file import STDOUT, is_special, is_stdout, target, write_stdout, write_text
+from hwgen.store.output_file import STDOUT, is_special, is_stdout, target, write_stdout, write_text
 
 OPTION = "--json"
 

@@ -1,6 +1,7 @@
 """Tables of the commands that only look things up, and the same rows as data."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from rich import box
@@ -8,11 +9,11 @@ from rich.table import Table
 
 from hwgen.frontend.store import SHIPPED, float_info
 from hwgen.report.verification import Verification
-from hwgen.spec.arch_presets import arch_preset
 from hwgen.spec.arrays import package_arrays
-from hwgen.spec.board import board, board_names
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.presets import MODELS
+from hwgen.store.archs import arch_preset
+from hwgen.store.boards import board, board_names
 from sim.toolchain import Finding
 
 
@@ -109,7 +110,7 @@ def board_table() -> tuple[Table, list[dict[str, Any]]]:
             item.arch,
             f"{arch.token_lanes} x {arch.input_lanes} x {arch.output_lanes} = {arch.macs}",
         )
-        rows.append(item.model_dump(mode="json") | {"macs": arch.macs})
+        rows.append(asdict(item) | {"macs": arch.macs})
     return table, rows
 
 

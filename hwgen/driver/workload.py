@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.layout import result_bytes, result_rows
-from hwgen.spec.output_file import write_bytes, write_text
+from hwgen.store.output_file import write_bytes, write_text
 
 ALIGNMENT = 4096  # of the regions behind the memory image
 IMAGE_FILE = "memory.bin"
@@ -109,7 +109,7 @@ class Workload:
         write_bytes(folder / IMAGE_FILE, self.memory.tobytes())
         manifest = {
             "model": self.model,
-            "arch": self.arch.model_dump(),
+            "arch": asdict(self.arch),
             "image_shape": list(self.image_shape),
             "tasks": {name: asdict(entry) for name, entry in self.tasks.items()},
             "sha256": hashlib.sha256(self.memory.tobytes()).hexdigest(),

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hwgen.spec.isa import FORMATS, Counter, Destination, ErrorCode, Opcode, Source, Unit
-from hwgen.spec.output_file import write_text
 from hwgen.spec.registers import REGISTERS
+from hwgen.store.output_file import write_text
 
 _FENCE = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

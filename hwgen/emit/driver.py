@@ -5,7 +5,7 @@ from pathlib import Path
 
 import hwgen
 from hwgen.emit.templates import render
-from hwgen.spec.output_file import write_text
+from hwgen.store.output_file import write_text
 
 ROOT = Path(hwgen.__file__).parent
 DRIVER_FOLDER = "driver"

@@ -11,7 +11,7 @@ from hwgen.emit.sidecar import describe
 from hwgen.emit.vivado import WRAPPER_FILE, emit_script, emit_wrapper
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.board import Board
-from hwgen.spec.output_file import write_text
+from hwgen.store.output_file import write_text
 
 SIDECAR_FILE = f"{TOP}.json"
 HEADER_FILE = "hwgen.h"

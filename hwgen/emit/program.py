@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hwgen.compiler.compile import Compiled
 from hwgen.driver.workload import Workload
-from hwgen.spec.output_file import write_text
+from hwgen.store.output_file import write_text
 
 MANIFEST_FILE = "manifest.json"
 

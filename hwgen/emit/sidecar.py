@@ -52,7 +52,7 @@ def describe(arch: ArchConfig, ports: list[Port], timing: dict[str, Any]) -> dic
     return {
         "format": FORMAT,
         "top": TOP,
-        "arch": arch.model_dump() | {"arch_id": arch.arch_id, "macs": arch.macs},
+        "arch": asdict(arch) | {"arch_id": arch.arch_id, "macs": arch.macs},
         "ports": [asdict(port) for port in ports],
         "interfaces": list(interfaces(ports)),
         "beat_bytes": BEAT_BYTES,

@@ -4,7 +4,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from hwgen.spec.data_folder import data_folder
+from hwgen.store.data_folder import data_folder
 
 
 def render(template: str, **names: Any) -> str:

@@ -33,7 +33,7 @@ class ResourceEstimate:
 
     def against(self, board: Board) -> dict[str, dict[str, float]]:
         """Per resource: estimate, what the part has, and the guard rail below which a fit usually closes timing."""
-        there = board.resources.model_dump()
+        there = asdict(board.resources)
         return {
             name: {"estimate": used, "available": there[name], "guard_rail": GUARD_RAILS[name]}
             for name, used in asdict(self).items()

@@ -18,7 +18,7 @@ from hwgen.frontend.ranges import DEFAULT_PERCENTILE, RangeRule, int8_tensors
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import NUMERICS
 from hwgen.spec.shown import shown
-from hwgen.spec.strict_yaml import ConfigError, read_mapping, validated
+from hwgen.store.strict_yaml import ConfigError, read_mapping, validated
 
 _NEAR = 3  # names that a message offers instead of an unknown one
 

@@ -21,8 +21,9 @@ from hwgen.frontend.quantise import quantise
 from hwgen.frontend.scaling import FloatArray
 from hwgen.frontend.seeded import calibration_images, seeded_calibrated, seeded_package
 from hwgen.spec.model import ModelConfig
-from hwgen.spec.package import PackageError, QuantisedModel, load_package, write_arrays
+from hwgen.spec.package import PackageError, QuantisedModel
 from hwgen.spec.presets import model_config
+from hwgen.store.packages import load_package, write_arrays
 
 SHIPPED = ("m3vit-micro",)  # presets with trained weights in hwgen/data
 CALIBRATION_IMAGES = 32  # generated scenes that set the scales of a shipped package

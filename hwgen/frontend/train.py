@@ -33,8 +33,9 @@ from hwgen.frontend.scaling import FloatArray
 from hwgen.frontend.seeded import calibration_images
 from hwgen.frontend.store import CALIBRATION_IMAGES, float_path, package_path, save_float
 from hwgen.spec.model import ModelConfig, TaskConfig
-from hwgen.spec.output_file import placed
 from hwgen.spec.presets import model_config
+from hwgen.store.output_file import placed
+from hwgen.store.packages import save_package
 
 HELD_OUT_SCENES = 400
 
@@ -170,7 +171,7 @@ def publish(arrays: dict[str, FloatArray], config: ModelConfig, info: dict[str, 
     package = quantise(arrays, config, observed, provenance={**source, **scenes})
     quantised = asdict(integer_quality(package, held_out))
     package = replace(package, provenance={**package.provenance, **quantised})
-    package.save(folder / package_path(config.name).name)
+    save_package(package, folder / package_path(config.name).name)
     print(f"wrote {float_file.parent}\nfloat {scored}\nquantised {quantised}")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from hwgen.spec.output_file import placed
+from hwgen.store.output_file import placed
 
 U8 = NDArray[np.uint8]
 

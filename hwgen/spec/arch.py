@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from dataclasses import asdict, dataclass
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
+from hwgen.spec.limits import Limits, limits_of, refuse
 from hwgen.spec.shown import shown
 
 BEAT_BYTES = 16  # one AXI data beat, 128 bits
@@ -14,19 +15,18 @@ ADDRESS_WORDS = 2**16  # words of a buffer that an instruction can address
 RING_WORDS = (2, 2**15 - 1)  # of a ring: its 16-bit counters tell full from empty by their sign
 
 
-class ArchConfig(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class ArchConfig:
     """Parameters of the machine. Words are ``output_lanes`` elements wide; limits are what programs may use."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: str
-    token_lanes: int = Field(ge=1, le=16)  # Pt: token rows per cycle
-    input_lanes: int = Field(ge=8, le=16)  # Pi: inputs summed per cycle
-    output_lanes: int = Field(ge=8, le=64)  # Po: outputs per cycle; a power-of-two multiple of input_lanes
-    max_tokens: int = Field(ge=2, le=1024)  # rows of a sequence, queries and keys
-    max_inputs: int = Field(ge=8, le=4096)  # inputs of one linear layer, keys of one context row
-    max_channels: int = Field(ge=8, le=1024)  # channels of a LayerNorm row
-    max_experts: int = Field(ge=1, le=32)  # experts of one gate
+    token_lanes: Annotated[int, Limits(1, 16)]  # Pt: token rows per cycle
+    input_lanes: Annotated[int, Limits(8, 16)]  # Pi: inputs summed per cycle
+    output_lanes: Annotated[int, Limits(8, 64)]  # Po: outputs per cycle; a power-of-two multiple of input_lanes
+    max_tokens: Annotated[int, Limits(2, 1024)]  # rows of a sequence, queries and keys
+    max_inputs: Annotated[int, Limits(8, 4096)]  # inputs of one linear layer, keys of one context row
+    max_channels: Annotated[int, Limits(8, 1024)]  # channels of a LayerNorm row
+    max_experts: Annotated[int, Limits(1, 32)]  # experts of one gate
     residual_bytes: int  # int16 residual stream
     norm_bytes: int  # int8 LayerNorm output
     activation_bytes: int  # int8 query, context, hidden and patches
@@ -34,16 +34,17 @@ class ArchConfig(BaseModel):
     value_bytes: int  # int8 values of all heads
     score_words: int  # score rows: words of output_lanes scores, both slots
     ring_bytes: int  # weight ring
-    param_entries: int = Field(default=64, ge=2, le=2**15 - 1)  # output tiles whose parameters are held: a ring
-    norm_entries: int = Field(default=64, ge=2, le=2**15 - 1)  # LayerNorm words whose parameters are held: a ring
+    param_entries: Annotated[int, Limits(2, 2**15 - 1)] = 64  # output tiles whose parameters are held: a ring
+    norm_entries: Annotated[int, Limits(2, 2**15 - 1)] = 64  # LayerNorm words whose parameters are held: a ring
     weight_ports: int = 1  # AXI masters that fill the ring side by side: 1, 2 or 4
-    burst_beats: int = Field(default=16, ge=1, le=64)  # longest AXI burst
-    outstanding: int = Field(default=4, ge=1, le=16)  # read bursts in flight per port
-    load_queue: int = Field(default=32, ge=2, le=64)  # LOAD_WEIGHTS instructions waiting
-    result_beats: int = Field(default=256, ge=16, le=65_536)  # result FIFO
+    burst_beats: Annotated[int, Limits(1, 64)] = 16  # longest AXI burst
+    outstanding: Annotated[int, Limits(1, 16)] = 4  # read bursts in flight per port
+    load_queue: Annotated[int, Limits(2, 64)] = 32  # LOAD_WEIGHTS instructions waiting
+    result_beats: Annotated[int, Limits(16, 65_536)] = 256  # result FIFO
 
-    @model_validator(mode="after")
-    def _check(self) -> "ArchConfig":
+    def __post_init__(self) -> None:
+        """Refuse machines that cannot be; the message says what was given."""
+        refuse(self)
         ratio, rest = divmod(self.output_lanes, self.input_lanes)
         if rest or ratio & (ratio - 1) or self.input_lanes & (self.input_lanes - 1):
             raise ValueError(
@@ -55,7 +56,6 @@ class ArchConfig(BaseModel):
         wrong = [text for field in self.word_bytes if (text := self._size_fault(field))]
         if wrong:
             raise ValueError("; ".join(wrong))
-        return self
 
     def _size_fault(self, field: str) -> str:
         """What is wrong with the size of a buffer, or nothing."""
@@ -88,9 +88,8 @@ class ArchConfig(BaseModel):
             least, most = words.get(field, (1, ADDRESS_WORDS))
             size = self.word_bytes[field]
             return least * size, (most + 1) * size - 1  # part of a word is not used
-        rules = ArchConfig.model_fields[field].metadata
-        least = next(int(rule.ge) for rule in rules if hasattr(rule, "ge"))
-        return least, next(int(rule.le) for rule in rules if hasattr(rule, "le"))
+        limits = limits_of(ArchConfig)[field]
+        return int(limits.least), int(limits.most)
 
     def advice(self, field: str, need: int) -> str:
         """What to do when a network needs ``need`` of a field: a value that can be set, or that there is none."""
@@ -102,7 +101,7 @@ class ArchConfig(BaseModel):
     @property
     def arch_id(self) -> int:
         """What register ARCH_ID reads: the first 32 bits of the sha256 of all fields, as JSON with sorted keys."""
-        text = json.dumps(self.model_dump(), sort_keys=True)
+        text = json.dumps(asdict(self), sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
     @property

@@ -1,12 +1,9 @@
-"""Named machines, and machines from YAML files."""
+"""Named machines."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.shown import shown
-from hwgen.spec.strict_yaml import ConfigError, nearest, read_mapping, validated
 
 KIB = 1024
 
@@ -79,27 +76,3 @@ _PRESETS = (
 )
 
 ARCHS: dict[str, ArchConfig] = {arch.name: arch for arch in _PRESETS}
-
-
-def load_arch(path: Path) -> ArchConfig:
-    """The arch in a YAML file: every field, or ``base: PRESET`` and the fields that differ."""
-    data = read_mapping(path)
-    base = data.pop("base", None)
-    if base is not None:
-        try:
-            data = arch_preset(str(base)).model_dump() | {"name": path.stem} | data
-        except ConfigError as error:
-            raise ConfigError(f"{path}: base: {error}") from error
-    return validated(ArchConfig, data, str(path))
-
-
-def arch_preset(name: str) -> ArchConfig:
-    """The preset called ``name``; ConfigError names the nearest one."""
-    if name not in ARCHS:
-        raise ConfigError(f"unknown arch {shown(name)}{nearest(name, ARCHS)}")
-    return ARCHS[name]
-
-
-def find_arch(name: str) -> ArchConfig:
-    """A preset by name, or a file when ``name`` ends in ``.yaml`` or ``.yml``."""
-    return load_arch(Path(name)) if name.endswith((".yaml", ".yml")) else arch_preset(name)

@@ -2,28 +2,16 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Literal, cast, get_args
 
+from hwgen.spec.limits import Limits, refuse
 from hwgen.spec.shown import shown
 
 TaskKind = Literal["segmentation", "depth", "classification"]
 LayerKind = Literal["patch_embed", "attention", "mlp", "gates", "experts", "heads"]
 _MOST = 65_536  # of anything that a network counts
-# Field -> least and largest value.
-_MODEL_LIMITS = {
-    **dict.fromkeys(("image_height", "image_width", "patch", "dim", "heads", "mlp_hidden", "channels"), (1, _MOST)),
-    "depth": (1, 1024),
-    **dict.fromkeys(("experts", "top_k", "expert_hidden"), (0, _MOST)),
-}
-_TASK_LIMITS = {"classes": (1, _MOST), "cell": (1, _MOST)}
-
-
-def _check_counts(where: str, record: Any, limits: dict[str, tuple[int, int]]) -> None:
-    """Refuse fields that are no whole numbers within their limits."""
-    for name, (least, most) in limits.items():
-        value: object = getattr(record, name)
-        if type(value) is not int or not least <= value <= most:
-            raise ValueError(f"{where}: {name} = {shown(value)}: must be a whole number in {least}..{most}")
+Count = Annotated[int, Limits(1, _MOST)]
+CountOrNone = Annotated[int, Limits(0, _MOST)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +25,8 @@ class TaskConfig:
 
     name: str
     kind: TaskKind
-    classes: int  # values predicted per sub-cell (1 for depth)
-    cell: int = 1  # sub-cells per patch side
+    classes: Count  # values predicted per sub-cell (1 for depth)
+    cell: Count = 1  # sub-cells per patch side
 
     def __post_init__(self) -> None:
         """Refuse tasks that nothing could predict; the message says what was given."""
@@ -47,7 +35,7 @@ class TaskConfig:
             raise ValueError(f"task {shown(name)}: a name has letters, digits and underscores")
         if self.kind not in get_args(TaskKind):
             raise ValueError(f"task {name}: unknown kind {shown(self.kind)}; there are {', '.join(get_args(TaskKind))}")
-        _check_counts(f"task {name}", self, _TASK_LIMITS)
+        refuse(self, f"task {name}")
 
     @property
     def outputs(self) -> int:
@@ -60,20 +48,20 @@ class ModelConfig:
     """Shape of an M3ViT / ViT; pre-norm, class token in row 0, exact-erf GELU, final LayerNorm before the task head."""
 
     name: str
-    image_height: int  # pixels
-    image_width: int  # pixels
-    patch: int  # patch side, pixels
-    dim: int  # channels of the residual stream
-    depth: int  # transformer blocks
-    heads: int  # attention heads; head_dim = dim / heads
-    mlp_hidden: int  # hidden units of a dense MLP
+    image_height: Count  # pixels
+    image_width: Count  # pixels
+    patch: Count  # patch side, pixels
+    dim: Count  # channels of the residual stream
+    depth: Annotated[int, Limits(1, 1024)]  # transformer blocks
+    heads: Count  # attention heads; head_dim = dim / heads
+    mlp_hidden: Count  # hidden units of a dense MLP
     moe_blocks: tuple[int, ...] = ()  # indices of blocks whose MLP is a mixture of experts
-    experts: int = 0  # experts per MoE block
-    top_k: int = 0  # experts chosen per token
-    expert_hidden: int = 0  # hidden units of one expert
+    experts: CountOrNone = 0  # experts per MoE block
+    top_k: CountOrNone = 0  # experts chosen per token
+    expert_hidden: CountOrNone = 0  # hidden units of one expert
     gate_renormalise: bool = False  # scores of the chosen experts rescaled to sum to one (M3ViT: no)
     tasks: tuple[TaskConfig, ...] = ()
-    channels: int = 3  # colour channels of the image
+    channels: Count = 3  # colour channels of the image
     int4: tuple[str, ...] = ()  # linear layers whose weights have four bits; the others have eight
 
     def __post_init__(self) -> None:
@@ -81,7 +69,7 @@ class ModelConfig:
         name = cast("object", self.name)
         if not isinstance(name, str):  # packages hold anything
             raise TypeError(f"name = {shown(self.name)}: must be text")
-        _check_counts(self.name, self, _MODEL_LIMITS)
+        refuse(self, self.name)
         if self.image_height % self.patch or self.image_width % self.patch:
             raise ValueError(
                 f"{self.name}: image {self.image_height}x{self.image_width} is not a multiple of patch {self.patch}"

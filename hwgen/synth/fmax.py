@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hwgen.emit.c_header import TOP
-from hwgen.spec.output_file import write_text
+from hwgen.store.output_file import write_text
 from hwgen.synth.modules import VerilogModule, split_modules, written
 from hwgen.synth.yosys import SynthesisError, run_tool, tool_version
 

@@ -12,9 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hwgen.spec.child_process import run_child
-from hwgen.spec.install import install_hint
-from hwgen.spec.output_file import write_bytes, write_text
+from hwgen.process.child_process import run_child
+from hwgen.process.install import install_hint
+from hwgen.store.output_file import write_bytes, write_text
 from hwgen.synth.modules import VerilogModule, written
 
 Netlist = dict[str, Any]  # one module as Yosys writes it to JSON: ports, cells, netnames

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from hwgen.cli import main as cli
-from hwgen.spec.board import board_names
 from hwgen.spec.presets import MODELS
 from hwgen.spec.weight_bits import with_weight_bits
+from hwgen.store.boards import board_names
+from hwgen.store.packages import save_package
 from tests.golden.random_package import MINI, random_package
 
 
@@ -89,7 +90,7 @@ def test_estimate_with_four_bit_weights(tmp_path: Path):
 
 def test_a_package_file_has_its_own_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "mini.safetensors"
-    random_package(with_weight_bits(replace(MINI, image_width=32), "experts=4")).save(path)
+    save_package(random_package(with_weight_bits(replace(MINI, image_width=32), "experts=4")), path)
     words = ("estimate", "--board", "zcu102", "--model", str(path))
     assert cli.guarded(lambda: cli.app(list(words), standalone_mode=False)) == 0
     assert "mini (experts=4) on" in capsys.readouterr().out

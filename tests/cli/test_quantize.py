@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from hwgen.cli import main as cli
 from hwgen.frontend.rule_choice import best_rule
 from hwgen.frontend.store import load_float, load_model, weights_sha256
+from hwgen.store.packages import save_package
 
 
 def run(*arguments: str) -> int:
@@ -152,7 +153,7 @@ def _damaged(folder: Path, change: Callable[[dict[str, np.ndarray]], object]) ->
     package, arrays = load_model("m3vit-micro"), dict(load_float("m3vit-micro"))
     change(arrays)
     path = folder / "net.safetensors"
-    replace(package, provenance={**package.provenance, "weights_sha256": weights_sha256(arrays)}).save(path)
+    save_package(replace(package, provenance={**package.provenance, "weights_sha256": weights_sha256(arrays)}), path)
     save_file(arrays, folder / "net.float.safetensors", metadata={"hwgen.float": "{}"})
     return str(path)
 

@@ -17,7 +17,7 @@ from hwgen.cli import main as cli
 from hwgen.cli.options import JsonFile
 from hwgen.cli.report_file import Report
 from tests.cli.test_main import hwgen
-from tests.spec.test_output_file import NULL, device
+from tests.store.test_output_file import NULL, device
 
 OLD = '{"models": ["of an earlier run"]}\n'
 MODELS = ("models", "--json")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.process.test_child_process import ROOT, processes_in, until
 from tests.sim.test_runner import source
-from tests.spec.test_child_process import ROOT, processes_in, until
 
 OLD = '{"models": ["of an earlier run"]}\n'
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from hwgen.spec.arch_presets import arch_preset
+from hwgen.store.archs import arch_preset
 
 ROOT = Path(__file__).parents[2]  # simulators are cached below build/ of the working folder
 FOLDER = ROOT / "build" / "test-cli"

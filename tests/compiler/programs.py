@@ -99,4 +99,4 @@ def difference(count: int, base: int) -> int:
 
 
 def with_queue(arch: str, load_queue: int, **changes: int) -> ArchConfig:
-    return ARCHS[arch].model_copy(update={"load_queue": load_queue, **changes})
+    return replace(ARCHS[arch], load_queue=load_queue, **changes)

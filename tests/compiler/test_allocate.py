@@ -13,6 +13,7 @@ from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.presets import M3VIT_MICRO, M3VIT_TINY
 from tests.compiler.programs import CONFIGS, PAIRS, package
+from tests.unchecked import unchecked
 
 SIM = ARCHS["sim"]
 
@@ -61,7 +62,7 @@ def _message(arch: ArchConfig, config=M3VIT_MICRO) -> str:
 )
 def test_figures(field: str, value: int, line: str):
     """The message starts with the model and the arch and holds the figures of what is missing."""
-    message = _message(SIM.model_copy(update={field: value}))
+    message = _message(unchecked(SIM, **{field: value}))
     assert message.startswith("m3vit-micro does not fit arch sim:\n")
     assert line in message
 
@@ -73,22 +74,22 @@ def test_the_advice_helps():
         for name in ("max_tokens", "max_channels", "max_inputs", "max_experts", "param_entries", "norm_entries")
     }
     sizes = ("residual", "norm", "activation", "key", "value", "ring")
-    arch = SIM.model_copy(update={**small, "score_words": 10, **{f"{name}_bytes": 512 for name in sizes}})
+    arch = unchecked(SIM, **small, score_words=10, **{f"{name}_bytes": 512 for name in sizes})
     advice = re.findall(r"set (\w+) >= (\d+)", _message(arch))
     assert len({name for name, _ in advice}) == 13
     wanted: dict[str, int] = {}
     for name, value in advice:
         wanted[name] = max(wanted.get(name, 0), int(value))
-    assert fits(Shapes(config=M3VIT_MICRO, arch=arch.model_copy(update=wanted)))
+    assert fits(Shapes(config=M3VIT_MICRO, arch=unchecked(arch, **wanted)))
     for name, value in wanted.items():
-        less = arch.model_copy(update={**wanted, name: value - 1})
+        less = unchecked(arch, **{**wanted, name: value - 1})
         slack = {"max_inputs": SIM.output_lanes}.get(name, 1)  # whole words
-        assert not fits(Shapes(config=M3VIT_MICRO, arch=less.model_copy(update={name: value - slack}))), name
+        assert not fits(Shapes(config=M3VIT_MICRO, arch=unchecked(less, **{name: value - slack}))), name
 
 
 def test_experts_need_parameters_of_both_layers():
     config = replace(M3VIT_TINY, tasks=M3VIT_TINY.tasks[1:])
-    arch = ARCHS["zcu102"].model_copy(update={"param_entries": 17})
+    arch = replace(ARCHS["zcu102"], param_entries=17)
     assert "experts needs 18 entries of the parameter ring, this arch has 17" in _message(arch, config)
 
 
@@ -102,13 +103,13 @@ def test_images_that_the_gather_cannot_read():
 def test_more_words_than_addresses():
     """A buffer may be large, a tensor must be addressable."""
     config = replace(M3VIT_MICRO, image_height=248, image_width=256, patch=8, mlp_hidden=1024)
-    message = _message(SIM.model_copy(update={"output_lanes": 8, "activation_bytes": 2**24}), config)
+    message = _message(unchecked(SIM, output_lanes=8, activation_bytes=2**24), config)
     assert "hidden needs 127,104 words of the activation buffer, instructions address 65,536" in message
 
 
 def test_compile_raises_the_same():
     with pytest.raises(CompileError, match="tokens: 65, this arch takes 64"):
-        compile_model(package("m3vit-micro"), SIM.model_copy(update={"max_tokens": 64}))
+        compile_model(package("m3vit-micro"), unchecked(SIM, max_tokens=64))
 
 
 def test_field_that_does_not_fit_names_the_instruction():

@@ -12,10 +12,10 @@ from hwgen.driver.device import COUNTERS, GRACE_CYCLES, Device, DeviceError, Mac
 from hwgen.driver.devmem import DevMemBackend
 from hwgen.driver.pynq_backend import PynqBackend
 from hwgen.driver.workload import TaskEntry, Workload, WorkloadError
-from hwgen.spec.arch_presets import arch_preset
 from hwgen.spec.isa import ErrorCode
 from hwgen.spec.registers import BY_NAME
 from hwgen.spec.timing import GIVE_UP_CYCLES, REPORT_CYCLES
+from hwgen.store.archs import arch_preset
 
 ARCH = arch_preset("sim")
 BASE = 0x12_3456_7000

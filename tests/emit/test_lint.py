@@ -10,7 +10,7 @@ from hwgen.emit.ports import ports_of
 from hwgen.emit.sidecar import describe
 from hwgen.emit.verilog import TOP, emit
 from hwgen.emit.vivado import VERILOG_FILE, WRAPPER, WRAPPER_FILE, emit_wrapper
-from hwgen.spec.arch_presets import arch_preset
+from hwgen.store.archs import arch_preset
 from sim.toolchain import lint
 
 WAIVERS = Path(sim.__file__).parent / "hdl" / "lint.vlt"

@@ -13,8 +13,8 @@ from hwgen.emit.machine import SCRIPT_FILE, SIDECAR_FILE, write_machine
 from hwgen.emit.ports import interfaces, ports_of
 from hwgen.emit.verilog import TOP, emit, unit_timing
 from hwgen.emit.vivado import WRAPPER_FILE
-from hwgen.spec.arch_presets import arch_preset
-from hwgen.spec.board import board
+from hwgen.store.archs import arch_preset
+from hwgen.store.boards import board
 
 ARCH = "sim-1x8x8"
 # fmt: off
@@ -44,7 +44,7 @@ def test_the_ports_are_those_of_the_machine(verilog: str):
 
 
 def test_another_process_writes_the_same_text(verilog: str):
-    script = "from hwgen.emit.verilog import emit; from hwgen.spec.arch_presets import arch_preset; import hashlib; "
+    script = "from hwgen.emit.verilog import emit; from hwgen.store.archs import arch_preset; import hashlib; "
     script += f"print(hashlib.sha256(emit(arch_preset({ARCH!r})).encode()).hexdigest())"
     environment = os.environ | {"PYTHONHASHSEED": "77"}
     command = [sys.executable, "-c", script]

@@ -9,7 +9,7 @@ import pytest
 from hwgen.emit.ports import Port, interfaces, ports_of
 from hwgen.emit.vivado import MEMORY_PORTS, emit_script, emit_wrapper, shared_ports
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.board import board, board_names
+from hwgen.store.boards import board, board_names
 
 BOARD = board("zcu102")
 

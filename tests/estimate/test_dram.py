@@ -1,5 +1,7 @@
 """The memory model of the estimate: rate, latency and refresh, by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from hwgen.compiler.step import Step
@@ -18,15 +20,16 @@ from hwgen.estimate.dram import (
 )
 from hwgen.estimate.machine import Instruction, Machine
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.board import Board, board
+from hwgen.spec.board import Board
 from hwgen.spec.isa import Opcode, Unit
+from hwgen.store.boards import board
 
 
 def without_refresh(rate_bytes: float = 16.0) -> Board:
     """A board at 100 MHz with ``rate_bytes`` a cycle."""
     small = board("sim")
     peak = rate_bytes / 10 / small.ddr.efficiency
-    return small.model_copy(update={"ddr": small.ddr.model_copy(update={"peak_gb_per_s": peak, "refresh_cycles": 0})})
+    return replace(small, ddr=replace(small.ddr, peak_gb_per_s=peak, refresh_cycles=0))
 
 
 def test_a_port_moves_one_beat_a_cycle():

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -10,18 +11,19 @@ from hwgen.estimate.cycles import expert_rows, linear_cycles, score_cycles
 from hwgen.estimate.estimate import Estimate, estimate
 from hwgen.estimate.resources import memories, resources
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.arch_presets import ARCHS, arch_preset
-from hwgen.spec.board import board, board_names
+from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.design import Design, DesignError
 from hwgen.spec.isa import FORMATS, Opcode, Unit
 from hwgen.spec.presets import M3VIT_MICRO, M3VIT_TINY, MODELS
+from hwgen.store.archs import arch_preset
+from hwgen.store.boards import board, board_names
 
 ZCU102 = ARCHS["zcu102"]
 
 
 def tiny(arch: ArchConfig = ZCU102, **ddr: float) -> Estimate:
     zcu102 = board("zcu102")
-    changed = zcu102.model_copy(update={"ddr": zcu102.ddr.model_copy(update=ddr)})
+    changed = replace(zcu102, ddr=replace(zcu102.ddr, **ddr))
     return estimate(Design(model=M3VIT_TINY, arch=arch, board=changed))
 
 
@@ -113,7 +115,7 @@ def test_tiny_is_near_both_walls():
 
 
 def test_buffers_that_are_too_small():
-    small = ARCHS["sim"].model_copy(update={"activation_bytes": 16000})
+    small = replace(ARCHS["sim"], activation_bytes=16000)
     with pytest.raises(CompileError, match="hidden needs 16,640 B of the activation buffer, this arch has 16,000"):
         estimate(Design(model=M3VIT_MICRO, arch=small, board=board("sim")))
 
@@ -122,7 +124,7 @@ def test_ring_and_bandwidth_matter():
     fast, slow = tiny(efficiency=1.0).cycles, tiny(efficiency=0.4).cycles
     assert fast < tiny().cycles < slow
     assert slow > 18_000_000 / 22.76
-    small_ring = tiny(ZCU102.model_copy(update={"ring_bytes": 300 * 1024})).cycles
+    small_ring = tiny(replace(ZCU102, ring_bytes=300 * 1024)).cycles
     assert small_ring > 1.1 * tiny().cycles
 
 
@@ -166,6 +168,6 @@ def test_resources_of_zcu102():
 
 def test_odd_rows_take_a_multiplier_each():
     odd = ARCHS["sim-3x8x16"]
-    even = odd.model_copy(update={"token_lanes": 4})
+    even = replace(odd, token_lanes=4)
     assert resources(odd).dsp == resources(even).dsp
-    assert resources(odd.model_copy(update={"token_lanes": 2})).dsp == resources(odd).dsp - 8 * 16
+    assert resources(replace(odd, token_lanes=2)).dsp == resources(odd).dsp - 8 * 16

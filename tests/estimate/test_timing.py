@@ -1,6 +1,7 @@
 """The cycles that the estimate calculates with are those of the RTL, unit by unit and machine by machine."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,8 @@ from hwgen.spec.isa import Unit
 ROOT = Path(__file__).parents[2]
 SHAPES = [
     *ARCHS.values(),
-    ARCHS["sim"].model_copy(update={"max_tokens": 1024, "max_experts": 1, "max_channels": 1024}),
-    ARCHS["zcu102"].model_copy(update={"max_tokens": 2, "max_experts": 32, "max_channels": 33}),
+    replace(ARCHS["sim"], max_tokens=1024, max_experts=1, max_channels=1024),
+    replace(ARCHS["zcu102"], max_tokens=2, max_experts=32, max_channels=33),
 ]
 
 

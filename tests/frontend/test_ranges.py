@@ -9,7 +9,7 @@ from hwgen.frontend.overrides import read_overrides
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.ranges import HEADROOM, RangeRule, Ranges, int8_tensors, range_scale
 from hwgen.frontend.seeded import seeded_calibrated
-from hwgen.spec.strict_yaml import ConfigError
+from hwgen.store.strict_yaml import ConfigError
 from tests.frontend.shapes import SMALL
 
 

@@ -12,8 +12,9 @@ from hwgen.frontend import store
 from hwgen.frontend.calibration import calibrate
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.seeded import calibration_images, seeded_package
-from hwgen.spec.package import PackageError, load_package
+from hwgen.spec.package import PackageError
 from hwgen.spec.presets import M3VIT_MICRO, M3VIT_TINY
+from hwgen.store.packages import load_package, save_package
 from tests.frontend.shapes import SMALL, noise_image
 
 
@@ -54,7 +55,7 @@ def test_seeded_packages_repeat_differ_by_seed_and_survive_a_file(tmp_path: Path
     first, again, other = seeded_package(SMALL, 1), seeded_package(SMALL, 1), seeded_package(SMALL, 2)
     assert first.sha256() == again.sha256()
     assert first.sha256() != other.sha256()
-    first.save(tmp_path / "small.safetensors")
+    save_package(first, tmp_path / "small.safetensors")
     loaded = load_package(tmp_path / "small.safetensors")
     assert loaded.sha256() == first.sha256()
     assert loaded.scales == first.scales

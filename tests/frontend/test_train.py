@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_weights_and_the_losses_fall(scenes) -> Non
 
 def test_publishing_writes_both_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from hwgen.frontend.store import read_float
-    from hwgen.spec.package import load_package
+    from hwgen.store.packages import load_package
 
     monkeypatch.setattr(train, "HELD_OUT_SCENES", 2)
     monkeypatch.setattr(train, "CALIBRATION_IMAGES", 2)

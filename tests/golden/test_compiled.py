@@ -1,5 +1,7 @@
 """Compiled programs on the golden machine: every named tensor equals the network's, whatever the machine."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from hwgen.spec.presets import M3VIT_MICRO, M3VIT_TINY
 from tests.golden.random_package import random_image, random_package
 
 PACKAGE, IMAGE = random_package(M3VIT_MICRO, 3), random_image(M3VIT_MICRO, 3)
-SHORT_QUEUES = [ARCHS["sim"].model_copy(update={"name": f"queue-{n}", "load_queue": n}) for n in (2, 5)]
+SHORT_QUEUES = [replace(ARCHS["sim"], name=f"queue-{n}", load_queue=n) for n in (2, 5)]
 MODEL = 0x2000
 
 

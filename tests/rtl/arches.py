@@ -22,7 +22,7 @@ def small_arch(token_lanes: int, input_lanes: int, output_lanes: int, **changes:
         "ring_bytes": 8192,
     }
     fields.update(token_lanes=token_lanes, input_lanes=input_lanes, output_lanes=output_lanes)
-    return ArchConfig.model_validate({"name": "small", **fields, **changes})
+    return ArchConfig(name="small", **{**fields, **changes})
 
 
 def with_cycle(dut: Component) -> tuple[Module, Signal]:

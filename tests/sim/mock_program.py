@@ -7,10 +7,10 @@ import numpy as np
 from hwgen.compiler.compile import Compiled, Program
 from hwgen.compiler.listing import ListingEntry, Produced
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.arch_presets import arch_preset
 from hwgen.spec.isa import FORMATS, Destination, Opcode
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.trace import START_PREFIX
+from hwgen.store.archs import arch_preset
 from sim.trace import BY_NAME, Trace, record_type
 from tests.sim.mock_accelerator import Played
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hwgen.driver.device import GRACE_CYCLES, MachineError
-from hwgen.spec.board import board
 from hwgen.spec.isa import ErrorCode
+from hwgen.store.boards import board
 from sim.bench import BenchError, bench
 from sim.compare import compare
 from sim.options import ErrorRange, SimOptions

@@ -1,6 +1,6 @@
 """Every size that a machine may have can be made, every other is refused by name, and advice can be followed."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,14 @@ from hwgen.frontend.importers.limits import limit_faults
 from hwgen.rtl.memory.activation_buffers import RowBuffer
 from hwgen.rtl.memory.ring import Ring
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.arch_presets import ARCHS, load_arch
-from hwgen.spec.board import board
+from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.design import Design, DesignError
 from hwgen.spec.presets import M3VIT_MICRO
-from hwgen.spec.strict_yaml import ConfigError
+from hwgen.store.archs import load_arch
+from hwgen.store.boards import board
+from hwgen.store.strict_yaml import ConfigError
 from sim.toolchain import lint
+from tests.unchecked import unchecked
 
 SIM = ARCHS["sim"]
 BUFFERS = sorted(SIM.word_bytes)
@@ -27,7 +29,7 @@ RINGS = ("ring_bytes", "param_entries", "norm_entries")
 
 
 def changed(**fields: int) -> ArchConfig:
-    return ArchConfig(**(SIM.model_dump() | fields))
+    return ArchConfig(**(asdict(SIM) | fields))
 
 
 @pytest.mark.parametrize("field", [*BUFFERS, *COUNTS])
@@ -89,7 +91,7 @@ def test_a_file_with_such_a_size(tmp_path: Path, text: str, says: str):
 def test_advice_is_never_below_the_least_value():
     narrow = replace(M3VIT_MICRO, dim=16, heads=1)
     with pytest.raises(CompileError, match=r"set norm_entries >= 2$"):
-        allocate(Shapes(config=narrow, arch=SIM.model_copy(update={"norm_entries": 0})))
+        allocate(Shapes(config=narrow, arch=unchecked(SIM, norm_entries=0)))
 
 
 def test_a_network_that_fits_no_machine_is_told_so():

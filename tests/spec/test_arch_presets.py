@@ -1,13 +1,15 @@
 """Arch presets and files."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from hwgen.spec.arch_presets import ARCHS, arch_preset, find_arch, load_arch
-from hwgen.spec.board import board, board_names
-from hwgen.spec.strict_yaml import ConfigError
+from hwgen.spec.arch_presets import ARCHS
+from hwgen.store.archs import arch_preset, find_arch, load_arch
+from hwgen.store.boards import board, board_names
+from hwgen.store.strict_yaml import ConfigError
 
 
 def test_zcu102():
@@ -37,7 +39,7 @@ def test_board_default_is_a_preset(name: str):
 
 def test_file_round_trip(tmp_path: Path):
     path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump(ARCHS["sim"].model_dump()))
+    path.write_text(yaml.safe_dump(asdict(ARCHS["sim"])))
     assert load_arch(path) == ARCHS["sim"]
     assert find_arch(str(path)) == ARCHS["sim"]
     assert find_arch("sim") == ARCHS["sim"]
@@ -46,7 +48,7 @@ def test_file_round_trip(tmp_path: Path):
 def test_file_with_a_base(tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text("base: sim\nring_bytes: 65536\n")
-    assert load_arch(path) == ARCHS["sim"].model_copy(update={"name": "mine", "ring_bytes": 65536})
+    assert load_arch(path) == replace(ARCHS["sim"], name="mine", ring_bytes=65536)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from golden.network import run_network
 from hwgen.cli.main import app, guarded
 from hwgen.spec import package as package_module
 from hwgen.spec.arrays import KINDS, ArrayKind, package_arrays
-from hwgen.spec.package import PackageError, QuantisedModel, load_package
+from hwgen.spec.package import PackageError, QuantisedModel
 from hwgen.spec.tables import TABLES, TableInfo, default_tables
 from hwgen.spec.weight_bits import with_weight_bits
+from hwgen.store.packages import load_package, save_package
 from tests.golden.limit_package import limit_package
 from tests.golden.random_package import MINI, changed, random_image, random_package
 
@@ -146,8 +147,9 @@ def test_a_file_with_a_value_outside_is_refused_by_every_command_that_reads_it(
     path = tmp_path / "mini.safetensors"
     with monkeypatch.context() as unguarded:
         unguarded.setattr(package_module, "range_fault", lambda config, arrays: None)
-        _with(PACKAGE, name, (2,) if PACKAGE.arrays[name].ndim == 1 and PACKAGE.arrays[name].size > 2 else
-              (0,) * PACKAGE.arrays[name].ndim, value).save(path)  # fmt: skip
+        array = PACKAGE.arrays[name]
+        place = (2,) if array.ndim == 1 and array.size > 2 else (0,) * array.ndim
+        save_package(_with(PACKAGE, name, place, value), path)
     with pytest.raises(PackageError, match=re.escape(f"{path}: mini: {name}")) as found:
         load_package(path)
     assert f"is {value}, the machine takes" in str(found.value)
@@ -162,7 +164,7 @@ def test_a_file_with_a_value_outside_is_refused_by_every_command_that_reads_it(
 
 def test_a_damaged_file_is_called_damaged_and_not_out_of_range(tmp_path: Path) -> None:
     path = tmp_path / "mini.safetensors"
-    PACKAGE.save(path)
+    save_package(PACKAGE, path)
     data = bytearray(path.read_bytes())
     where = data.find(np.ascontiguousarray(PACKAGE.arrays["blocks.0.fc1.shift"]).tobytes())
     assert where > 0

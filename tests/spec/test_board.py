@@ -1,13 +1,16 @@
 """Board files: what ships is right, what is wrong is named."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
-from hwgen.spec.board import Board, Ddr, board, board_names, load_board
-from hwgen.spec.data_folder import data_folder
-from hwgen.spec.strict_yaml import ConfigError
+from hwgen.spec.board import Board, Ddr
+from hwgen.spec.limits import limits_of
+from hwgen.store.boards import board, board_names, load_board
+from hwgen.store.data_folder import data_folder
+from hwgen.store.strict_yaml import ConfigError
 
 
 def changed(tmp_path: Path, edit: str, value: object) -> Path:
@@ -38,7 +41,7 @@ def test_shipped_boards():
 @pytest.mark.parametrize("name", board_names())
 def test_every_figure_has_a_source(name: str):
     sources = board(name).sources
-    assert set(sources) == {"part", "clock_mhz", "resources", "axi", *(f"ddr.{key}" for key in Ddr.model_fields)}
+    assert set(sources) == {"part", "clock_mhz", "resources", "axi", *(f"ddr.{key}" for key in limits_of(Ddr))}
     assert all(len(text) > 10 for text in sources.values())
 
 
@@ -78,7 +81,7 @@ def test_all_problems_at_once(tmp_path: Path):
     with pytest.raises(ConfigError) as caught:
         load_board(tmp_path / "sim.yaml")
     lines = str(caught.value).splitlines()
-    assert len(lines) == 1 + len(set(Board.model_fields) - {"name", "axi"})
+    assert len(lines) == 1 + len({item.name for item in fields(Board)} - {"name", "axi"})
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.board import board
 from hwgen.spec.design import Design, DesignError
 from hwgen.spec.numerics import NUMERICS, NumericsConfig
 from hwgen.spec.presets import M3VIT_MICRO, M3VIT_TINY
+from hwgen.store.boards import board
 
 
 def test_good():
@@ -28,7 +28,7 @@ def test_too_large_for_the_machine():
 
 def test_too_many_ports():
     sim = board("sim")
-    narrow = sim.model_copy(update={"axi": sim.axi.model_copy(update={"ports": 4})})
+    narrow = replace(sim, axi=replace(sim.axi, ports=4))
     with pytest.raises(DesignError, match=r"arch zcu102 has 5 AXI masters .* board sim offers 4; lower weight_ports"):
         Design(model=M3VIT_MICRO, arch=ARCHS["zcu102"], board=narrow)
 
@@ -38,7 +38,7 @@ def test_a_burst_that_no_port_holds(beats: int, fits: bool):
     """The port would never take it, and the machine would wait for ever."""
     sim, arch = board("sim"), ARCHS["sim"]
     assert arch.burst_beats == 16
-    small = sim.model_copy(update={"axi": sim.axi.model_copy(update={"read_buffer_beats": beats})})
+    small = replace(sim, axi=replace(sim.axi, read_buffer_beats=beats))
     if fits:
         assert Design(model=M3VIT_MICRO, arch=arch, board=small).board == small
         return

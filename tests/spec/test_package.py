@@ -12,7 +12,8 @@ from safetensors.numpy import save_file
 
 from hwgen.frontend.seeded import seeded_package
 from hwgen.frontend.store import load_model, package_path
-from hwgen.spec.package import MANIFEST, PACKAGE_VERSION, PackageError, config_from, load_package
+from hwgen.spec.package import PackageError, config_from
+from hwgen.store.packages import MANIFEST, PACKAGE_VERSION, load_package, save_package
 from tests.frontend.shapes import SMALL
 
 
@@ -22,7 +23,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def test_version_digest_provenance_and_calibration_rule_are_carried(tmp_path: Path) -> None:
-    seeded_package(SMALL, 3).save(tmp_path / "small.safetensors")
+    save_package(seeded_package(SMALL, 3), tmp_path / "small.safetensors")
     checked = 0
     for path in (tmp_path / "small.safetensors", package_path("m3vit-micro")):
         manifest, arrays = _read(path)

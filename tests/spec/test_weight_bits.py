@@ -8,9 +8,10 @@ import pytest
 
 from hwgen.spec.arrays import package_arrays
 from hwgen.spec.model import ModelConfig
-from hwgen.spec.package import PackageError, QuantisedModel, load_package
+from hwgen.spec.package import PackageError, QuantisedModel
 from hwgen.spec.presets import M3VIT_TINY, MODELS
 from hwgen.spec.weight_bits import weight_bits_text, with_weight_bits
+from hwgen.store.packages import load_package, save_package
 from tests.golden.random_package import MINI, changed, random_package
 
 EXPERTS = ("blocks.1.experts.fc1", "blocks.1.experts.fc2")
@@ -83,7 +84,7 @@ def test_a_package_refuses_codes_beyond_four_bits(code: int):
 
 def test_a_package_file_keeps_the_bits(tmp_path):
     package = random_package(with_weight_bits(MINI, "experts=4,heads.seg=4"))
-    package.save(tmp_path / "mini.safetensors")
+    save_package(package, tmp_path / "mini.safetensors")
     again = load_package(tmp_path / "mini.safetensors")
     assert isinstance(again, QuantisedModel)
     assert again.config == package.config

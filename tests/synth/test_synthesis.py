@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hwgen.spec.board import board
+from hwgen.store.boards import board
 from hwgen.synth import synthesise
 from hwgen.synth.page import synthesis_text
 

@@ -7,7 +7,7 @@ import pytest
 from hwgen.emit.verilog import emit
 from hwgen.pipeline import SYNTH_CACHE
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.board import board
+from hwgen.store.boards import board
 from hwgen.synth.report import SynthReport, synthesise
 
 MOST = {"lut": 0.7, "ff": 0.5, "bram36": 0.8}  # shares of the part

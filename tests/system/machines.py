@@ -13,10 +13,10 @@ from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.pipeline import machine_key
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.board import board
 from hwgen.spec.design import Design
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.package import QuantisedModel
+from hwgen.store.boards import board
 from sim.compare import Comparison, compare
 from sim.options import SimOptions
 from sim.session import SimResult, SimRun, simulate

@@ -8,9 +8,10 @@ from golden.network import run_network
 from hwgen.compiler.compile import compile_model
 from hwgen.estimate.estimate import estimate
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.board import Board, board
+from hwgen.spec.board import Board
 from hwgen.spec.design import Design
 from hwgen.spec.model import ModelConfig, TaskConfig
+from hwgen.store.boards import board
 from sim.session import simulate
 from tests.golden.random_package import random_image, random_package
 from tests.system.machines import sim_options, verilog_of
@@ -41,7 +42,7 @@ OTHERS: dict[str, tuple[ModelConfig, ...]] = {"sim": (), "sim-4x8x16": (WIDE_HEA
 def _quiet(name: str) -> Board:
     """A board whose memory never refreshes: cycles do not depend on when the run begins."""
     found = board(name)
-    return found.model_copy(update={"ddr": found.ddr.model_copy(update={"refresh_cycles": 0})})
+    return replace(found, ddr=replace(found.ddr, refresh_cycles=0))
 
 
 def _errors(arch_name: str, on: Board) -> dict[str, float]:

@@ -17,9 +17,10 @@ from hwgen.frontend.importers.checkpoint import CheckpointError, read_checkpoint
 from hwgen.frontend.importers.convert import IMPORTERS
 from hwgen.frontend.importers.imported import Imported, ImportOptions
 from hwgen.frontend.importers.own import import_own, own_metadata
-from hwgen.spec.install import install_hint
-from hwgen.spec.output_file import placed
-from hwgen.spec.package import PACKAGE_VERSION, PackageError, QuantisedModel, write_arrays
+from hwgen.process.install import install_hint
+from hwgen.spec.package import PackageError, QuantisedModel
+from hwgen.store.output_file import placed
+from hwgen.store.packages import PACKAGE_VERSION, write_arrays
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 EXPORT_ENTRY = "hwgen.export"  # metadata of a safetensors file: where the weights come from

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from hwgen.frontend.scaling import FloatArray
-from hwgen.spec.install import install_hint
+from hwgen.process.install import install_hint
 from hwgen.spec.package import PackageError
 
 RAW_SUFFIX = ".float32.bin"

@@ -29,8 +29,9 @@ from hwgen.frontend.rule_choice import choose_rule
 from hwgen.frontend.seeded import calibration_images
 from hwgen.frontend.store import float_beside, save_float, weights_sha256
 from hwgen.spec.model import ModelConfig
-from hwgen.spec.output_file import placed
 from hwgen.spec.package import QuantisedModel
+from hwgen.store.output_file import placed
+from hwgen.store.packages import save_package
 
 IMPORTERS: dict[str, Callable[[Checkpoint, ImportOptions], Imported]] = {
     "timm": import_timm,
@@ -173,7 +174,7 @@ def write(converted: Converted, folder: Path) -> tuple[Path, Path]:
     try:
         with placed(package) as package_part, placed(beside) as float_part:
             save_float(float_part, converted.arrays, converted.package.config, converted.package.provenance)
-            converted.package.save(package_part)
+            save_package(converted.package, package_part)
     except BaseException:
         for place in new:
             place.rmdir()

@@ -21,6 +21,7 @@ from hwgen.frontend.importers.checkpoint import CheckpointError
 from hwgen.frontend.m3vit import M3ViT
 from hwgen.frontend.store import load_float, load_model, package_path
 from hwgen.spec.package import PackageError
+from hwgen.store.packages import save_package
 from tests.frontend.importers.independent import classify
 from tests.frontend.importers.made import HEADS, as_torch, image, m3vit_state, timm_state
 
@@ -209,7 +210,7 @@ def test_a_package_that_is_a_folder_leaves_no_float_weights(capsys: pytest.Captu
 def test_a_manifest_that_export_cannot_use(
     change: dict[str, Any], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    replace(load_model("m3vit-micro"), **change).save(Path("net.safetensors"))
+    save_package(replace(load_model("m3vit-micro"), **change), Path("net.safetensors"))
     assert _run("export net.safetensors -o x.safetensors") == 2
     assert says in capsys.readouterr().err
     assert [path.name for path in Path().iterdir()] == ["net.safetensors"]

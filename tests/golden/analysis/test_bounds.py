@@ -1,5 +1,7 @@
 """Nothing overflows: ranges of all sums lie inside the hardware's widths, and the extremes that are claimed occur."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,12 +12,12 @@ from golden.softmax import probabilities, softmax_statistics
 from hwgen.rtl.attention import row_factor, softmax
 from hwgen.rtl.experts import gate_exponentials
 from hwgen.rtl.experts.top_k import LOGIT_BITS
-from hwgen.rtl.layernorm.layernorm import layernorm_rows
+from hwgen.rtl.layernorm import layernorm_rows
 from hwgen.rtl.matmul import mac_column
 from hwgen.rtl.post import gelu as gelu_rtl
 from hwgen.rtl.post import requant
-from hwgen.spec.arch_presets import arch_preset
 from hwgen.spec.tables import default_tables
+from hwgen.store.archs import arch_preset
 
 FOUND = {item.quantity: item for item in bounds()}
 TABLES = default_tables()
@@ -45,7 +47,7 @@ def test_bits_by_hand():
 
 
 def test_held_widths_are_those_of_the_hardware():
-    arch = arch_preset("zcu102").model_copy(update=LIMITS)
+    arch = replace(arch_preset("zcu102"), **LIMITS)
     constants = layernorm_rows.row_constants(arch)
     channels_log2 = layernorm_rows.channels_log2(arch)
     total = constants["total"].shape.width

@@ -1,5 +1,7 @@
 """Rings and loader: order, space, and loads that can never finish."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,8 +45,8 @@ def test_loads_far_ahead_fit_in_a_large_queue_and_block_a_small_one():
     arch = small_arch((4, 8, 16))
     program = HandProgram(random_package(MINI), "seg", arch)
     loads_first(program)
-    small = arch.model_copy(update={"load_queue": 2, "param_entries": 16})
-    program.arch = arch.model_copy(update={"load_queue": 32, "param_entries": 16})
+    small = replace(arch, load_queue=2, param_entries=16)
+    program.arch = replace(arch, load_queue=32, param_entries=16)
     run(program)
     program.arch = small
     with pytest.raises(IllegalProgramError, match="3 loads wait for space, the queue holds 2"):
@@ -53,14 +55,14 @@ def test_loads_far_ahead_fit_in_a_large_queue_and_block_a_small_one():
 
 def test_a_layer_that_does_not_fit_in_the_ring():
     """Six rows on four lanes read the weights twice; one row reads them once and streams through a small ring."""
-    small = small_arch((4, 8, 16)).model_copy(update={"ring_bytes": 8 * 16 * 20})
+    small = replace(small_arch((4, 8, 16)), ring_bytes=8 * 16 * 20)
     program = HandProgram(random_package(MINI), "seg", small)
     with pytest.raises(
         IllegalProgramError, match="LINEAR needs 48 words of the weight ring, which holds 20 of 20 with"
     ):
         run(program)
     config_rows = 8  # as many lanes as rows: every layer streams
-    wide = small_arch((config_rows, 8, 16)).model_copy(update={"ring_bytes": 8 * 16 * 20})
+    wide = replace(small_arch((config_rows, 8, 16)), ring_bytes=8 * 16 * 20)
     run(HandProgram(random_package(MINI), "seg", wide))
 
 

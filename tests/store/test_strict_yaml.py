@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from hwgen.spec.arch_presets import load_arch
-from hwgen.spec.board import board, load_board
-from hwgen.spec.data_folder import data_folder
-from hwgen.spec.strict_yaml import ConfigError, read_mapping
+from hwgen.store.archs import load_arch
+from hwgen.store.boards import board, load_board
+from hwgen.store.data_folder import data_folder
+from hwgen.store.strict_yaml import ConfigError, read_mapping
 
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)

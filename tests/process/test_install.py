@@ -10,8 +10,8 @@ import pytest
 
 from hwgen.frontend.exporters import export
 from hwgen.frontend.importers.checkpoint import CheckpointError, read_checkpoint
-from hwgen.spec import install
-from hwgen.spec.install import install_hint
+from hwgen.process import install
+from hwgen.process.install import install_hint
 from hwgen.synth import SynthesisError, yosys
 
 ROOT = Path(__file__).parents[2]

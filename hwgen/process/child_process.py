@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from hwgen.spec import supervisor
+from hwgen.process import supervisor
 
 END_SECONDS = 10.0  # longest wait for a command that was ended
 

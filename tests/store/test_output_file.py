@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hwgen.spec import output_file
-from hwgen.spec.output_file import is_stdout, placed, write_bytes, write_text
+from hwgen.store import output_file
+from hwgen.store.output_file import is_stdout, placed, write_bytes, write_text
 
 ROOT = Path(__file__).parents[2]
 NULL, FULL = (1, 3), (1, 7)  # device numbers of /dev/null and /dev/full
@@ -150,7 +150,7 @@ def test_a_socket_is_written(tmp_path: Path):
 SAYS = """
 import sys
 from pathlib import Path
-from hwgen.spec.output_file import write_text
+from hwgen.store.output_file import write_text
 print("before")
 write_text(Path(sys.argv[1]), "report\\n")
 print("after")
@@ -183,7 +183,7 @@ def test_a_dash_is_standard_output():
 def test_a_disk_without_room_is_named(tmp_path: Path):
     """A limit on file sizes fails in write(2) as a full disk does: without a name."""
     code = (
-        "import resource, signal, sys; from pathlib import Path; from hwgen.spec.output_file import write_bytes;"
+        "import resource, signal, sys; from pathlib import Path; from hwgen.store.output_file import write_bytes;"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, (1000, {resource.getrlimit(resource.RLIMIT_FSIZE)[1]}));"
         "write_bytes(Path(sys.argv[1]), bytes(5000))"
     )
@@ -225,4 +225,4 @@ def test_one_function_writes_files():
     assert len(files) > 100
     where = {name: len(lines) for name, lines in found.items() if lines}
     # the function itself; memory that the simulator maps
-    assert where == {"hwgen/spec/output_file.py": 1, "sim/session.py": 1}
+    assert where == {"hwgen/store/output_file.py": 1, "sim/session.py": 1}

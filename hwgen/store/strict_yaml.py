@@ -1,16 +1,18 @@
 """YAML files with a fixed set of keys: what is wrong, where, the limit, and the nearest valid key."""
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from hwgen.spec.shown import LONGEST_SHOWN, shown
+from hwgen.spec.limits import base_types, limits_of
+from hwgen.spec.shown import nearest, shown
 
-Record = TypeVar("Record", bound=BaseModel)
+Record = TypeVar("Record")
 
 
 class ConfigError(ValueError):
@@ -40,14 +42,6 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return cast("dict[Any, Any]", super().construct_mapping(node, deep=deep))  # pyright: ignore[reportUnknownMemberType]
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` for the closest known name, and the list of all."""
-    names = list(known)
-    near = difflib.get_close_matches(name[:LONGEST_SHOWN], names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{hint} (known: {', '.join(names)})"
-
-
 def read_mapping(path: Path) -> dict[str, Any]:
     """The mapping in the YAML file ``path``; ConfigError when there is none."""
     if not path.is_file():
@@ -63,6 +57,31 @@ def read_mapping(path: Path) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         raise ConfigError(f"{path}: expected keys and values, found {type(data).__name__}")
     return {str(key): value for key, value in cast("Mapping[object, Any]", data).items()}
+
+
+@cache
+def _model_of(record: type) -> type[BaseModel]:
+    """A pydantic model with the fields, types and limits of a dataclass."""
+    made: dict[str, Any] = {}
+    types, limits = base_types(record), limits_of(record)
+    for item in fields(record):
+        kind = types[item.name]
+        rules: dict[str, Any] = {} if item.default is MISSING else {"default": item.default}
+        if item.name in limits:
+            bound = limits[item.name]
+            rules |= {"gt" if bound.above else "ge": bound.least, "le": bound.most}
+        made[item.name] = (_model_of(kind) if is_dataclass(kind) else kind, Field(**rules))
+    config = ConfigDict(extra="forbid", frozen=True)
+    return cast("type[BaseModel]", cast("Any", create_model)(record.__name__, __config__=config, **made))
+
+
+def _built(record: type[Record], values: BaseModel) -> Record:
+    """The dataclass of checked values, and of those inside it."""
+    found: dict[str, Any] = {}
+    for name, kind in base_types(record).items():
+        value = getattr(values, name)
+        found[name] = _built(cast("type[Any]", kind), value) if is_dataclass(kind) else value
+    return record(**found)
 
 
 def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
@@ -88,10 +107,15 @@ def _complaint(model: type[BaseModel], error: Any) -> str:
     return f"{key} = {shown(error['input'])}: {message}" if where else message
 
 
-def validated(model: type[Record], data: Mapping[str, Any], source: str) -> Record:
-    """``data`` as a ``model``; ConfigError lists every key that is wrong."""
+def validated(record: type[Record], data: Mapping[str, Any], source: str) -> Record:
+    """``data`` as a ``record``, a dataclass or a pydantic model; ConfigError lists every key that is wrong."""
+    plain = is_dataclass(record)
+    model = _model_of(record) if plain else cast("type[BaseModel]", record)
     try:
-        return model.model_validate(dict(data))
+        found = model.model_validate(dict(data))
+        return _built(record, found) if plain else cast("Record", found)
     except ValidationError as error:
         lines = [_complaint(model, item) for item in error.errors()]
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from error
+    except ValueError as error:  # of the dataclass: what one field alone does not show
+        raise ConfigError(f"{source}: {error}") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hwgen.spec.child_process import run_child
+from hwgen.process.child_process import run_child
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 30
@@ -94,7 +94,7 @@ def test_a_command_ends_with_the_process_that_asked_for_it(tmp_path: Path, numbe
         folder.mkdir()
     (scratch / "file").write_text("x")
     code = (
-        "import sys; from pathlib import Path; from hwgen.spec.child_process import run_child;"
+        "import sys; from pathlib import Path; from hwgen.process.child_process import run_child;"
         f"run_child(['sh', '-c', {GRANDCHILD!r}], cwd=sys.argv[1], seconds=300, scratch=[Path(sys.argv[2])])"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, str(work), str(scratch)], cwd=ROOT)
