@@ -17,6 +17,7 @@ from hwgen.spec.design import Design
 from hwgen.spec.isa import Opcode, Unit
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.weight_bits import weight_bits_text
+from hwgen.spec.weight_formats import weight_format
 from hwgen.store.boards import board
 
 WAITS = {  # figure -> performance counter; what is left of the idle cycles is "other"
@@ -100,7 +101,7 @@ def least_bytes(model: ModelConfig, task: TaskConfig) -> int:
         alien = parts[0] == "heads" and parts[1] in others
         alien |= len(parts) > 3 and parts[2] == "gate" and parts[3] in others
         if not alien:
-            bits = 4 if name.endswith(".weight") and name.removesuffix(".weight") in model.int4 else 8
+            bits = weight_format(model, name.removesuffix(".weight")).bits
             total += int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize * bits // 8
     return total
 

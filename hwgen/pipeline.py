@@ -24,7 +24,7 @@ from hwgen.emit.vivado import VERILOG_FILE
 from hwgen.estimate.estimate import Estimate, estimate
 from hwgen.frontend.store import load_float, load_model
 from hwgen.report.verification import Pass, Tensors, Verification
-from hwgen.spec.arch import PARAM_BYTES
+from hwgen.spec.buffers import PARAM_BYTES
 from hwgen.spec.design import Design
 from hwgen.spec.isa import Opcode
 from hwgen.spec.model import TaskConfig

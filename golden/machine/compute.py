@@ -16,7 +16,9 @@ from golden.machine.rings import Loader, Ring, Words
 from golden.queues import ExpertQueue, expert_queues
 from golden.rounding import Integers, requant, sat8, sat10, sat16
 from golden.softmax import SoftmaxStatistics, probabilities, row_factor, softmax_statistics
-from hwgen.spec.arch import SCORE_SLOTS, ArchConfig
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.buffers import BUFFERS, NORM_RING, PARAM_RING, ROW_FACTOR, WEIGHT_RING, MemoryInfo
+from hwgen.spec.destinations import DESTINATIONS
 from hwgen.spec.isa import Counter, Destination, Opcode, Source, Unit
 from hwgen.spec.tables import Int64Array
 
@@ -30,6 +32,12 @@ class TraceEntry(NamedTuple):
     name: str
     rows: Int64Array
     tensor: Int64Array
+
+
+def _buffer(info: MemoryInfo, arch: ArchConfig) -> Buffer:
+    """An empty buffer; a row factor is held as octave, multiplier and shift."""
+    values = 3 if info is ROW_FACTOR else arch.output_lanes
+    return Buffer(info.name, info.words(arch), values, banks=info.bank_count(arch))
 
 
 @dataclass
@@ -46,17 +54,14 @@ class MachineState:
 
     def __post_init__(self) -> None:
         """Empty buffers and rings of the sizes that the arch names."""
-        arch, lanes = self.arch, self.arch.output_lanes
-        self.residual = Buffer("residual", arch.residual_words, lanes)
-        self.norm = Buffer("norm", arch.norm_words, lanes)
-        self.activation = Buffer("activation", arch.activation_words, lanes)
-        self.key = Buffer("key", arch.key_words, lanes, banks=lanes)
-        self.value = Buffer("value", arch.value_words, lanes, banks=arch.input_lanes)
-        self.score = Buffer("score", arch.score_words, lanes)
-        self.row_factor = Buffer("row_factor", SCORE_SLOTS * arch.max_tokens, 3)  # octave, multiplier, shift
-        self.weights = Ring("weight", arch.ring_words)
-        self.params = Ring("parameter", arch.param_entries)
-        self.norms = Ring("norm-parameter", arch.norm_entries)
+        arch = self.arch
+        self.buffers = {info.name: _buffer(info, arch) for info in BUFFERS}
+        self.residual, self.norm, self.activation, self.key, self.value, self.score, self.row_factor = (
+            self.buffers.values()
+        )
+        self.weights = Ring("weight", WEIGHT_RING.words(arch))
+        self.params = Ring("parameter", PARAM_RING.words(arch))
+        self.norms = Ring("norm-parameter", NORM_RING.words(arch))
         self.loader = Loader(self.dispatch_load)
 
     def table(self, guard: Guard, name: str) -> Int64Array:
@@ -178,12 +183,14 @@ def linear(state: MachineState, guard: Guard, f: Fields) -> None:
 def _finish_int8(state: MachineState, guard: Guard, f: Fields, acc: Int64Array) -> None:
     """Destinations QUERY, KEY, VALUE and HIDDEN."""
     destination = Destination(f["destination"])
-    buffer = {Destination.KEY: state.key, Destination.VALUE: state.value}.get(destination, state.activation)
+    info = DESTINATIONS[destination]
+    assert info.buffer is not None  # of these four
+    buffer = state.buffers[info.buffer.name]
     if destination == Destination.HIDDEN:
         values = hidden(state.table(guard, "gelu"), sat16(acc), f["gelu_mult"], f["gelu_shift"])
     else:
         values = sat8(acc)
-    counter = Counter[destination.name]
+    counter = info.counter
     rows = np.arange(f["rows"])
     region = Region(rows, f["dst_base"], f["dst_stride"], f["out_tiles"])
     buffer.write(region, values, Unit.COMPUTE, counter, _counts(state, counter, f["rows"]))

@@ -15,7 +15,8 @@ from golden.machine.compute import COMPUTE, Fields, MachineState, TraceEntry, pa
 from golden.machine.progress import Guard, IllegalProgramError, MachineError
 from golden.machine.rings import Ring, Words
 from golden.patches import patch_rows
-from hwgen.spec.arch import BEAT_BYTES, PARAM_BYTES, ArchConfig
+from hwgen.spec.arch import BEAT_BYTES, ArchConfig
+from hwgen.spec.buffers import PARAM_BYTES
 from hwgen.spec.isa import FORMATS, INSTRUCTION_BYTES, ChecksumError, Counter, ErrorCode, Opcode, Unit, decode, unseal
 from hwgen.spec.registers import REGISTERS
 from hwgen.spec.tables import TABLES, Int64Array

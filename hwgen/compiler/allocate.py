@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.shapes import Shapes
-from hwgen.spec.arch import ADDRESS_WORDS
-from hwgen.spec.layout import tile_words
+from hwgen.spec.buffers import ADDRESS_WORDS
 from hwgen.spec.model import ModelConfig
+from hwgen.spec.weight_formats import DENSE8, PACKED4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +155,7 @@ def _fits_rings(shapes: Shapes) -> Iterator[str]:
     arch, wide = shapes.arch, _wide(shapes.config)
     entries: dict[str, int] = {}
     for name, tiles, chunks in layer_tiles(shapes):
-        words = tiles * tile_words(chunks, int4=name not in wide)
+        words = tiles * (DENSE8 if name in wide else PACKED4).words(chunks)
         need, there = words * arch.tile_bytes, arch.ring_words * arch.tile_bytes
         if need > there:
             advice = arch.advice("ring_bytes", need)

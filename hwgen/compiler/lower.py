@@ -19,6 +19,7 @@ from hwgen.compiler.streams import (
 )
 from hwgen.compiler.tensors import Tensors
 from hwgen.spec.arch import BEAT_BYTES
+from hwgen.spec.destinations import DESTINATIONS
 from hwgen.spec.isa import Counter, Destination, Opcode, Source
 from hwgen.spec.layout import result_bytes
 from hwgen.spec.model import TaskConfig
@@ -136,7 +137,7 @@ class Lowering:
         """A LINEAR of one layer; ``macs`` per row; ``tensor``: the residual that it leaves."""
         layer = stream.layers[0]
         produced = (self.tensors.residual(tensor, first=first),) if tensor else self._products(stream.name)
-        shape = {"rows": rows, "in_chunks": layer.in_chunks, "out_tiles": layer.out_tiles, "int4": layer.int4}
+        shape = {"rows": rows, "in_chunks": layer.in_chunks, "out_tiles": layer.out_tiles, "int4": layer.format.code}
         self._emit(Opcode.LINEAR, stream.name, {**fields, **shape}, (stream,), rows * macs, produced)
 
     def _products(self, name: str) -> tuple[Produced, ...]:
@@ -196,7 +197,7 @@ class Lowering:
         fields = {**self.normed.row_by_row(), **self._norm_source(), "destination": destination, **target}
         stream = heads_stream(self.shapes, name)
         self._linear(stream, fields, self.config.tokens, self.config.dim**2)
-        return self.progress.finish(Counter[destination.name], self.config.tokens)
+        return self.progress.finish(DESTINATIONS[destination].counter, self.config.tokens)
 
     def _slot(self, head: int) -> dict[str, int]:
         """Where the scores and row factors of ``head`` lie: heads take turns in two slots."""
@@ -304,8 +305,8 @@ class Lowering:
             "dst_base": 0,
             "dst_stride": self.shapes.dim_words,
             **self._gelu(f"{at}.experts.fc1"),
-            "int4_first": first.int4,
-            "int4_second": second.int4,
+            "int4_first": first.format.code,
+            "int4_second": second.format.code,
         }
         macs = 2 * config.tokens * config.top_k * config.dim * config.expert_hidden
         produced = (self.tensors.residual(f"{at}.moe", Destination.EXPERT),)

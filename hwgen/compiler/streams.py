@@ -6,9 +6,10 @@ import numpy as np
 
 from hwgen.compiler.shapes import Shapes
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.layout import U8, Array, pack_tiles, param_entries, port_slices, tile_words, weight_tiles
+from hwgen.spec.layout import U8, Array, param_entries, port_slices, weight_tiles
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.package import QuantisedModel
+from hwgen.spec.weight_formats import DENSE8, WeightFormat, weight_format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +22,12 @@ class Layer:
     in_chunks: int
     pad_outputs: bool = False  # heads of the outputs padded to whole words
     pad_inputs: bool = False  # heads of the inputs padded to whole words
-    int4: bool = False  # two input chunks to a ring word
+    format: WeightFormat = DENSE8
 
     @property
     def words(self) -> int:
         """Ring words of the weights."""
-        return self.out_tiles * tile_words(self.in_chunks, int4=self.int4)
+        return self.out_tiles * self.format.words(self.in_chunks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ def _layer(shapes: Shapes, source: str, outputs: int, inputs: int, expert: int |
         expert=expert,
         out_tiles=arch.words(outputs),
         in_chunks=arch.chunks(inputs),
-        int4=source in shapes.config.int4,
+        format=weight_format(shapes.config, source),
     )
 
 
@@ -145,8 +146,7 @@ def _norm_entries(package: QuantisedModel, name: str, arch: ArchConfig) -> U8:
 
 def _weight_words(weight: Array, layer: Layer, arch: ArchConfig) -> U8:
     """Ring words of a layer."""
-    tiles = weight_tiles(weight, arch)
-    return pack_tiles(tiles, layer.in_chunks) if layer.int4 else tiles
+    return layer.format.pack(weight_tiles(weight, arch), layer.in_chunks)
 
 
 def stream_bytes(package: QuantisedModel, stream: Stream, shapes: Shapes) -> U8:

@@ -1,6 +1,7 @@
-"""Tables of docs/programming.md, generated from the declarations and fenced by HTML comments.
+"""Tables of documents, generated from the declarations and fenced by HTML comments.
 
-``python -m hwgen.emit.docs docs/programming.md`` writes them; a test checks that the file is up to date.
+``python -m hwgen.emit.docs docs/programming.md docs/architecture.md`` writes them; a test checks that both are up to
+date.
 """
 
 import re
@@ -8,6 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from hwgen.spec.buffers import MEMORIES, MemoryInfo
+from hwgen.spec.destinations import DESTINATIONS
 from hwgen.spec.isa import FORMATS, Counter, Destination, ErrorCode, Opcode, Source, Unit
 from hwgen.spec.registers import REGISTERS
 from hwgen.store.output_file import write_text
@@ -52,27 +55,79 @@ def codes_table() -> str:
     return _table(("enumeration", "values"), rows)
 
 
-SECTIONS: dict[str, Callable[[], str]] = {
-    "registers": registers_table,
-    "opcodes": opcodes_table,
-    "codes": codes_table,
-    "fields": fields_tables,
+def _word(memory: MemoryInfo) -> str:
+    """Elements of a word, and banks."""
+    count = {"output_lanes": "`Po` x ", "tile": "`Pi` x `Po` x ", "one": ""}[memory.elements]
+    banks = {"one": "", "input_lanes": "; `Pi` banks", "output_lanes": "; `Po` banks"}[memory.banks]
+    return f"{count}{memory.element_bits} bits{banks}"
+
+
+def _size(memory: MemoryInfo) -> str:
+    times = f" x {memory.words_per_size}" if memory.words_per_size > 1 else ""
+    return f"`{memory.size_field}`{times}"
+
+
+def memories_table() -> str:
+    """Every buffer and ring."""
+    rows = [(f"`{m.name}`", m.holds, _word(m), _size(m), m.written_by, m.read_by) for m in MEMORIES.values()]
+    return _table(("memory", "holds", "word", "size", "written by", "read by"), rows)
+
+
+def destinations_table() -> str:
+    """How rows of every destination are finished, and who counts them."""
+    rows = [
+        (
+            f"`{name.name}`",
+            item.opcode.name,
+            f"`{item.buffer.name}`" if item.buffer else "stream",
+            str(item.bits),
+            item.parameters.replace("_", " "),
+            item.factor,
+            "yes" if item.adds else "",
+            f"`{item.counter.name}`",
+            item.counted_by,
+        )
+        for name, item in DESTINATIONS.items()
+    ]
+    header = (
+        "destination",
+        "of",
+        "goes to",
+        "bits",
+        "bias, M, S from",
+        "factor",
+        "+ residual",
+        "counter",
+        "counted by",
+    )
+    return _table(header, rows)
+
+
+Sections = dict[str, Callable[[], str]]
+PAGES: dict[str, Sections] = {
+    "programming.md": {
+        "registers": registers_table,
+        "opcodes": opcodes_table,
+        "codes": codes_table,
+        "fields": fields_tables,
+    },
+    "architecture.md": {"memories": memories_table, "destinations": destinations_table},
 }
 
 
-def regenerate(text: str) -> str:
-    """``text`` with the inside of every fence replaced; ValueError when the fences are not those of SECTIONS."""
+def regenerate(text: str, sections: Sections) -> str:
+    """``text`` with the inside of every fence replaced; ValueError when the fences are not those of ``sections``."""
     found = [match[1] for match in re.finditer(r"<!-- generated: (\w+) -->", text)]
-    if sorted(found) != sorted(SECTIONS):
-        raise ValueError(f"fences found: {', '.join(found) or 'none'}; expected each once: {', '.join(SECTIONS)}")
-    return _FENCE.sub(lambda match: match[1] + SECTIONS[match[2]]() + match[3], text)
+    if sorted(found) != sorted(sections):
+        raise ValueError(f"fences found: {', '.join(found) or 'none'}; expected each once: {', '.join(sections)}")
+    return _FENCE.sub(lambda match: match[1] + sections[match[2]]() + match[3], text)
 
 
-def main(path: str) -> None:
-    """Rewrite the fenced tables of a file."""
-    file = Path(path)
-    write_text(file, regenerate(file.read_text()))
+def main(paths: list[str]) -> None:
+    """Rewrite the fenced tables of files."""
+    for file in map(Path, paths):
+        write_text(file, regenerate(file.read_text(), PAGES[file.name]))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

@@ -5,7 +5,8 @@ from typing import Any
 
 from hwgen.emit.c_header import TOP
 from hwgen.emit.ports import Port, interfaces
-from hwgen.spec.arch import BEAT_BYTES, SCORE_SLOTS, ArchConfig
+from hwgen.spec.arch import BEAT_BYTES, ArchConfig
+from hwgen.spec.buffers import MEMORIES
 from hwgen.spec.isa import FORMATS, INSTRUCTION_BYTES
 from hwgen.spec.registers import BITS, REGISTERS
 from hwgen.spec.tables import TABLES
@@ -16,18 +17,9 @@ FORMAT = 1  # version of this file's layout
 
 def _regions(arch: ArchConfig) -> dict[str, dict[str, int]]:
     """Memories of the machine: words, and bits of one word (all banks side by side)."""
-    word = 8 * arch.output_lanes
     return {
-        "residual": {"words": arch.residual_words, "word_bits": 2 * word},
-        "norm": {"words": arch.norm_words, "word_bits": word},
-        "activation": {"words": arch.activation_words, "word_bits": word},
-        "key": {"words": arch.key_words, "word_bits": word * arch.output_lanes},
-        "value": {"words": arch.value_words, "word_bits": word * arch.input_lanes},
-        "score": {"words": arch.score_words, "word_bits": 10 * arch.output_lanes},
-        "row_factor": {"words": SCORE_SLOTS * arch.max_tokens, "word_bits": 27},
-        "weight_ring": {"words": arch.ring_words, "word_bits": 8 * arch.tile_bytes},
-        "param_ring": {"words": arch.param_entries, "word_bits": 64 * arch.output_lanes},
-        "norm_ring": {"words": arch.norm_entries, "word_bits": 64 * arch.output_lanes},
+        name: {"words": memory.words(arch), "word_bits": memory.word_bits(arch) * memory.bank_count(arch)}
+        for name, memory in MEMORIES.items()
     }
 
 

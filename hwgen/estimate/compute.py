@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hwgen.estimate.clock import Process, Track, Wait, after
-from hwgen.estimate.machine import EXPERT_HIDDEN, LINEAR_COUNTERS, Instruction, Machine
-from hwgen.spec import timing
+from hwgen.estimate.machine import EXPERT_HIDDEN, Instruction, Machine
+from hwgen.spec import choices, timing
+from hwgen.spec.destinations import LINEAR_COUNTERS
 from hwgen.spec.isa import Counter, Destination, Opcode, Unit
+from hwgen.spec.weight_formats import BY_CODE, DENSE8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,7 @@ class ComputeUnit:
         queue = self.machine.queues[Unit.COMPUTE]
         for number in range(len(queue.items)):
             time = yield from after(0, queue.entered, number + 1)
-            free = yield from after(0, self.expanded, number + 1 - timing.BUFFER_DEPTH)
+            free = yield from after(0, self.expanded, number + 1 - choices.BUFFER_DEPTH)
             queue.left.reach(max(time, free + 1))
 
     def expand(self) -> Process:
@@ -106,7 +108,7 @@ class ComputeUnit:
                 track, base = self.machine.waits(item, "wait_b")
                 time = 2 + (yield from after(time, track, base))  # passed, and the length of the first queue is known
             for op in self._ops(item):
-                time = yield from after(time, self.handed, len(self.ops) + 1 - timing.BUFFER_DEPTH)
+                time = yield from after(time, self.handed, len(self.ops) + 1 - choices.BUFFER_DEPTH)
                 self.ops.append(op)
                 self.offered.reach(time + timing.BUFFER_LATENCY)
                 time += 1
@@ -117,7 +119,7 @@ class ComputeUnit:
         for number in itertools.count():
             time = yield from after(0, self.offered, number + 1)
             for taken in (self.walked, self.issued):
-                time = yield from after(time, taken, number + 1 - timing.OP_QUEUE)
+                time = yield from after(time, taken, number + 1 - choices.OP_QUEUE)
             self.handed.reach(time)
             self.queued.reach(time + 2)
 
@@ -147,7 +149,7 @@ class ComputeUnit:
             whole=self.machine.waits(item, "wait_b"),
             destination=destination,
             top_k=f.get("top_k", 1),
-            per_word=1 + f.get("int4", 0),
+            per_word=BY_CODE[f.get("int4", DENSE8.code)].chunks_per_word,
         )
 
     def _experts(self, item: Instruction) -> Iterator[Op]:
@@ -172,7 +174,7 @@ class ComputeUnit:
                     lookup=True,
                     first=expert == 0 and not second,
                     finish=f["rows"] if second and expert == last else 0,
-                    per_word=1 + int4,
+                    per_word=BY_CODE[int4].chunks_per_word,
                 )
             base += rows
         self._hidden_rows = base
@@ -206,8 +208,8 @@ class ComputeUnit:
                 if op.kind is Opcode.SCORES:
                     time = yield from self.steps.turn(time, read)
                 time += timing.ROW_CYCLES - 1 + (timing.LOOKUP_CYCLES if op.lookup and not pad else 0)
-                if len(emits) > timing.ROW_QUEUE:
-                    time = max(time, emits[-timing.ROW_QUEUE - 1])
+                if len(emits) > choices.ROW_QUEUE:
+                    time = max(time, emits[-choices.ROW_QUEUE - 1])
                 taken += 1
                 read = time if op.kind is Opcode.SCORES and not pad else read
                 words_end = max(words_end, time + 2) + (1 if pad else words)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hwgen.estimate.clock import Process, Request, after
 from hwgen.estimate.machine import Instruction, Machine, Ring
-from hwgen.spec import timing
+from hwgen.spec import choices, timing
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.board import Board
 from hwgen.spec.isa import Unit
@@ -218,7 +218,7 @@ class WeightLoader:
                 space = yield from after(0, ring.freed, self._reserved[index] - ring.depth)
                 time = max(time + timing.CHUNK_INTERVAL, space + 2)
                 for engine in self._engines:  # some commands wait for the engine of a port
-                    time = yield from after(time, engine, len(self._chunks) + 1 - timing.COMMANDS_AHEAD)
+                    time = yield from after(time, engine, len(self._chunks) + 1 - choices.COMMANDS_AHEAD)
                 chunk = Chunk(push=time, ring=index, words=take, slice_beats=slice_beats, address=address)
                 self._chunks.append((chunk, f["port_stride"]))
                 self._pushed.reach(time)

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from hwgen.estimate.clock import Process, Wait, after
 from hwgen.estimate.dram import WRITE_PORT, ReadEngine, last_beats
 from hwgen.estimate.machine import Instruction, Machine
-from hwgen.spec import timing
+from hwgen.spec import choices, timing
 from hwgen.spec.arch import BEAT_BYTES
 from hwgen.spec.isa import FETCH_BYTES, FORMATS, INSTRUCTION_BYTES, Counter, Opcode, Unit
 
 CHUNK = FETCH_BYTES // INSTRUCTION_BYTES
-_DEPTHS = {Unit.IO: timing.IO_QUEUE, Unit.COMPUTE: timing.COMPUTE_QUEUE, Unit.NORM: timing.NORM_QUEUE}
 _WRITE_LATENCY = 3  # request of a burst of results to its first beat: plan, address, data
 
 
@@ -29,7 +28,7 @@ class Sequencer:
         """A piece when the queue has room for it."""
         time, beats = timing.START_LATENCY - timing.COMMAND_LATENCY, FETCH_BYTES // BEAT_BYTES
         for first in range(0, len(self.machine.program), CHUNK):
-            time = yield from after(time, self.dispatched, first + CHUNK - timing.FETCH_AHEAD)
+            time = yield from after(time, self.dispatched, first + CHUNK - choices.FETCH_AHEAD)
             bursts = yield from self.engine.read(time, beats, first * INSTRUCTION_BYTES)
             for beat in last_beats(bursts, INSTRUCTION_BYTES // BEAT_BYTES):
                 self.fetched.reach(beat + timing.FETCH_LATENCY)
@@ -45,7 +44,7 @@ class Sequencer:
                 self.machine.done(time)
                 return
             queue = self.machine.queues[unit]
-            depth = _DEPTHS.get(unit, self.machine.arch.load_queue)
+            depth = choices.QUEUE_DEPTH.get(unit, self.machine.arch.load_queue)
             time = yield from after(time, queue.left, len(queue.entered.times) + 1 - depth)
             self.dispatched.reach(time)
             queue.entered.reach(time + timing.DISPATCH_LATENCY)

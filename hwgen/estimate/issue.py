@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hwgen.estimate.clock import Process, Request, Wait, after
 from hwgen.estimate.compute import ComputeUnit, Op
-from hwgen.spec import timing
+from hwgen.spec import choices, timing
 from hwgen.spec.arch import BEAT_BYTES
 from hwgen.spec.isa import Counter, Destination, Opcode
 
@@ -29,7 +29,7 @@ class Issuer:
         self.machine, self.arch = self.unit.machine, self.unit.machine.arch
         self.lanes = self.arch.token_lanes
         fifo = max(2, self.arch.result_beats // (2 * self.arch.output_lanes // BEAT_BYTES))
-        self.room = timing.RESULT_ROWS + fifo - self.lanes  # a tile that went a cycle ago counts as under way
+        self.room = choices.RESULT_ROWS + fifo - self.lanes  # a tile that went a cycle ago counts as under way
         self.softmax = timing.softmax_latency(self.arch) + 1
 
     def run(self) -> Process:
@@ -109,7 +109,7 @@ class Issuer:
         """The slot of a tile of rows; early when nothing can hold up the rest of its last tile."""
         time = last
         if certain and op.chunks >= self.lanes:
-            time = goes[max(0, op.chunks - timing.REFILL_CYCLES - 1)]
+            time = goes[max(0, op.chunks - choices.REFILL_CYCLES - 1)]
         self.unit.released.reach(time + 1, self.lanes)
 
     def _complete(self, op: Op, last: int, count: int, final: bool) -> None:

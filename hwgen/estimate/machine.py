@@ -7,20 +7,12 @@ from hwgen.compiler.step import Step
 from hwgen.estimate.clock import Clock, Track
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.board import Board
+from hwgen.spec.destinations import LINEAR_COUNTERS
 from hwgen.spec.isa import FORMATS, Counter, Destination, Opcode, Unit
 from hwgen.spec.timing import RING_RELEASE_LATENCY, SCOREBOARD_LATENCY
 
 EXPERT_HIDDEN = max(Counter) + 1  # counts hidden rows of experts; no program names it
 MODULUS = 2**16
-LINEAR_COUNTERS = {
-    Destination.QUERY: Counter.QUERY,
-    Destination.KEY: Counter.KEY,
-    Destination.VALUE: Counter.VALUE,
-    Destination.HIDDEN: Counter.HIDDEN,
-    Destination.RESIDUAL: Counter.RESIDUAL,
-    Destination.GATE: Counter.GATE,
-    Destination.RESULT: Counter.RESULT,
-}
 
 
 @dataclass(frozen=True, kw_only=True)

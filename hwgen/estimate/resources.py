@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from hwgen.spec.arch import PARAM_BYTES, ArchConfig
+from hwgen.spec.arch import ArchConfig
 from hwgen.spec.board import Board
+from hwgen.spec.buffers import MEMORIES, ROW_FACTOR
 
 BRAM36_SHAPES = ((512, 72), (1024, 36), (2048, 18), (4096, 9))  # depth, width
 LUTRAM_DEPTH = 64  # shallower memories are look-up tables: 64 bits each
@@ -43,15 +44,9 @@ class ResourceEstimate:
 def memories(arch: ArchConfig) -> Iterator[tuple[str, int, int, int]]:
     """(name, copies, depth, width in bits) of every memory that matters."""
     lanes, word = arch.output_lanes, 8 * arch.output_lanes
-    yield "ring", 1, arch.ring_words, 8 * arch.tile_bytes
-    yield "params", 1, arch.param_entries, 8 * PARAM_BYTES * lanes
-    yield "norm_params", 1, arch.norm_entries, 8 * PARAM_BYTES * lanes
-    yield "residual", 2, arch.residual_words, 2 * word  # two readers
-    yield "norm", 1, arch.norm_words, word
-    yield "activation", 1, arch.activation_words, word
-    yield "key", arch.output_lanes, arch.key_words, word
-    yield "value", arch.input_lanes, arch.value_words, word
-    yield "score", 1, arch.score_words, 10 * lanes
+    for name, memory in MEMORIES.items():
+        if memory is not ROW_FACTOR:  # two block RAMs at most
+            yield name, memory.readers * memory.bank_count(arch), memory.words(arch), memory.word_bits(arch)
     yield "operand", 2 * arch.token_lanes, -(-arch.max_inputs // lanes), word
     yield "results", 1, arch.result_beats, 128
 

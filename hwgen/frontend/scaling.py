@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.spec.numerics import MAX_BIAS, MAX_SHIFT, NUMERICS
+from hwgen.spec.weight_formats import DENSE8, PACKED4
 
 FloatArray = NDArray[np.floating[Any]]
 Array = NDArray[Any]
@@ -64,7 +65,7 @@ def quantised_linear(
     bias would not fit at accumulator scale, or whose multiplier would lose precision, gets a coarser scale.
     """
     bias = np.zeros(weight.shape[:-1], dtype=np.float64) if bias is None else bias
-    limit = NUMERICS.narrow_weight_max if int4 else NUMERICS.activation_max
+    limit = (PACKED4 if int4 else DENSE8).largest
     widest = narrow_scale(weight) if int4 else np.abs(weight).max(axis=-1) / limit
     bias_bound = np.abs(bias) / (in_scale * MAX_BIAS)
     scale = np.maximum(np.maximum(widest, bias_bound), _SMALLEST_RATIO * out_scale / in_scale)

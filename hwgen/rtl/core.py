@@ -13,18 +13,29 @@ from hwgen.rtl.experts.expert_queues import ExpertQueues
 from hwgen.rtl.experts.gate import GateUnit
 from hwgen.rtl.io.io_engine import IoEngine
 from hwgen.rtl.layernorm.layernorm import LayerNorm
-from hwgen.rtl.lib.interfaces import ATTENTION_READS_BITS, RowFactor, fault, issued
+from hwgen.rtl.lib.interfaces import ATTENTION_READS_BITS, fault, issued
 from hwgen.rtl.lib.trace import Trace
 from hwgen.rtl.load.weight_loader import RING_NAMES, WeightLoader
 from hwgen.rtl.matmul.compute_unit import EVENTS, ComputeUnit
 from hwgen.rtl.memory.activation_buffers import BankedBuffer, RowBuffer
 from hwgen.rtl.memory.ring import Ring
 from hwgen.rtl.post.post_processor import PostProcessor
-from hwgen.spec.arch import PARAM_BYTES, SCORE_SLOTS, ArchConfig
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.buffers import (
+    ACTIVATION,
+    KEY,
+    NORM,
+    RESIDUAL,
+    RINGS,
+    ROW_FACTOR,
+    SCORE,
+    VALUE,
+    MemoryInfo,
+)
+from hwgen.spec.choices import RESULT_ROWS
 
 UNITS = ("load", "io", "compute", "norm")
 GATHER_BITS = 64  # patches are written in groups of eight pixels
-RESULT_ROWS = 64  # result rows that may be in flight: more than the pipeline from issuer to result holds
 
 
 class Core(wiring.Component):
@@ -106,21 +117,29 @@ class Core(wiring.Component):
 
     def _memories(self, m: Module) -> None:
         """Activation buffers (docs/architecture.md, "Buffers") and rings."""
-        arch, word = self._arch, 8 * self._arch.output_lanes
-        m.submodules.residual_buffer = self._residual = RowBuffer(arch.residual_words, 2 * word, reads=2)
-        m.submodules.norm_buffer = self._h = RowBuffer(arch.norm_words, word)
-        m.submodules.activation_buffer = self._activation = RowBuffer(
-            arch.activation_words, word, granularity=GATHER_BITS
-        )
-        m.submodules.key_buffer = self._keys = BankedBuffer(arch.output_lanes, arch.key_words, word)
-        m.submodules.value_buffer = self._values = BankedBuffer(arch.input_lanes, arch.value_words, word)
-        m.submodules.score_buffer = self._scores = RowBuffer(arch.score_words, 10 * arch.output_lanes)
-        factor_bits = RowFactor.as_shape().size
-        m.submodules.row_factors = self._factors = RowBuffer(SCORE_SLOTS * arch.max_tokens, factor_bits, reads=2)
-        params = 8 * PARAM_BYTES * arch.output_lanes
-        m.submodules.norm_ring = self._norm_ring = Ring(arch.norm_entries, params, arch.weight_ports)
-        m.submodules.param_ring = self._param_ring = Ring(arch.param_entries, params, arch.weight_ports)
-        m.submodules.weight_ring = self._weight_ring = Ring(arch.ring_words, 8 * arch.tile_bytes, arch.weight_ports)
+        self._residual = self._buffer(m, "residual_buffer", RESIDUAL)
+        self._h = self._buffer(m, "norm_buffer", NORM)
+        self._activation = self._buffer(m, "activation_buffer", ACTIVATION, granularity=GATHER_BITS)
+        self._keys = self._buffer(m, "key_buffer", KEY)
+        self._values = self._buffer(m, "value_buffer", VALUE)
+        self._scores = self._buffer(m, "score_buffer", SCORE)
+        self._factors = self._buffer(m, "row_factors", ROW_FACTOR)
+        self._norm_ring, self._param_ring, self._weight_ring = (self._ring(m, ring) for ring in RINGS)
+
+    def _buffer(self, m: Module, name: str, info: MemoryInfo, granularity: int | None = None) -> Any:
+        """A buffer as hwgen/spec/buffers.py declares it."""
+        words, bits = info.words(self._arch), info.word_bits(self._arch)
+        if info.banks == "one":
+            made: Any = RowBuffer(words, bits, reads=info.readers, granularity=granularity)
+        else:
+            made = BankedBuffer(info.bank_count(self._arch), words, bits)
+        m.submodules[name] = made
+        return made
+
+    def _ring(self, m: Module, info: MemoryInfo) -> Ring:
+        made = Ring(info.words(self._arch), info.word_bits(self._arch), self._arch.weight_ports)
+        m.submodules[info.name] = made
+        return made
 
     def _instructions(self, m: Module) -> None:
         for unit, port in zip(

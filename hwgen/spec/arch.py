@@ -5,14 +5,11 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
+from hwgen.spec.buffers import ACTIVATION, KEY, NORM, PARAM_BYTES, RESIDUAL, RING_WORDS, SIZED, VALUE, WEIGHT_RING
 from hwgen.spec.limits import Limits, limits_of, refuse
 from hwgen.spec.shown import shown
 
 BEAT_BYTES = 16  # one AXI data beat, 128 bits
-PARAM_BYTES = 8  # one channel's parameters: bias/offset 32 bits, multiplier/gain 16 bits, shift 8 bits, 8 spare
-SCORE_SLOTS = 2  # heads whose scores are held at a time
-ADDRESS_WORDS = 2**16  # words of a buffer that an instruction can address
-RING_WORDS = (2, 2**15 - 1)  # of a ring: its 16-bit counters tell full from empty by their sign
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +31,8 @@ class ArchConfig:
     value_bytes: int  # int8 values of all heads
     score_words: int  # score rows: words of output_lanes scores, both slots
     ring_bytes: int  # weight ring
-    param_entries: Annotated[int, Limits(2, 2**15 - 1)] = 64  # output tiles whose parameters are held: a ring
-    norm_entries: Annotated[int, Limits(2, 2**15 - 1)] = 64  # LayerNorm words whose parameters are held: a ring
+    param_entries: Annotated[int, Limits(*RING_WORDS)] = 64  # output tiles whose parameters are held: a ring
+    norm_entries: Annotated[int, Limits(*RING_WORDS)] = 64  # LayerNorm words whose parameters are held: a ring
     weight_ports: int = 1  # AXI masters that fill the ring side by side: 1, 2 or 4
     burst_beats: Annotated[int, Limits(1, 64)] = 16  # longest AXI burst
     outstanding: Annotated[int, Limits(1, 16)] = 4  # read bursts in flight per port
@@ -70,24 +67,14 @@ class ArchConfig:
     @property
     def word_bytes(self) -> dict[str, int]:
         """Field of a buffer's size -> bytes of one of its words (score_words: 1), all banks together."""
-        word = self.output_lanes
-        return {
-            "residual_bytes": 2 * word,
-            "norm_bytes": word,
-            "activation_bytes": word,
-            "key_bytes": word * word,
-            "value_bytes": self.input_lanes * word,
-            "score_words": 1,
-            "ring_bytes": self.tile_bytes,
-        }
+        return {memory.size_field: memory.unit(self) for memory in SIZED}
 
     def limits(self, field: str) -> tuple[int, int]:
         """Least and largest value of a whole-number field, on a machine with these lanes."""
-        if field in self.word_bytes:
-            words = {"ring_bytes": RING_WORDS, "score_words": (SCORE_SLOTS, ADDRESS_WORDS)}
-            least, most = words.get(field, (1, ADDRESS_WORDS))
-            size = self.word_bytes[field]
-            return least * size, (most + 1) * size - 1  # part of a word is not used
+        for memory in SIZED:
+            if memory.size_field == field:
+                (least, most), size = memory.depth, memory.unit(self)
+                return least * size, (most + 1) * size - 1  # part of a word is not used
         limits = limits_of(ArchConfig)[field]
         return int(limits.least), int(limits.most)
 
@@ -122,32 +109,32 @@ class ArchConfig:
     @property
     def ring_words(self) -> int:
         """Weight tiles that the ring holds."""
-        return self.ring_bytes // self.tile_bytes
+        return WEIGHT_RING.words(self)
 
     @property
     def residual_words(self) -> int:
         """Words of the residual buffer."""
-        return self.residual_bytes // (2 * self.output_lanes)
+        return RESIDUAL.words(self)
 
     @property
     def norm_words(self) -> int:
         """Words of the LayerNorm output buffer."""
-        return self.norm_bytes // self.output_lanes
+        return NORM.words(self)
 
     @property
     def activation_words(self) -> int:
         """Words of the activation buffer."""
-        return self.activation_bytes // self.output_lanes
+        return ACTIVATION.words(self)
 
     @property
     def key_words(self) -> int:
         """Words of each of the output_lanes key banks (one key per bank, output_lanes dims per word)."""
-        return self.key_bytes // (self.output_lanes * self.output_lanes)
+        return KEY.words(self)
 
     @property
     def value_words(self) -> int:
         """Words of each of the input_lanes value banks (one key per bank, output_lanes dims per word)."""
-        return self.value_bytes // (self.input_lanes * self.output_lanes)
+        return VALUE.words(self)
 
     @property
     def tile_beats(self) -> int:

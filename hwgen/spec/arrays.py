@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import MAX_BIAS, MAX_CONTEXT_SHIFT, MAX_NORM_SHIFT, MAX_SHIFT, NUMERICS
 from hwgen.spec.tables import TABLES, Int64Array, TableInfo, chord_ends
+from hwgen.spec.weight_formats import WEIGHT_FORMATS, weight_format
 
 Array = NDArray[Any]
 _AGAIN = "quantise or import the network again"
-_CODE, _NARROW, _MULT = NUMERICS.activation_max, NUMERICS.narrow_weight_max, 2**NUMERICS.multiplier_bits - 1
+_MULT = 2**NUMERICS.multiplier_bits - 1
 _INT16 = 2 ** (NUMERICS.residual_bits - 1)
 
 
@@ -31,12 +32,16 @@ class ArrayKind:
     why: str  # of the range
 
 
-WEIGHT = ArrayKind(
-    arrays="weight", dtype="int8", low=-_CODE, high=_CODE, why="symmetric, so that sixteen products fit one field"
-)
-NARROW_WEIGHT = ArrayKind(
-    arrays="weight of four bits", dtype="int8", low=-_NARROW, high=_NARROW, why="symmetric, half a byte in memory"
-)
+_WEIGHTS = {
+    item.name: ArrayKind(
+        arrays=item.arrays,
+        dtype="int8",
+        low=-item.largest,
+        high=item.largest,
+        why=item.why,
+    )
+    for item in WEIGHT_FORMATS
+}
 BIAS = ArrayKind(arrays="bias, scores.bias", dtype="int32", low=-MAX_BIAS, high=MAX_BIAS, why="acc + bias fits 32 bits")
 MULT = ArrayKind(
     arrays="mult, gelu_mult, scores.mult, context.mult", dtype="uint16", low=0, high=_MULT, why="M has 16 bits"
@@ -55,7 +60,7 @@ NORM_SHIFT = ArrayKind(
     arrays="shift of a LayerNorm", dtype="uint8", low=0, high=MAX_NORM_SHIFT, why="no finer gain is needed"
 )
 POSITION = ArrayKind(arrays="position", dtype="int16", low=-_INT16, high=_INT16 - 1, why="a row of the residual")
-KINDS = (WEIGHT, NARROW_WEIGHT, BIAS, MULT, SHIFT, CONTEXT_SHIFT, GAIN, OFFSET, NORM_SHIFT, POSITION)
+KINDS = (*_WEIGHTS.values(), BIAS, MULT, SHIFT, CONTEXT_SHIFT, GAIN, OFFSET, NORM_SHIFT, POSITION)
 TABLE_DTYPE = "int32"
 
 
@@ -78,7 +83,7 @@ Specs = dict[str, ArraySpec]
 def _linear(config: ModelConfig, prefix: str, out: int, inputs: int, lead: tuple[int, ...] = ()) -> Specs:
     """A linear layer: int8 weights [.., out, in] and per-channel bias, multiplier and shift."""
     return {
-        f"{prefix}.weight": ArraySpec((*lead, out, inputs), NARROW_WEIGHT if prefix in config.int4 else WEIGHT),
+        f"{prefix}.weight": ArraySpec((*lead, out, inputs), _WEIGHTS[weight_format(config, prefix).name]),
         f"{prefix}.bias": ArraySpec((*lead, out), BIAS),
         f"{prefix}.mult": ArraySpec((*lead, out), MULT),
         f"{prefix}.shift": ArraySpec((*lead, out), SHIFT),

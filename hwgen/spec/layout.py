@@ -33,22 +33,6 @@ def weight_tiles(weight: Array, arch: ArchConfig) -> U8:
     return np.ascontiguousarray(tiles).view(np.uint8).reshape(outs * ins, arch.tile_bytes)
 
 
-def pack_tiles(tiles: U8, in_chunks: int) -> U8:
-    """bytes [tiles, tile_bytes] of codes -8..7 -> ring words [words, tile_bytes], two tiles to a word.
-
-    Tiles come in the order (output tile, input chunk). A word holds chunk 2k of an output tile in the low nibbles of
-    its bytes and chunk 2k + 1 in the high ones, zero when there is none: every output tile begins with a new word.
-    """
-    pairs = padded(tiles.reshape(-1, in_chunks, tiles.shape[1]), 1, 2)
-    words: U8 = (pairs[:, 0::2] & np.uint8(0x0F)) | (pairs[:, 1::2] << np.uint8(4))
-    return words.reshape(-1, tiles.shape[1])
-
-
-def tile_words(in_chunks: int, *, int4: bool) -> int:
-    """Ring words of the weights of one output tile."""
-    return -(-in_chunks // 2) if int4 else in_chunks
-
-
 def param_entries(bias: Array, mult: Array, shift: Array, arch: ArchConfig) -> U8:
     """Per-channel parameters -> bytes [entries, output_lanes * 8]: int32 bias, 16-bit multiplier, 8-bit shift, zero.
 

@@ -12,9 +12,10 @@ from hwgen.driver.device import COUNTERS, GRACE_CYCLES, Device, DeviceError, Mac
 from hwgen.driver.devmem import DevMemBackend
 from hwgen.driver.pynq_backend import PynqBackend
 from hwgen.driver.workload import TaskEntry, Workload, WorkloadError
+from hwgen.spec.choices import GIVE_UP_CYCLES
 from hwgen.spec.isa import ErrorCode
 from hwgen.spec.registers import BY_NAME
-from hwgen.spec.timing import GIVE_UP_CYCLES, REPORT_CYCLES
+from hwgen.spec.timing import REPORT_CYCLES
 from hwgen.store.archs import arch_preset
 
 ARCH = arch_preset("sim")

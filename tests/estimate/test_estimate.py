@@ -158,8 +158,8 @@ def test_resources_of_zcu102():
     """The ring by hand: 57 block RAMs side by side, six deep; packed multipliers: half of 2048."""
     found = resources(ZCU102)
     target = board("zcu102")
-    ring = next(item for item in memories(ZCU102) if item[0] == "ring")
-    assert ring == ("ring", 1, 3072, 4096)
+    ring = next(item for item in memories(ZCU102) if item[0] == "weight_ring")
+    assert ring == ("weight_ring", 1, 3072, 4096)
     assert found.bram36 >= 342
     assert found.dsp >= 1024
     for name, item in found.against(target).items():

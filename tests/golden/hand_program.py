@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import Counter, Destination, Opcode, Source, encode, to_bytes
 from hwgen.spec.layout import (
-    pack_tiles,
     padded,
     param_entries,
     port_slices,
@@ -19,6 +18,7 @@ from hwgen.spec.layout import (
 )
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.tables import TABLES, pack_table
+from hwgen.spec.weight_formats import weight_format
 
 PROGRAM, MODEL = 0x100, 0x8000  # addresses in the memory image
 
@@ -120,7 +120,7 @@ class HandProgram:
     def ring_words(self, name: str, weight: NDArray) -> NDArray:
         """Ring words of a layer: of four-bit weights, two chunks of an output tile share one."""
         tiles = weight_tiles(weight, self.arch)
-        return pack_tiles(tiles, self.arch.chunks(weight.shape[1])) if name in self.package.config.int4 else tiles
+        return weight_format(self.package.config, name).pack(tiles, self.arch.chunks(weight.shape[1]))
 
     def linear(self, name: str, wait: tuple[Counter, int], rows: int, destination: Destination, **fields: int) -> None:
         weight, *params = self.layer(name)

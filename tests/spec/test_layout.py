@@ -6,15 +6,14 @@ import pytest
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.layout import (
-    pack_tiles,
     param_entries,
     port_slices,
     position_words,
     result_bytes,
     result_rows,
-    tile_words,
     weight_tiles,
 )
+from hwgen.spec.weight_formats import DENSE8, PACKED4
 
 arches = pytest.mark.parametrize("arch", list(ARCHS.values()), ids=lambda arch: arch.name)
 
@@ -104,14 +103,14 @@ def test_result_rows(arch: ArchConfig, rows: int):
 
 @arches
 @pytest.mark.parametrize("shape", [(1, 1), (19, 48), (70, 33), (33, 40)])
-def test_pack_tiles(arch: ArchConfig, shape: tuple[int, int]):
+def test_packed_weights(arch: ArchConfig, shape: tuple[int, int]):
     """Low nibbles hold the even chunks of an output tile, high nibbles the odd ones; a tile begins with a word."""
     weight = np.random.default_rng(6).integers(-7, 8, shape).astype(np.int8)
     tiles = weight_tiles(weight, arch)
     outs, ins = arch.words(shape[0]), arch.chunks(shape[1])
-    words = pack_tiles(tiles, ins)
-    per_tile = tile_words(ins, int4=True)
-    assert tile_words(ins, int4=False) == ins
+    words = PACKED4.pack(tiles, ins)
+    per_tile = PACKED4.words(ins)
+    assert DENSE8.words(ins) == ins
     assert words.shape == (outs * per_tile, arch.tile_bytes)
     compared = 0
     for index, word in enumerate(words.tolist()):

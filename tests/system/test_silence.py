@@ -13,8 +13,8 @@ import pytest
 from golden.network import run_network
 from hwgen.compiler.compile import compile_model
 from hwgen.spec.arch_presets import ARCHS
+from hwgen.spec.choices import GIVE_UP_CYCLES
 from hwgen.spec.isa import ErrorCode
-from hwgen.spec.timing import GIVE_UP_CYCLES
 from sim.options import FOR_EVER, Silence
 from sim.session import SimRun
 from tests.golden.random_package import random_image, random_package

@@ -9,10 +9,10 @@ from hwgen.rtl.lib.interfaces import ROW_BITS, WORD_ADDRESS_BITS, RowFactor, pro
 from hwgen.rtl.lib.pipeline import delay, delay_valid
 from hwgen.rtl.lib.reciprocal import Reciprocal
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.buffers import ROW_FACTOR_BITS
 from hwgen.spec.isa import Counter
 
 SUM_SHIFT = 22  # 16 of the octave bias and 6 of the probability
-ROW_FACTOR_BITS = 27
 _PRODUCT_SHIFT = 15  # fraction bits of the reciprocal
 _GROUP_BITS = 4  # of Mc, in one register of the product
 _EXPONENTIAL_BITS = 13 + 31  # one exponential at its octave

@@ -4,21 +4,23 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.rtl.attention.row_factor import ROW_FACTOR_BITS, RowFactorUnit, total_bits
+from hwgen.rtl.attention.row_factor import RowFactorUnit, total_bits
 from hwgen.rtl.lib.interfaces import (
     EXPONENTIAL_BITS,
     SCORE_FRACTION_BITS,
+    buffer_write,
     progress_pulse,
     score_row,
     table_bus,
-    write_port,
 )
 from hwgen.rtl.lib.interpolation import DirectTable, table_info
-from hwgen.rtl.lib.pipeline import add, delay, delay_valid, larger, tree, tree_stages
+from hwgen.rtl.lib.pipeline import add, delay, delay_valid, larger, tree
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.buffers import ROW_FACTOR
+from hwgen.spec.choices import ADDER_LEVELS
+from hwgen.spec.stages import tree_stages
 
 _OCTAVE_BIAS = 16  # octave -16..15 becomes 0..31: the shift of its exponential; 0 also where there is no key
-_LEVELS = 2  # adder levels per register; maxima of octaves, which start two registers earlier, have one
 
 
 class SoftmaxStatistics(wiring.Component):
@@ -42,14 +44,14 @@ class SoftmaxStatistics(wiring.Component):
 
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch
-        terms, octaves = (tree_stages(arch.output_lanes, levels) for levels in (_LEVELS, 1))
+        terms, octaves = (tree_stages(arch.output_lanes, levels) for levels in (ADDER_LEVELS, 1))
         self._steps = max(2 + terms, octaves)  # exponential, term and the sum of terms; the largest octave beside it
         self.latency = self._steps + 1 + RowFactorUnit.latency_of(arch)
         super().__init__(
             {
                 "i": In(score_row(arch)),
                 "table": In(table_bus()),
-                "write": Out(write_port(ROW_FACTOR_BITS)),
+                "write": Out(buffer_write(ROW_FACTOR, arch)),
                 "progress": Out(progress_pulse()),
             }
         )
@@ -83,9 +85,9 @@ class SoftmaxStatistics(wiring.Component):
             ]
             shifted.append(term)
             octaves.append(octave)
-        total = tree(m, shifted, add, _LEVELS, "total")
+        total = tree(m, shifted, add, ADDER_LEVELS, "total")
         top = tree(m, octaves, larger, 1, "top")
-        total = delay(m, total, self._steps - 2 - tree_stages(len(octaves), _LEVELS), "total_kept")
+        total = delay(m, total, self._steps - 2 - tree_stages(len(octaves), ADDER_LEVELS), "total_kept")
         return total, delay(m, top, self._steps - tree_stages(len(octaves), 1), "top_kept")
 
     def _accumulate(self, m: Module, total: Value, octave: Value, row: wiring.PureInterface) -> None:

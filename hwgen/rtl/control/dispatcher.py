@@ -7,9 +7,9 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.lib.decode import opcode_is
 from hwgen.rtl.lib.interfaces import PC_BITS, issued
+from hwgen.spec.choices import QUEUE_DEPTH
 from hwgen.spec.isa import FORMATS, Opcode, Unit
 
-QUEUE_DEPTH = {Unit.IO: 8, Unit.COMPUTE: 4, Unit.NORM: 4}  # LOAD has its own queue, in the weight loader
 UNITS = (Unit.LOAD, Unit.IO, Unit.COMPUTE, Unit.NORM)
 
 

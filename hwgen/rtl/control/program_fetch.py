@@ -12,10 +12,10 @@ from hwgen.rtl.lib.decode import opcode_is
 from hwgen.rtl.lib.interfaces import PC_BITS, fault, issued
 from hwgen.rtl.lib.stream_buffer import StreamBuffer
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
+from hwgen.spec.choices import FETCH_AHEAD
 from hwgen.spec.isa import FETCH_BYTES, INSTRUCTION_BYTES, Opcode
 
 CHUNK = FETCH_BYTES // INSTRUCTION_BYTES  # instructions read at a time
-AHEAD = 16  # instructions that wait here
 
 
 class ProgramFetch(wiring.Component):
@@ -55,7 +55,7 @@ class ProgramFetch(wiring.Component):
         engine = ReadEngine(self._arch)
         m.submodules.engine = on_bus(engine)
         m.submodules.check = check = InstructionCheck()
-        m.submodules.queue = queue = SyncFIFO(width=issued().size, depth=AHEAD)
+        m.submodules.queue = queue = SyncFIFO(width=issued().size, depth=FETCH_AHEAD)
         m.submodules.out = out = StreamBuffer(issued())
         connect(m, engine.bus, flipped(self.bus))
         m.d.comb += [
@@ -95,7 +95,7 @@ class ProgramFetch(wiring.Component):
                     m.next = "REQUEST"
             with m.State("REQUEST"):
                 m.d.comb += engine.command.valid.eq(
-                    (queue.level < AHEAD - CHUNK) | ((queue.level == AHEAD - CHUNK) & ~check.busy)
+                    (queue.level < FETCH_AHEAD - CHUNK) | ((queue.level == FETCH_AHEAD - CHUNK) & ~check.busy)
                 )
                 with m.If(engine.command.valid & engine.command.ready):
                     m.d.sync += address.eq(address + CHUNK * INSTRUCTION_BYTES)

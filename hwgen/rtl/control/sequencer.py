@@ -9,8 +9,8 @@ from hwgen.rtl.axi.read_engine import ReadEngine
 from hwgen.rtl.control.dispatcher import UNITS, Dispatcher
 from hwgen.rtl.control.program_fetch import ProgramFetch
 from hwgen.rtl.lib.interfaces import PC_BITS, fault, issued
-from hwgen.spec import timing
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.choices import GIVE_UP_CYCLES
 from hwgen.spec.isa import ErrorCode
 
 
@@ -45,7 +45,7 @@ class Sequencer(wiring.Component):
 
     start_latency = 4 + ReadEngine.command_latency  # reset, its effect, start, request
     end_latency = 2
-    report_latency = timing.REPORT_CYCLES
+    report_latency = GIVE_UP_CYCLES + 6
 
     def __init__(self, arch: ArchConfig, faults: int, idles: int, engines: int) -> None:
         streams = {unit.name.lower(): Out(stream.Signature(issued())) for unit in UNITS}
@@ -138,7 +138,7 @@ class Sequencer(wiring.Component):
         self, m: Module, fetch_start: Signal, watching: Signal, failed: Signal, finished: Signal, stopped: Signal
     ) -> None:
         """Reset, run, and after a fault: halt the engines, reset again, and stay halted while the bus owes answers."""
-        self.halted = count = Signal(range(timing.GIVE_UP_CYCLES))  # an attribute: tests set it ahead
+        self.halted = count = Signal(range(GIVE_UP_CYCLES))  # an attribute: tests set it ahead
         resetting, halting = Signal(), Signal()
         owing = Signal()  # an engine was busy: a cycle late, which nobody notices, since engines are never reset
         m.d.sync += owing.eq(~stopped)

@@ -5,9 +5,10 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hwgen.rtl.lib.interfaces import EXPERT_BITS, EXPERT_SCORE_BITS, READ_LATENCY, ROW_BITS, queue_push
+from hwgen.rtl.lib.interfaces import EXPERT_BITS, EXPERT_SCORE_BITS, ROW_BITS, queue_push
 from hwgen.rtl.lib.pipeline import delay
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.choices import READ_LATENCY
 
 
 class ExpertQueues(wiring.Component):

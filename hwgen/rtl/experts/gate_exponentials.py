@@ -7,11 +7,12 @@ from amaranth.lib.wiring import In, Out
 from hwgen.rtl.experts.top_k import LOGIT_BITS
 from hwgen.rtl.lib.interfaces import table_bus
 from hwgen.rtl.lib.interpolation import DirectTable, table_info
-from hwgen.rtl.lib.pipeline import add, delay, tree, tree_stages
+from hwgen.rtl.lib.pipeline import add, delay, tree
+from hwgen.spec.choices import ADDER_LEVELS
 from hwgen.spec.numerics import NUMERICS
+from hwgen.spec.stages import tree_stages
 
 FRACTION_BITS = NUMERICS.gate_fraction_bits
-_LEVELS = 2  # adder levels per register
 
 
 def total_bits(count: int) -> int:
@@ -41,7 +42,7 @@ class GateExponentials(wiring.Component):
     @staticmethod
     def latency_of(count: int) -> int:
         """``latency`` before there is an instance."""
-        return GateExponentials.x_latency + tree_stages(count, _LEVELS)
+        return GateExponentials.x_latency + tree_stages(count, ADDER_LEVELS)
 
     def __init__(self, count: int) -> None:
         if not 1 <= count <= 32:
@@ -78,5 +79,5 @@ class GateExponentials(wiring.Component):
                 x.eq(Mux(present[i] & (octaves < 16), exp2.value[i] >> octaves[:4], 0)),
             ]
             terms.append(Mux(summed[i], x, 0))
-        m.d.comb += self.total.eq(tree(m, terms, add, _LEVELS, "total"))
+        m.d.comb += self.total.eq(tree(m, terms, add, ADDER_LEVELS, "total"))
         return m

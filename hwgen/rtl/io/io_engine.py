@@ -14,8 +14,9 @@ from hwgen.rtl.io.position_loader import PositionLoader
 from hwgen.rtl.io.result_store import ResultStore
 from hwgen.rtl.io.table_loader import TableLoader
 from hwgen.rtl.lib.decode import opcode_is
-from hwgen.rtl.lib.interfaces import PC_BITS, fault, issued, progress_pulse, table_bus, write_port
+from hwgen.rtl.lib.interfaces import PC_BITS, buffer_write, fault, issued, progress_pulse, table_bus
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.buffers import RESIDUAL
 from hwgen.spec.isa import ErrorCode, Opcode
 
 
@@ -52,7 +53,7 @@ class IoEngine(wiring.Component):
                 "read_beat": Out(1),
                 "write_beat": Out(1),
                 "table": Out(table_bus()),
-                "residual": Out(write_port(16 * lanes)),
+                "residual": Out(buffer_write(RESIDUAL, arch)),
                 "activation": Out(lane_write_port(lanes)),
                 "progress": Out(progress_pulse()),
                 "results": In(stream.Signature(16 * lanes)),

@@ -6,9 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.axi.bus import DATA_BITS, burst_command
 from hwgen.rtl.lib.decode import fields
-from hwgen.rtl.lib.interfaces import WORD_ADDRESS_BITS, progress_pulse, write_port
+from hwgen.rtl.lib.interfaces import WORD_ADDRESS_BITS, buffer_write, progress_pulse
 from hwgen.rtl.lib.loop_counter import LoopCounter
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.buffers import RESIDUAL
 from hwgen.spec.isa import Counter, Opcode
 
 
@@ -35,13 +36,13 @@ class PositionLoader(wiring.Component):
                 "model": In(64),
                 "command": Out(stream.Signature(burst_command())),
                 "beats": In(stream.Signature(DATA_BITS)),
-                "residual": Out(write_port(16 * arch.output_lanes)),
+                "residual": Out(buffer_write(RESIDUAL, arch)),
                 "progress": Out(progress_pulse()),
                 "busy": Out(1),
                 "overflow": Out(1),
             }
         )
-        self._word_beats = 16 * arch.output_lanes // DATA_BITS
+        self._word_beats = RESIDUAL.word_bits(arch) // DATA_BITS
         self._depth = arch.residual_words
 
     def elaborate(self, platform: object) -> Module:

@@ -10,24 +10,25 @@ from hwgen.rtl.lib.interfaces import (
     COUNTER_BITS,
     PC_BITS,
     PROGRESS_COUNTERS,
-    READ_LATENCY,
     ROW_BITS,
+    buffer_read,
+    buffer_write,
     fault,
     issued,
     progress_pulse,
-    read_port,
     table_bus,
-    write_port,
 )
 from hwgen.rtl.lib.loop_counter import LoopCounter
 from hwgen.rtl.lib.pipeline import delay, delay_valid
 from hwgen.rtl.lib.trace import channel_signature
 from hwgen.rtl.lib.word_queue import WordQueue
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.buffers import NORM, NORM_RING, RESIDUAL
+from hwgen.spec.choices import READ_LATENCY
 from hwgen.spec.isa import Counter, ErrorCode, Opcode
 
 _WALK_BITS = 23  # base + rows * stride never wraps
-_PARAM_BITS = 64
+_PARAM_BITS = NORM_RING.element_bits
 _BUFFER_LATENCY = WordQueue.latency + 1  # row buffer and its output register
 
 
@@ -113,20 +114,19 @@ class LayerNorm(wiring.Component):
         self._arch = arch
         self._words = min(max_words(arch), arch.norm_entries)
         self._wait = READ_LATENCY + 1 + LayerNormStatistics.latency_of(arch) + 1  # last word read to first word sent
-        self._send_latency = _BUFFER_LATENCY + LayerNormNormaliser.latency  # word sent to word written
+        self.send_latency = _BUFFER_LATENCY + LayerNormNormaliser.latency  # word sent to word written
         self._rows = _power_of_two(self._wait + 2)
         self.buffer_words = _power_of_two(max_words(arch) + self._wait + 2)
-        width = arch.output_lanes
         super().__init__(
             {
                 "i": In(stream.Signature(issued())),
                 "counters": In(data.ArrayLayout(COUNTER_BITS, PROGRESS_COUNTERS)),
                 "progress": Out(progress_pulse()),
-                "residual": Out(read_port(16 * width)),
-                "params": Out(read_port(_PARAM_BITS * width)),
+                "residual": Out(buffer_read(RESIDUAL, arch)),
+                "params": Out(buffer_read(NORM_RING, arch)),
                 "arrived": In(16),
                 "release": Out(16),
-                "write": Out(write_port(8 * width)),
+                "write": Out(buffer_write(NORM, arch)),
                 "table": In(table_bus()),
                 "trace": Out(channel_signature("norm", arch)),
                 "started": Out(1),
@@ -143,7 +143,7 @@ class LayerNorm(wiring.Component):
 
     def latency(self, words: int) -> int:
         """Cycles from ``started`` to the progress pulse of the first row."""
-        return words + self._wait + words - 1 + self._send_latency + 1
+        return words + self._wait + words - 1 + self.send_latency + 1
 
     def cycles(self, rows: int, words: int) -> int:
         """Cycles from ``started`` to ``finished``, the progress pulse of the last row."""
@@ -246,7 +246,7 @@ class LayerNorm(wiring.Component):
         m.d.comb += [
             strobes.send.eq(strobes.running & (complete != 0) & present),
             strobes.send_last.eq(word.at_last),
-            strobes.store.eq(delay_valid(m, strobes.send, self._send_latency)),
+            strobes.store.eq(delay_valid(m, strobes.send, self.send_latency)),
             self.release.eq(Mux(self.finished, f["words"], 0)),
         ]
         with m.If(self.started):

@@ -5,15 +5,16 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.lib.interfaces import Param, table_bus
-from hwgen.rtl.lib.pipeline import add, delay, delay_valid, saturate_symmetric, tree, tree_stages
+from hwgen.rtl.lib.pipeline import add, delay, delay_valid, saturate_symmetric, tree
 from hwgen.rtl.lib.reciprocal import ReciprocalSquareRoot
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.choices import ADDER_LEVELS
 from hwgen.spec.numerics import NUMERICS
+from hwgen.spec.stages import tree_stages
 
 VALUE_BITS = NUMERICS.residual_bits
 Z_BITS = 17  # Q6.10
 CHANNEL_BITS = 12
-_LEVELS = 2  # adder levels per register
 _LOW_SQUARES = 24  # split of the wide products into multiplier-sized pieces
 _LOW_TOTAL = 13
 _SPREAD_CYCLES = 3
@@ -66,13 +67,13 @@ class LayerNormStatistics(wiring.Component):
     def latency_of(arch: ArchConfig) -> int:
         """``latency`` before there is an instance: squares, tree, accumulators, spread, square root."""
         root = ReciprocalSquareRoot.latency_of(_root_width(arch))
-        return 1 + tree_stages(arch.output_lanes, _LEVELS) + 1 + _SPREAD_CYCLES + root
+        return 1 + tree_stages(arch.output_lanes, ADDER_LEVELS) + 1 + _SPREAD_CYCLES + root
 
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch
         self._log2 = channels_log2(arch)
         self._root_width = _root_width(arch)
-        self._tree = tree_stages(arch.output_lanes, _LEVELS)
+        self._tree = tree_stages(arch.output_lanes, ADDER_LEVELS)
         self.latency = self.latency_of(arch)
         super().__init__(
             {
@@ -107,8 +108,8 @@ class LayerNormStatistics(wiring.Component):
         lanes = range(self._arch.output_lanes)
         squared = [Signal(2 * VALUE_BITS - 1, name=f"square_{lane}", reset_less=True) for lane in lanes]
         m.d.sync += [squared[lane].eq(self.x[lane] * self.x[lane]) for lane in lanes]
-        word_squares = tree(m, list(squared), add, _LEVELS, "squares")
-        word_total = delay(m, tree(m, [self.x[lane] for lane in lanes], add, _LEVELS, "total"), 1, "word_total")
+        word_squares = tree(m, list(squared), add, ADDER_LEVELS, "squares")
+        word_total = delay(m, tree(m, [self.x[lane] for lane in lanes], add, ADDER_LEVELS, "total"), 1, "word_total")
         valid = delay_valid(m, self.valid, 1 + self._tree)
         first = delay(m, self.first, 1 + self._tree, "first")
         total = Signal(signed(VALUE_BITS + self._log2), name="s1", reset_less=True)

@@ -11,10 +11,10 @@ from amaranth.lib.wiring import In, Out
 from hwgen.rtl.axi.bus import DATA_BITS
 from hwgen.rtl.lib.pipeline import width_for
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.buffers import MemoryInfo
 from hwgen.spec.isa import Counter
 from hwgen.spec.numerics import NUMERICS
 
-READ_LATENCY = 2  # cycles from address to data of buffers and rings (block RAM with output register)
 WORD_ADDRESS_BITS = 16  # word addresses inside the machine
 ROW_BITS = 12  # row (token) indices
 COUNTER_BITS = 16  # progress counters
@@ -44,6 +44,18 @@ def banked_write_port(banks: int, width: int) -> wiring.Signature:
     return wiring.Signature(
         {"enable": Out(1), "bank": Out(width_for(banks)), "address": Out(WORD_ADDRESS_BITS), "data": Out(width)}
     )
+
+
+def buffer_read(memory: MemoryInfo, arch: ArchConfig) -> wiring.Signature:
+    """A read port of a memory of hwgen/spec/buffers.py."""
+    return read_port(memory.word_bits(arch))
+
+
+def buffer_write(memory: MemoryInfo, arch: ArchConfig) -> wiring.Signature:
+    """A write port of such a memory, with a bank where it has several."""
+    if memory.banks == "one":
+        return write_port(memory.word_bits(arch))
+    return banked_write_port(memory.bank_count(arch), memory.word_bits(arch))
 
 
 def table_bus() -> wiring.Signature:

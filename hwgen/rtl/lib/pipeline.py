@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from amaranth.hdl import Module, Mux, Shape, Signal, Value, unsigned
 
+from hwgen.spec.stages import tree_stages
+
 
 def delay(m: Module, value: Value, cycles: int, name: str = "delayed") -> Value:
     """``value`` as it was ``cycles`` cycles ago."""
@@ -21,12 +23,6 @@ def delay_valid(m: Module, valid: Value, cycles: int) -> Value:
         m.d.sync += register.eq(valid)
         valid = register
     return valid
-
-
-def tree_stages(count: int, levels: int) -> int:
-    """Registers from the inputs to the output of ``tree`` over ``count`` values."""
-    depth = (count - 1).bit_length()
-    return max(1, -(-depth // levels))
 
 
 def tree(

@@ -7,21 +7,12 @@ from amaranth.lib.wiring import In, Out
 from hwgen.rtl.lib.interfaces import table_bus
 from hwgen.rtl.lib.interpolation import Interpolation, table_info
 from hwgen.rtl.lib.pipeline import delay
+from hwgen.spec.choices import SHIFT_MOVES
+from hwgen.spec.stages import normalise_stages, normalising_moves
 from hwgen.spec.tables import INTERPOLATION_BITS, RECIPROCAL_INDEX_BITS
 
 MANTISSA_BITS = 18  # bits kept of a normalised number, its leading one (or pair) included
 EXPONENT_BITS = 6
-_MOVES_PER_STAGE = 2
-
-
-def _moves(width: int, smallest: int) -> list[int]:
-    """Left shifts, halving, that bring the highest set bit of a ``width``-bit number to the top."""
-    return [1 << k for k in reversed(range((width - 1).bit_length())) if 1 << k >= smallest]
-
-
-def normalise_stages(width: int, smallest: int) -> int:
-    """Registers of ``normalise``."""
-    return -(-len(_moves(width, smallest)) // _MOVES_PER_STAGE)
 
 
 def normalise(m: Module, value: Value, smallest: int) -> tuple[Value, Value]:
@@ -31,10 +22,10 @@ def normalise(m: Module, value: Value, smallest: int) -> tuple[Value, Value]:
     (lower bits dropped, missing ones zero). Zero gives a zero mantissa. Takes ``normalise_stages`` cycles.
     """
     width = len(value)
-    moves = _moves(width, smallest)
+    moves = normalising_moves(width, smallest)
     moved: Value = Cat()
     for stage in range(normalise_stages(width, smallest)):
-        value, taken = _shifted(value, moves[stage * _MOVES_PER_STAGE : (stage + 1) * _MOVES_PER_STAGE])
+        value, taken = _shifted(value, moves[stage * SHIFT_MOVES : (stage + 1) * SHIFT_MOVES])
         register = Signal(width, name=f"normal_{stage}", reset_less=True)
         flags = Signal(len(moved) + len(taken), name=f"moved_{stage}", reset_less=True)
         m.d.sync += [register.eq(value), flags.eq(Cat(*reversed(taken), moved))]

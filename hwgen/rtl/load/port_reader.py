@@ -8,9 +8,9 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from hwgen.rtl.axi.bus import DATA_BITS, axi4_read, burst_command, on_bus
 from hwgen.rtl.axi.read_engine import ReadEngine
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.choices import COMMANDS_AHEAD
 
 RINGS = 3  # norm, param, weight
-COMMANDS_AHEAD = 4  # commands that wait for the engine, so that it never waits for one
 
 
 def chunk_layout() -> data.StructLayout:

@@ -11,10 +11,10 @@ from hwgen.rtl.lib.interfaces import COUNTER_BITS, PC_BITS, PROGRESS_COUNTERS, f
 from hwgen.rtl.load.chunk_planner import ChunkPlanner, load_layout
 from hwgen.rtl.load.port_reader import PortReader
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.choices import LOADS_UNDER_WAY
 from hwgen.spec.isa import ErrorCode, Opcode
 
 RING_NAMES = ("norm", "param", "weight")  # in the order of a load
-LOADS_UNDER_WAY = 8  # loads planned whose data has not all come
 
 
 class WeightLoader(wiring.Component):

@@ -4,9 +4,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.rtl.lib.interfaces import READ_LATENCY
 from hwgen.rtl.matmul.ops import OpKind
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.choices import READ_LATENCY
 
 
 class BOperand(wiring.Component):

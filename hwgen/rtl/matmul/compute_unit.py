@@ -10,11 +10,10 @@ from hwgen.rtl.lib.interfaces import (
     PC_BITS,
     PROGRESS_COUNTERS,
     WORD_ADDRESS_BITS,
-    RowFactor,
+    buffer_read,
     fault,
     issued,
     queue_read,
-    read_port,
     table_bus,
     tile_tag,
 )
@@ -27,8 +26,9 @@ from hwgen.rtl.matmul.operand_ram import OperandRam
 from hwgen.rtl.matmul.ops import op_layout
 from hwgen.rtl.matmul.tile_issuer import TileIssuer
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.buffers import ACTIVATION, KEY, NORM, ROW_FACTOR, SCORE, VALUE, WEIGHT_RING
+from hwgen.spec.choices import OP_QUEUE
 
-OP_QUEUE = 4  # ops that loader and issuer may be apart
 EVENTS = ("mac_cycles", "wait_operand", "wait_weight", "wait_drain", "wait_dependence", "wait_idle", "attention_steps")
 
 
@@ -55,26 +55,25 @@ class ComputeUnit(wiring.Component):
     """
 
     def __init__(self, arch: ArchConfig) -> None:
-        word = 8 * arch.output_lanes
         super().__init__(
             {
                 "i": In(stream.Signature(issued())),
                 "counters": In(data.ArrayLayout(COUNTER_BITS, PROGRESS_COUNTERS)),
                 "table": In(table_bus()),
-                "norm": Out(read_port(word)),
-                "activation": Out(read_port(word)),
-                "score": Out(read_port(10 * arch.output_lanes)),
-                "factor": Out(read_port(RowFactor.as_shape().size)),
+                "norm": Out(buffer_read(NORM, arch)),
+                "activation": Out(buffer_read(ACTIVATION, arch)),
+                "score": Out(buffer_read(SCORE, arch)),
+                "factor": Out(buffer_read(ROW_FACTOR, arch)),
                 "queue": Out(queue_read()),
-                "weights": Out(read_port(word * arch.input_lanes)),
+                "weights": Out(buffer_read(WEIGHT_RING, arch)),
                 "weights_arrived": In(COUNTER_BITS),
                 "weights_release": Out(16),
                 "params_arrived": In(COUNTER_BITS),
                 "params_release": Out(16),
                 "key_address": Out(WORD_ADDRESS_BITS),
                 "value_address": Out(WORD_ADDRESS_BITS),
-                "keys": In(data.ArrayLayout(word, arch.output_lanes)),
-                "values": In(data.ArrayLayout(word, arch.input_lanes)),
+                "keys": In(data.ArrayLayout(KEY.word_bits(arch), KEY.bank_count(arch))),
+                "values": In(data.ArrayLayout(VALUE.word_bits(arch), VALUE.bank_count(arch))),
                 "gate_space": In(1),
                 "result_space": In(1),
                 "result_rows": Out(5),

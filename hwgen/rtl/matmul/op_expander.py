@@ -8,16 +8,10 @@ from hwgen.rtl.lib.decode import fields, opcode_among, reached
 from hwgen.rtl.lib.interfaces import COUNTER_BITS, EXPERT_HIDDEN, PROGRESS_COUNTERS, ROW_BITS, issued
 from hwgen.rtl.matmul.ops import OpKind, RowSource, op_layout
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.destinations import DESTINATIONS, destinations
 from hwgen.spec.isa import Counter, Destination, Opcode, Unit
 
-_ROW_COUNTERS = {
-    Destination.QUERY: Counter.QUERY,
-    Destination.KEY: Counter.KEY,
-    Destination.VALUE: Counter.VALUE,
-    Destination.HIDDEN: Counter.HIDDEN,
-    Destination.RESIDUAL: Counter.RESIDUAL,
-    Destination.RESULT: Counter.RESULT,
-}
+_ROW_COUNTERS = {name: DESTINATIONS[name].counter for name in destinations(opcode=Opcode.LINEAR, counted_by="post")}
 
 
 class OpExpander(wiring.Component):

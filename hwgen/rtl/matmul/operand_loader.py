@@ -10,12 +10,12 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.lib.interfaces import (
     COUNTER_BITS,
+    EXPERT_BITS,
+    EXPERT_SCORE_BITS,
     PROGRESS_COUNTERS,
-    READ_LATENCY,
     ROW_BITS,
-    RowFactor,
+    buffer_read,
     fault,
-    read_port,
     table_bus,
 )
 from hwgen.rtl.matmul.ops import op_layout
@@ -23,9 +23,8 @@ from hwgen.rtl.matmul.probability import ProbabilityLanes
 from hwgen.rtl.matmul.row_walker import RowWalker, row_layout
 from hwgen.rtl.matmul.word_walker import WordWalker, info_layout
 from hwgen.spec.arch import ArchConfig
-
-REFILL_CYCLES = 7  # a slot that is given back is not written for more than so many cycles
-ROW_QUEUE = 4  # rows that wait for their words to be read
+from hwgen.spec.buffers import ACTIVATION, NORM, ROW_FACTOR, SCORE
+from hwgen.spec.choices import READ_LATENCY, ROW_QUEUE
 
 
 class OperandLoader(wiring.Component):
@@ -52,14 +51,14 @@ class OperandLoader(wiring.Component):
             {
                 "i": In(stream.Signature(op_layout())),
                 "table": In(table_bus()),
-                "norm": Out(read_port(width)),
-                "activation": Out(read_port(width)),
-                "score": Out(read_port(10 * arch.output_lanes)),
-                "factor": Out(read_port(RowFactor.as_shape().size)),
-                "queue_expert": Out(6),
+                "norm": Out(buffer_read(NORM, arch)),
+                "activation": Out(buffer_read(ACTIVATION, arch)),
+                "score": Out(buffer_read(SCORE, arch)),
+                "factor": Out(buffer_read(ROW_FACTOR, arch)),
+                "queue_expert": Out(EXPERT_BITS),
                 "queue_position": Out(ROW_BITS),
                 "queue_token": In(ROW_BITS),
-                "queue_score": In(16),
+                "queue_score": In(EXPERT_SCORE_BITS),
                 "counters": In(data.ArrayLayout(COUNTER_BITS, PROGRESS_COUNTERS)),
                 "entered": In(COUNTER_BITS),
                 "released": In(COUNTER_BITS),

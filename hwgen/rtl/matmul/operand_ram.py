@@ -5,8 +5,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hwgen.rtl.lib.interfaces import READ_LATENCY
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.choices import READ_LATENCY
 
 
 class OperandRam(wiring.Component):

@@ -11,14 +11,15 @@ from hwgen.rtl.lib.interfaces import (
     EXPERT_SCORE_BITS,
     PC_BITS,
     PROGRESS_COUNTERS,
-    READ_LATENCY,
     ROW_BITS,
     WORD_ADDRESS_BITS,
     RowFactor,
-    read_port,
+    buffer_read,
 )
 from hwgen.rtl.matmul.ops import OpKind, RowSource, op_layout
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.buffers import ROW_FACTOR
+from hwgen.spec.choices import READ_LATENCY
 
 
 def row_layout(arch: ArchConfig) -> data.StructLayout:
@@ -70,7 +71,7 @@ class RowWalker(wiring.Component):
                 "queue_position": Out(ROW_BITS),
                 "queue_token": In(ROW_BITS),
                 "queue_score": In(EXPERT_SCORE_BITS),
-                "factor": Out(read_port(RowFactor.as_shape().size)),
+                "factor": Out(buffer_read(ROW_FACTOR, arch)),
                 "entered": In(COUNTER_BITS),
                 "released": In(COUNTER_BITS),
                 "stepping": In(1),

@@ -10,9 +10,9 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.lib.interfaces import ROW_BITS, WORD_ADDRESS_BITS
 from hwgen.rtl.lib.stream_buffer import StreamBuffer
-from hwgen.rtl.matmul.operand_loader import REFILL_CYCLES
 from hwgen.rtl.matmul.ops import OpKind, op_layout
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.choices import REFILL_CYCLES
 from hwgen.spec.isa import Destination
 
 

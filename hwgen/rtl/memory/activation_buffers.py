@@ -5,7 +5,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hwgen.rtl.lib.interfaces import READ_LATENCY, WORD_ADDRESS_BITS, banked_write_port, read_port
+from hwgen.rtl.lib.interfaces import WORD_ADDRESS_BITS, banked_write_port, read_port
+from hwgen.spec.choices import READ_LATENCY
 
 
 def _check(depth: int, width: int) -> None:

@@ -6,7 +6,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.axi.bus import DATA_BITS
-from hwgen.rtl.lib.interfaces import COUNTER_BITS, READ_LATENCY, read_port, ring_fill
+from hwgen.rtl.lib.interfaces import COUNTER_BITS, read_port, ring_fill
+from hwgen.spec.choices import READ_LATENCY
 
 
 class Ring(wiring.Component):

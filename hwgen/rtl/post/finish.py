@@ -5,10 +5,11 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.post.requant import saturate
+from hwgen.spec.destinations import destinations
 from hwgen.spec.isa import Destination
 
-ADDED = (Destination.RESIDUAL, Destination.EXPERT)
-NARROW = (Destination.QUERY, Destination.KEY, Destination.VALUE, Destination.HIDDEN, Destination.CONTEXT)
+ADDED = destinations(adds=True)
+NARROW = destinations(bits=8)
 
 
 class FinishLanes(wiring.Component):

@@ -5,20 +5,18 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.lib.interfaces import (
-    READ_LATENCY,
     Param,
     RowFactor,
-    banked_write_port,
+    buffer_read,
+    buffer_write,
     fault,
     lane_tag,
     logit_row,
     progress_pulse,
-    read_port,
     result_row,
     score_row,
     table_bus,
     tile_tag,
-    write_port,
 )
 from hwgen.rtl.lib.pipeline import delay, width_for
 from hwgen.rtl.lib.trace import channel_signature
@@ -28,13 +26,24 @@ from hwgen.rtl.post.gelu import GeluLanes
 from hwgen.rtl.post.requant import RequantLanes
 from hwgen.rtl.post.row_address import RowAddress
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.buffers import ACTIVATION, KEY, PARAM_RING, RESIDUAL, ROW_FACTOR, SCORE, VALUE
+from hwgen.spec.choices import READ_LATENCY
+from hwgen.spec.destinations import DESTINATIONS, destinations
 from hwgen.spec.isa import Counter, Destination, ErrorCode
 
-PARAM_BITS = 64  # one channel in the parameter ring
+PARAM_BITS = PARAM_RING.element_bits  # one channel
 SCORE_POINT = 15  # expert scores are UQ1.15
-ACTIVATION = (Destination.QUERY, Destination.HIDDEN, Destination.CONTEXT)
-RESIDUAL = (Destination.RESIDUAL, Destination.EXPERT)
-COUNTED_ELSEWHERE = (Destination.SCORE, Destination.GATE)  # progress comes from softmax and gate
+COUNTED_ELSEWHERE = tuple(
+    name for name, item in DESTINATIONS.items() if item.counted_by in ("softmax", "gate")
+)  # progress comes from there
+GELU = destinations(factor="gelu")
+WRITE_PORTS = {  # member -> buffer
+    "residual_write": RESIDUAL,
+    "activation": ACTIVATION,
+    "key": KEY,
+    "value": VALUE,
+    "score_write": SCORE,
+}
 
 
 def row_context(arch: ArchConfig) -> data.StructLayout:
@@ -108,15 +117,11 @@ class PostProcessor(wiring.Component):
                 "sums_valid": In(1),
                 "tag": In(tile_tag(arch)),
                 "table": In(table_bus()),
-                "param": Out(read_port(PARAM_BITS * lanes)),
+                "param": Out(buffer_read(PARAM_RING, arch)),
                 "param_release": Out(1),
-                "factor": Out(read_port(RowFactor.as_shape().size)),
-                "residual_read": Out(read_port(16 * lanes)),
-                "residual_write": Out(write_port(16 * lanes)),
-                "activation": Out(write_port(8 * lanes)),
-                "key": Out(banked_write_port(lanes, 8 * lanes)),
-                "value": Out(banked_write_port(arch.input_lanes, 8 * lanes)),
-                "score_write": Out(write_port(10 * lanes)),
+                "factor": Out(buffer_read(ROW_FACTOR, arch)),
+                "residual_read": Out(buffer_read(RESIDUAL, arch)),
+                **{name: Out(buffer_write(buffer, arch)) for name, buffer in WRITE_PORTS.items()},
                 "scores": Out(score_row(arch)),
                 "gate": Out(logit_row(arch)),
                 "result": Out(result_row(arch)),
@@ -192,8 +197,8 @@ class PostProcessor(wiring.Component):
         x = data.View(sums.shape(), delay(m, sums.as_value(), self._requant_stage, "sums"))
         factor = data.View(RowFactor, self.factor.data)
         score, context = (
-            self._goes_to(READ_LATENCY, Destination.SCORE),
-            self._goes_to(READ_LATENCY, Destination.CONTEXT),
+            self._goes_to(READ_LATENCY, *destinations(parameters="scalars")),
+            self._goes_to(READ_LATENCY, *destinations(parameters="row_factor")),
         )
         for o in range(self._arch.output_lanes):
             param = data.View(Param, self.param.data[PARAM_BITS * o : PARAM_BITS * (o + 1)])
@@ -219,14 +224,14 @@ class PostProcessor(wiring.Component):
         mult, shift = Signal(16, reset_less=True), Signal(6, reset_less=True)
         before = self._contexts[self._scale_stage - 1]
         m.d.sync += [mult.eq(1), shift.eq(0)]
-        with m.If(self._goes_to(self._scale_stage - 1, Destination.HIDDEN)):
+        with m.If(self._goes_to(self._scale_stage - 1, *GELU)):
             m.d.sync += [mult.eq(before.tile.mult2), shift.eq(before.tile.shift2)]
-        with m.Elif(self._goes_to(self._scale_stage - 1, Destination.EXPERT)):
+        with m.Elif(self._goes_to(self._scale_stage - 1, *destinations(factor="score"))):
             m.d.sync += [mult.eq(before.row.score), shift.eq(SCORE_POINT)]
         wiring.connect(m, wiring.flipped(self.table), self._gelu.table)
         m.d.comb += [
             self._gelu.z.eq(self._requant.y),
-            self._gelu.enable.eq(self._goes_to(self._gelu_stage, Destination.HIDDEN)),
+            self._gelu.enable.eq(self._goes_to(self._gelu_stage, *GELU)),
             self._scale.x.eq(self._gelu.y),
             self._scale.mult.eq(mult),
             self._scale.shift.eq(shift),
@@ -283,16 +288,10 @@ class PostProcessor(wiring.Component):
     def _write_buffers(self, m: Module) -> None:
         """Buffers with addresses."""
         row = self._contexts[-1].row.row
-        ports = (
-            (self.residual_write, 16, "residual", RESIDUAL),
-            (self.activation, 8, "activation", ACTIVATION),
-            (self.key, 8, "key", (Destination.KEY,)),
-            (self.value, 8, "value", (Destination.VALUE,)),
-            (self.score_write, 10, "score", (Destination.SCORE,)),
-        )
-        for port, bits, name, destinations in ports:
+        for member, buffer in WRITE_PORTS.items():
+            port, bits = getattr(self, member), buffer.element_bits
             m.d.comb += [
-                port.enable.eq(self._strobe(m, name, *destinations)),
+                port.enable.eq(self._strobe(m, buffer.name, *destinations(buffer=buffer))),
                 port.address.eq(self._write_address),
             ]
             m.d.comb += [port.data[bits * o : bits * (o + 1)].eq(value) for o, value in enumerate(self._low_bits(bits))]

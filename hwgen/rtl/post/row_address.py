@@ -1,5 +1,8 @@
 """Where a finished row goes: word address in the buffer of its destination, with a range check."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -7,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from hwgen.rtl.lib.interfaces import ROW_BITS, WORD_ADDRESS_BITS
 from hwgen.rtl.lib.pipeline import delay
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.destinations import DESTINATIONS, destinations
 from hwgen.spec.isa import Destination
 
 STRIDE_BITS = 10
@@ -14,17 +18,8 @@ KEY_TILE_BITS = 8
 
 
 def destination_words(arch: ArchConfig) -> dict[Destination, int]:
-    """Words of the buffer (for banked buffers: of a bank) behind each destination that has addresses."""
-    return {
-        Destination.QUERY: arch.activation_words,
-        Destination.KEY: arch.key_words,
-        Destination.VALUE: arch.value_words,
-        Destination.HIDDEN: arch.activation_words,
-        Destination.RESIDUAL: arch.residual_words,
-        Destination.EXPERT: arch.residual_words,
-        Destination.SCORE: arch.score_words,
-        Destination.CONTEXT: arch.activation_words,
-    }
+    """Words (of each bank) of the buffer of every destination that has addresses."""
+    return {name: item.buffer.words(arch) for name, item in DESTINATIONS.items() if item.buffer is not None}
 
 
 class RowAddress(wiring.Component):
@@ -106,9 +101,8 @@ class RowAddress(wiring.Component):
             for destination, words in destination_words(self._arch).items():
                 with m.Case(int(destination)):
                     m.d.comb += limit.eq(min(words, 1 << WORD_ADDRESS_BITS))
-        m.d.comb += bounded.eq(
-            (self.destination == int(Destination.SCORE)) | (self.destination == int(Destination.CONTEXT))
-        )
+        bounded_ones = (self.destination == int(name) for name in destinations(has_row_factors=True))
+        m.d.comb += bounded.eq(reduce(or_, bounded_ones))
         fits = Signal()
         m.d.comb += fits.eq(~bounded | (self.row < self._arch.max_tokens))
         return delay(m, limit, 3, "limit"), delay(m, fits, 3, "fits")

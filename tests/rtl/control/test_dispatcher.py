@@ -5,7 +5,8 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
-from hwgen.rtl.control.dispatcher import QUEUE_DEPTH, UNITS, Dispatcher
+from hwgen.rtl.control.dispatcher import UNITS, Dispatcher
+from hwgen.spec.choices import QUEUE_DEPTH
 from hwgen.spec.isa import FORMATS, Opcode, Unit
 from tests.rtl.axi_bench import StreamSink, StreamSource, wait_until
 

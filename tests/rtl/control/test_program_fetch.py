@@ -5,7 +5,8 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
-from hwgen.rtl.control.program_fetch import AHEAD, CHUNK, ProgramFetch
+from hwgen.rtl.control.program_fetch import CHUNK, ProgramFetch
+from hwgen.spec.choices import FETCH_AHEAD
 from hwgen.spec.isa import Opcode
 from tests.rtl.arches import small_arch
 from tests.rtl.axi_bench import PulseLog, ReadSlave, StreamSink, wait_until
@@ -55,7 +56,7 @@ def test_program(count: int, stall: float, reader_stall: float) -> None:
     got = [(item.word, item.pc) for item in sink.items]
     assert got == [(word, pc) for pc, word in enumerate(words)] * 2
     assert slave.beats_served == 2 * 2 * CHUNK * -(-count // CHUNK)
-    assert AHEAD >= 2 * CHUNK
+    assert FETCH_AHEAD >= 2 * CHUNK
 
 
 def test_timing() -> None:

@@ -8,8 +8,8 @@ from amaranth.sim import Simulator
 from hwgen.rtl.control.dispatcher import UNITS
 from hwgen.rtl.control.program_fetch import CHUNK
 from hwgen.rtl.control.sequencer import Sequencer
+from hwgen.spec.choices import GIVE_UP_CYCLES
 from hwgen.spec.isa import FORMATS, ErrorCode, Opcode, encode
-from hwgen.spec.timing import GIVE_UP_CYCLES
 from tests.rtl.arches import small_arch
 from tests.rtl.axi_bench import PulseLog, ReadSlave, wait_until
 from tests.rtl.clock import add_clock

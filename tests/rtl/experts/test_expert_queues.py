@@ -5,7 +5,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from hwgen.rtl.experts.expert_queues import ExpertQueues
-from hwgen.rtl.lib.interfaces import READ_LATENCY
+from hwgen.spec.choices import READ_LATENCY
 from tests.rtl.side_arch import side_arch
 
 

@@ -7,9 +7,9 @@ from amaranth.hdl import Module
 from amaranth.lib.wiring import connect
 from amaranth.sim import Simulator
 
-from hwgen.rtl.lib.interfaces import READ_LATENCY
 from hwgen.rtl.load.weight_loader import RING_NAMES, WeightLoader
 from hwgen.rtl.memory.ring import Ring
+from hwgen.spec.choices import READ_LATENCY
 from hwgen.spec.isa import Counter, ErrorCode, Opcode, encode
 from tests.rtl.arches import small_arch
 from tests.rtl.axi_bench import PulseLog, ReadSlave, StreamSource, ddr_beat, wait_until

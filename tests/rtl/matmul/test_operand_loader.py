@@ -8,9 +8,10 @@ import pytest
 from amaranth.sim import Simulator
 
 from golden.softmax import probabilities, softmax_statistics
-from hwgen.rtl.lib.interfaces import READ_LATENCY, RowFactor
-from hwgen.rtl.matmul.operand_loader import REFILL_CYCLES, OperandLoader
+from hwgen.rtl.lib.interfaces import RowFactor
+from hwgen.rtl.matmul.operand_loader import OperandLoader
 from hwgen.rtl.matmul.ops import OpKind, RowSource
+from hwgen.spec.choices import READ_LATENCY, REFILL_CYCLES
 from hwgen.spec.isa import ErrorCode
 from hwgen.spec.tables import default_tables
 from tests.rtl.arches import small_arch

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from amaranth.sim import Simulator
 
-from hwgen.rtl.lib.interfaces import READ_LATENCY
 from hwgen.rtl.matmul.b_operand import BOperand
 from hwgen.rtl.matmul.operand_ram import OperandRam
 from hwgen.rtl.matmul.ops import OpKind
+from hwgen.spec.choices import READ_LATENCY
 from tests.rtl.arches import small_arch
 
 SHAPES = [(1, 8, 8), (2, 8, 16), (3, 8, 32), (4, 16, 16)]

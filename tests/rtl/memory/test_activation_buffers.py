@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from hwgen.rtl.lib.interfaces import READ_LATENCY
 from hwgen.rtl.memory.activation_buffers import BankedBuffer, RowBuffer
+from hwgen.spec.choices import READ_LATENCY
 
 
 def simulate(dut, bench) -> None:

@@ -5,8 +5,8 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
-from hwgen.rtl.lib.interfaces import READ_LATENCY
 from hwgen.rtl.memory.ring import Ring
+from hwgen.spec.choices import READ_LATENCY
 
 
 @pytest.mark.parametrize(

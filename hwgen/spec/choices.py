@@ -1,0 +1,28 @@
+"""What was decided about the machine: depths of queues, waits, registers. The RTL reads them; nothing measures them.
+
+What follows from these (latencies) is in hwgen/spec/timing.py.
+"""
+
+from hwgen.spec.isa import Unit
+
+READ_LATENCY = 2  # cycles from address to data of buffers and rings (block RAM with output register)
+
+# Start, program, end
+FETCH_AHEAD = 16  # instructions that wait between fetch and dispatch
+QUEUE_DEPTH = {Unit.IO: 8, Unit.COMPUTE: 4, Unit.NORM: 4}  # instructions that wait for their unit; LOAD: in the arch
+GIVE_UP_CYCLES = 1 << 16  # after an error the machine waits so long for answers that the bus owes
+
+# Memory ports
+COMMANDS_AHEAD = 4  # chunks that wait for the engine of a weight port, so that it never waits for one
+LOADS_UNDER_WAY = 8  # loads planned whose data has not all come
+RESULT_ROWS = 64  # result rows that may be in flight: more than the pipeline from issuer to result holds
+
+# Compute unit
+BUFFER_DEPTH = 2  # what a stream buffer holds: its output register and a spare
+OP_QUEUE = 4  # ops that operand loader and tile issuer may be apart
+ROW_QUEUE = 4  # rows that wait for their words to be read
+REFILL_CYCLES = 7  # a slot that is given back is not written for more than so many cycles
+
+# Pipelines
+ADDER_LEVELS = 2  # adder levels per register of a tree; trees of maxima have one
+SHIFT_MOVES = 2  # moves per register of a normalising shift
