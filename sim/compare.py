@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hwgen.compiler.listing import ListingEntry, Produced
 from hwgen.spec.isa import Destination, Opcode
+from hwgen.spec.ops import OPS
 from sim.trace import Records, Trace, of_instruction
 
 Array = NDArray[Any]
@@ -213,7 +214,7 @@ def _compare_entry(result: Comparison, entry: ListingEntry, trace: Trace, golden
 
 def _unexpected(result: Comparison, entry: ListingEntry, trace: Trace) -> None:
     """Words of an instruction that belong to none of its tensors: a wrong destination, a wrong channel."""
-    passing = {Destination.HIDDEN} if entry.opcode is Opcode.EXPERTS else set[Destination]()
+    passing = OPS[entry.opcode].destinations(entry.fields) if entry.opcode is Opcode.EXPERTS else ()
     for channel in ("post", "norm"):
         records = of_instruction(trace[channel], entry.index)
         items = [item for item in entry.produced if item.channel == channel]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from hwgen.spec.isa import Opcode
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("hwgen", "golden", "sim", "benchmarks", "tests")
 LONGEST_FILE = 450  # lines
@@ -222,3 +224,30 @@ def test_files_fit_a_sitting():
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in _files()}
     assert len(lengths) > 30
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FILE} == {}
+
+
+WORLDS = {  # where every operation must be met by name, besides its own file in hwgen/spec/ops
+    "golden machine": "golden/machine",
+    "compiler": "hwgen/compiler",
+    "RTL": "hwgen/rtl",
+    "tests of the RTL": "tests/rtl",
+}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_every_operation_is_in_every_world(world: str):
+    text = "".join(path.read_text() for path in sorted((ROOT / WORLDS[world]).rglob("*.py")))
+    missing = [opcode.name for opcode in Opcode if f"Opcode.{opcode.name}" not in text]
+    assert missing == []
+
+
+def test_no_world_guesses_what_an_operation_is():
+    """A ``case _`` on operations is where a new one costs nothing without an error."""
+    guesses = [
+        f"{module}:{node.pattern.lineno}"
+        for module, tree in _trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.match_case) and isinstance(node.pattern, ast.MatchAs) and node.pattern.pattern is None
+        if not module.startswith("tests")
+    ]
+    assert guesses == []

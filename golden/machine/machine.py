@@ -17,7 +17,9 @@ from golden.machine.rings import Ring, Words
 from golden.patches import patch_rows
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.buffers import PARAM_BYTES
-from hwgen.spec.isa import FORMATS, INSTRUCTION_BYTES, ChecksumError, Counter, ErrorCode, Opcode, Unit, decode, unseal
+from hwgen.spec.encoding import ChecksumError, decode, unseal
+from hwgen.spec.isa import INSTRUCTION_BYTES, Counter, ErrorCode, Opcode, Unit
+from hwgen.spec.ops import OPS
 from hwgen.spec.registers import REGISTERS
 from hwgen.spec.tables import TABLES, Int64Array
 
@@ -95,7 +97,7 @@ class GoldenMachine:
         return True
 
     def _execute(self, pc: int, opcode: Opcode, fields: Fields) -> None:
-        guard = Guard(self.state.progress, pc, opcode, FORMATS[opcode].unit, fields)
+        guard = Guard(self.state.progress, pc, opcode, OPS[opcode].unit, fields)
         try:
             if opcode in COMPUTE:
                 COMPUTE[opcode](self.state, guard, fields)

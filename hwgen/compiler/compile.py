@@ -16,9 +16,10 @@ from hwgen.compiler.shapes import Shapes
 from hwgen.compiler.step import Step
 from hwgen.compiler.streams import Stream
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.isa import FORMATS, encode, to_bytes
+from hwgen.spec.encoding import encode, to_bytes
 from hwgen.spec.layout import U8, result_bytes
 from hwgen.spec.model import ModelConfig
+from hwgen.spec.ops import OPS
 from hwgen.spec.package import QuantisedModel
 
 MAX_INSTRUCTIONS = 2**16  # an instruction index has 16 bits
@@ -104,7 +105,7 @@ def _program(shapes: Shapes, task: str, steps: Sequence[Step], offset: int) -> P
         ListingEntry(
             index=index,
             opcode=step.opcode,
-            unit=FORMATS[step.opcode].unit,
+            unit=OPS[step.opcode].unit,
             name=step.name,
             fields=step.fields,
             macs=step.macs,

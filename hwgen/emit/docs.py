@@ -11,7 +11,8 @@ from pathlib import Path
 
 from hwgen.spec.buffers import MEMORIES, MemoryInfo
 from hwgen.spec.destinations import DESTINATIONS
-from hwgen.spec.isa import FORMATS, Counter, Destination, ErrorCode, Opcode, Source, Unit
+from hwgen.spec.isa import Counter, Destination, ErrorCode, Opcode, Source, Unit
+from hwgen.spec.ops import OPS
 from hwgen.spec.registers import REGISTERS
 from hwgen.store.output_file import write_text
 
@@ -31,21 +32,21 @@ def registers_table() -> str:
 
 def opcodes_table() -> str:
     """Every instruction with its code, unit and meaning."""
-    rows = [(str(int(f.opcode)), f"`{f.opcode.name}`", f.unit.name, f.meaning) for f in FORMATS.values()]
+    rows = [(str(int(f.opcode)), f"`{f.opcode.name}`", f.unit.name, f.meaning) for f in OPS.values()]
     return _table(("code", "instruction", "unit", "meaning"), rows)
 
 
 def _fields(opcode: Opcode) -> str:
     rows = [
         (f"{low + item.width - 1}..{low}", f"`{name}`", item.meaning + (", signed" if item.signed else ""))
-        for name, (low, item) in FORMATS[opcode].offsets().items()
+        for name, (low, item) in OPS[opcode].offsets().items()
     ]
     return f"\n### {opcode.name}\n\n" + (_table(("bits", "field", "meaning"), rows) if rows else "No fields.\n")
 
 
 def fields_tables() -> str:
     """One table of fields per instruction."""
-    return "".join(_fields(opcode) for opcode in FORMATS) + "\n"
+    return "".join(_fields(opcode) for opcode in OPS) + "\n"
 
 
 def codes_table() -> str:

@@ -7,7 +7,8 @@ from hwgen.emit.c_header import TOP
 from hwgen.emit.ports import Port, interfaces
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.buffers import MEMORIES
-from hwgen.spec.isa import FORMATS, INSTRUCTION_BYTES
+from hwgen.spec.isa import INSTRUCTION_BYTES
+from hwgen.spec.ops import OPS
 from hwgen.spec.registers import BITS, REGISTERS
 from hwgen.spec.tables import TABLES
 from hwgen.spec.trace import CHANNELS
@@ -60,7 +61,7 @@ def describe(arch: ArchConfig, ports: list[Port], timing: dict[str, Any]) -> dic
                     for name, (low, spec) in item.offsets().items()
                 },
             }
-            for item in FORMATS.values()
+            for item in OPS.values()
         },
         "tables": [asdict(table) for table in TABLES],
         "regions": _regions(arch),

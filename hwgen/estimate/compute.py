@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from hwgen.estimate.clock import Process, Track, Wait, after
 from hwgen.estimate.machine import EXPERT_HIDDEN, Instruction, Machine
 from hwgen.spec import choices, timing
-from hwgen.spec.destinations import LINEAR_COUNTERS
-from hwgen.spec.isa import Counter, Destination, Opcode, Unit
+from hwgen.spec.isa import Destination, Opcode, Unit
+from hwgen.spec.ops import OPS
 from hwgen.spec.weight_formats import BY_CODE, DENSE8
 
 
@@ -128,26 +128,20 @@ class ComputeUnit:
         if item.step.opcode is Opcode.EXPERTS:
             yield from self._experts(item)
             return
-        f, arch = item.step.fields, self.machine.arch
-        destination = Destination(f["destination"]) if item.step.opcode is Opcode.LINEAR else None
-        match item.step.opcode:
-            case Opcode.SCORES:
-                counter, chunks, tiles = Counter.SCORE, f["in_chunks"], arch.words(f["keys"])
-            case Opcode.CONTEXT:
-                counter, chunks, tiles = Counter.CONTEXT, arch.chunks(f["keys"]), f["out_tiles"]
-            case _:
-                counter = LINEAR_COUNTERS[Destination(f["destination"])]
-                chunks, tiles = f["in_chunks"], f["out_tiles"]
+        f, op = item.step.fields, OPS[item.step.opcode]
+        loop = op.loop(f, self.machine.arch) if op.loop else None
+        if loop is None:
+            raise ValueError(f"{item.step.name}: {item.step.opcode.name} is no op of the compute unit")
         yield Op(
             item=item,
             kind=item.step.opcode,
-            rows=f["rows"],
-            chunks=chunks,
-            tiles=tiles,
-            counter=counter,
+            rows=loop.rows,
+            chunks=loop.chunks,
+            tiles=loop.out_tiles,
+            counter=op.counts(f)[0],
             by_row=self.machine.waits(item, "wait_a"),
             whole=self.machine.waits(item, "wait_b"),
-            destination=destination,
+            destination=op.destinations(f)[0],
             top_k=f.get("top_k", 1),
             per_word=BY_CODE[f.get("int4", DENSE8.code)].chunks_per_word,
         )

@@ -9,11 +9,12 @@ from typing import Any
 
 from hwgen.compiler.compile import scheduled
 from hwgen.compiler.shapes import Shapes
-from hwgen.estimate.cycles import step_bytes, step_cycles
+from hwgen.estimate.cycles import step_cycles
 from hwgen.estimate.resources import resources
 from hwgen.estimate.timeline import Queues, end_cycle, intervals, numbered, run_machine
 from hwgen.spec.design import Design
 from hwgen.spec.isa import FETCH_BYTES, INSTRUCTION_BYTES, Opcode
+from hwgen.spec.ops import OPS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,7 @@ def estimate(design: Design, task: str | None = None, queues: Queues | None = No
     cycles, macs = end_cycle(machine), sum(entry.macs for entry in entries)
     moved = {step.opcode is Opcode.STORE: 0 for step in steps}
     for step in steps:
-        moved[step.opcode is Opcode.STORE] += step_bytes(step, design.arch)
+        moved[step.opcode is Opcode.STORE] += OPS[step.opcode].moves(step.fields, design.arch)
     return Estimate(
         model=design.model.name,
         board=design.board.name,

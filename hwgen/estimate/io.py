@@ -7,7 +7,8 @@ from hwgen.estimate.dram import WRITE_PORT, ReadEngine, last_beats
 from hwgen.estimate.machine import Instruction, Machine
 from hwgen.spec import choices, timing
 from hwgen.spec.arch import BEAT_BYTES
-from hwgen.spec.isa import FETCH_BYTES, FORMATS, INSTRUCTION_BYTES, Counter, Opcode, Unit
+from hwgen.spec.isa import FETCH_BYTES, INSTRUCTION_BYTES, Counter, Opcode, Unit
+from hwgen.spec.ops import OPS
 
 CHUNK = FETCH_BYTES // INSTRUCTION_BYTES
 _WRITE_LATENCY = 3  # request of a burst of results to its first beat: plan, address, data
@@ -39,7 +40,7 @@ class Sequencer:
         time = 0
         for item in self.machine.program:
             time = yield from after(time + 1, self.fetched, item.index + 1)
-            unit = FORMATS[item.step.opcode].unit
+            unit = OPS[item.step.opcode].unit
             if unit is Unit.CONTROL:
                 self.machine.done(time)
                 return

@@ -7,8 +7,8 @@ from hwgen.compiler.step import Step
 from hwgen.estimate.clock import Clock, Track
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.board import Board
-from hwgen.spec.destinations import LINEAR_COUNTERS
-from hwgen.spec.isa import FORMATS, Counter, Destination, Opcode, Unit
+from hwgen.spec.isa import Counter, Unit
+from hwgen.spec.ops import OPS
 from hwgen.spec.timing import RING_RELEASE_LATENCY, SCOREBOARD_LATENCY
 
 EXPERT_HIDDEN = max(Counter) + 1  # counts hidden rows of experts; no program names it
@@ -85,7 +85,7 @@ class Machine:
         return Track(self.clock)
 
     def _queue(self, unit: Unit) -> UnitQueue:
-        items = [item for item in self.program if FORMATS[item.step.opcode].unit is unit]
+        items = [item for item in self.program if OPS[item.step.opcode].unit is unit]
         return UnitQueue(items, self.track(), self.track())
 
     def count(self, counter: int, time: int, rows: int = 1) -> None:
@@ -102,26 +102,6 @@ class Machine:
         self.idle_from = max(self.idle_from, time)
 
 
-def _produced(step: Step) -> tuple[Counter, int]:
-    """Counter and rows of an instruction."""
-    f = step.fields
-    match step.opcode:
-        case Opcode.LOAD_POSITION | Opcode.EXPERTS:
-            return Counter.RESIDUAL, f["rows"]
-        case Opcode.LOAD_PATCHES:
-            return Counter.PATCH, f["patch_rows"] * f["patch_columns"]
-        case Opcode.LAYERNORM:
-            return Counter.NORM, f["rows"]
-        case Opcode.SCORES:
-            return Counter.SCORE, f["rows"]
-        case Opcode.CONTEXT:
-            return Counter.CONTEXT, f["rows"]
-        case Opcode.LINEAR:
-            return LINEAR_COUNTERS[Destination(f["destination"])], f["rows"]
-        case _:
-            return Counter.NONE, 0
-
-
 def _bases(program: Iterable[Instruction]) -> dict[tuple[int, str], int]:
     """Bases of all waits, counted without wrapping: the value nearest to what the program has produced so far."""
     totals: dict[int, int] = dict.fromkeys(Counter, 0)
@@ -132,6 +112,6 @@ def _bases(program: Iterable[Instruction]) -> dict[tuple[int, str], int]:
             if counter:
                 base = item.step.fields[f"{which}_base"]
                 bases[item.index, which] = base + MODULUS * max(0, round((totals[counter] - base) / MODULUS))
-        counter, rows = _produced(item.step)
+        counter, rows = OPS[item.step.opcode].counts(item.step.fields)
         totals[counter] += rows
     return bases

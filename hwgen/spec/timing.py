@@ -67,3 +67,19 @@ def norm_wait(arch: ArchConfig) -> int:
 def norm_cycles(arch: ArchConfig, rows: int, words: int) -> int:
     """A LAYERNORM that nothing holds up, from its start to the progress of its last row."""
     return words + norm_wait(arch) + (words - 1) + NORM_SEND_LATENCY + 1 + (rows - 1) * words
+
+
+def tile_cycles(arch: ArchConfig, chunks: int) -> int:
+    """Cycles of one output tile: the array, or the drain of its rows."""
+    return max(chunks, arch.token_lanes)
+
+
+def linear_cycles(arch: ArchConfig, rows: int, out_tiles: int, chunks: int) -> int:
+    """Array cycles of a LINEAR, a CONTEXT or one layer of an expert."""
+    return -(-rows // arch.token_lanes) * out_tiles * tile_cycles(arch, chunks)
+
+
+def score_cycles(arch: ArchConfig, queries: int, key_tiles: int, chunks: int) -> int:
+    """Array cycles of SCORES: steps of the reordered schedule (docs/architecture.md)."""
+    blocks, rest = divmod(queries + arch.token_lanes - 1, arch.token_lanes)
+    return (blocks * max(key_tiles, arch.token_lanes) + rest) * tile_cycles(arch, chunks)

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.isa import FORMATS, Counter, Opcode, Unit
+from hwgen.spec.isa import Counter, Opcode, Unit
+from hwgen.spec.ops import OPS
 from tests.compiler.programs import Instruction, brings, counts, difference, weight_words
 
 
@@ -29,7 +30,7 @@ class _Machine:
         opcode, _ = self.code[self.at]
         if opcode is Opcode.END:
             return False
-        unit = FORMATS[opcode].unit
+        unit = OPS[opcode].unit
         if len(self.queues[unit]) >= self.capacity[unit]:
             return False
         self.queues[unit].append(self.code[self.at])

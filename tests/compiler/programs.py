@@ -9,7 +9,8 @@ from hwgen.compiler.compile import Compiled, Program, compile_model
 from hwgen.compiler.shapes import Shapes
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.isa import Counter, Destination, Opcode, decode
+from hwgen.spec.encoding import decode
+from hwgen.spec.isa import Counter, Destination, Opcode
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.presets import MODELS

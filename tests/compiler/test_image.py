@@ -10,7 +10,8 @@ from hwgen.compiler.errors import CompileError
 from hwgen.compiler.memory_image import ImagePlan, ImageWriter
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.isa import Opcode, to_bytes
+from hwgen.spec.encoding import to_bytes
+from hwgen.spec.isa import Opcode
 from hwgen.spec.tables import TABLES
 from tests.compiler.programs import CONFIGS, PAIRS, compiled, instructions, package
 

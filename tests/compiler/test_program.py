@@ -6,8 +6,9 @@ import pytest
 
 from hwgen.compiler.compile import Program
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.isa import FORMATS, Counter, Opcode
+from hwgen.spec.isa import Counter, Opcode
 from hwgen.spec.model import ModelConfig
+from hwgen.spec.ops import OPS
 from tests.compiler.programs import CONFIGS, PAIRS, brings, counts, difference, instructions, needs, programs
 
 every_pair = pytest.mark.parametrize(("model", "arch"), PAIRS)
@@ -144,7 +145,7 @@ def test_listing(model: str, arch: str):
         assert len(program.listing) == len(code)
         for entry, (opcode, f) in zip(program.listing, code, strict=True):
             assert entry.opcode is opcode
-            assert entry.unit is FORMATS[opcode].unit
+            assert entry.unit is OPS[opcode].unit
             assert {name: f[name] for name in entry.fields} == entry.fields
             assert not any(value for name, value in f.items() if name not in entry.fields)
         assert [entry.index for entry in program.listing] == list(range(len(code)))

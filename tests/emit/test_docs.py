@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hwgen.emit.docs import PAGES, regenerate
-from hwgen.spec.isa import FORMATS
+from hwgen.spec.ops import OPS
 from hwgen.spec.registers import REGISTERS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -21,8 +21,8 @@ def test_the_page_is_up_to_date(page: str):
 def test_every_register_instruction_and_field_is_there():
     text = PAGE.read_text()
     names = [register.name for register in REGISTERS]
-    names += [opcode.name for opcode in FORMATS]
-    names += [item.name for form in FORMATS.values() for item in form.fields]
+    names += [opcode.name for opcode in OPS]
+    names += [item.name for form in OPS.values() for item in form.fields]
     assert len(names) > 100
     assert [name for name in names if f"`{name}`" not in text] == []
 

@@ -8,7 +8,8 @@ from hwgen.compiler.compile import compile_model
 from hwgen.driver.workload import IMAGE_FILE
 from hwgen.emit.program import MANIFEST_FILE, write_program
 from hwgen.frontend.store import load_model
-from hwgen.spec.isa import INSTRUCTION_BYTES, Opcode, decode, unseal
+from hwgen.spec.encoding import decode, unseal
+from hwgen.spec.isa import INSTRUCTION_BYTES, Opcode
 from hwgen.store.archs import arch_preset
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from hwgen.emit.ports import Port
 from hwgen.emit.sidecar import describe
-from hwgen.spec.isa import Opcode, encode
+from hwgen.spec.encoding import encode
+from hwgen.spec.isa import Opcode
 from hwgen.spec.registers import BY_NAME
 from tests.emit.small import ARCH
 

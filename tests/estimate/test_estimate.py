@@ -7,14 +7,16 @@ from dataclasses import replace
 import pytest
 
 from hwgen.compiler.errors import CompileError
-from hwgen.estimate.cycles import expert_rows, linear_cycles, score_cycles
+from hwgen.estimate.cycles import expert_rows
 from hwgen.estimate.estimate import Estimate, estimate
 from hwgen.estimate.resources import memories, resources
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.design import Design, DesignError
-from hwgen.spec.isa import FORMATS, Opcode, Unit
+from hwgen.spec.isa import Opcode, Unit
+from hwgen.spec.ops import OPS
 from hwgen.spec.presets import M3VIT_MICRO, M3VIT_TINY, MODELS
+from hwgen.spec.timing import linear_cycles, score_cycles
 from hwgen.store.archs import arch_preset
 from hwgen.store.boards import board, board_names
 
@@ -67,7 +69,7 @@ def test_timeline():
     found = tiny()
     starts: dict[Unit, int] = {}
     for entry in found.instructions:
-        unit = FORMATS[Opcode[entry.opcode]].unit
+        unit = OPS[Opcode[entry.opcode]].unit
         assert entry.end_cycle >= entry.start_cycle
         assert entry.start_cycle >= starts.get(unit, 0)
         starts[unit] = entry.start_cycle
@@ -108,7 +110,7 @@ def test_estimates_are_quick():
 def test_tiny_is_near_both_walls():
     """Array and DDR each need about 0.4 M cycles; the whole must be above both and not far."""
     found = tiny()
-    work = sum(e.cycles for e in found.instructions if FORMATS[Opcode[e.opcode]].unit is Unit.COMPUTE)
+    work = sum(e.cycles for e in found.instructions if OPS[Opcode[e.opcode]].unit is Unit.COMPUTE)
     ddr = found.ddr_read_bytes / 45.52
     assert max(work, ddr) < found.cycles < 1.15 * max(work, ddr)
     assert 18_000_000 < found.ddr_read_bytes < 19_500_000

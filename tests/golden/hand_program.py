@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.isa import Counter, Destination, Opcode, Source, encode, to_bytes
+from hwgen.spec.encoding import encode, to_bytes
+from hwgen.spec.isa import Counter, Destination, Opcode, Source
 from hwgen.spec.layout import (
     padded,
     param_entries,

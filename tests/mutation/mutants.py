@@ -272,8 +272,8 @@ ADDRESS_MUTANTS = (
         name="expert-row-by-position",
         kind="address",
         module="matmul.row_walker",
-        old="Mux(op.source == int(RowSource.QUEUE_NORM), self.queue_token, row)",
-        new="row",
+        old="Mux(op.source == int(RowSource.QUEUE_NORM), self.queue_token, self._row)",
+        new="self._row",
         test="matmul.test_operand_loader:test_rows_by_queue",
     ),
     Mutant(

@@ -12,7 +12,8 @@ import pytest
 from golden.network import run_network
 from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.isa import INSTRUCTION_BYTES, Destination, Opcode, encode, seal
+from hwgen.spec.encoding import encode, seal
+from hwgen.spec.isa import INSTRUCTION_BYTES, Destination, Opcode
 from sim.compare import Comparison, compare
 from tests.system.machines import run_machine, sim_options
 from tests.system.networks import NETWORKS

@@ -3,7 +3,9 @@
 import random
 from collections.abc import Sequence
 
-from hwgen.spec.isa import FORMATS, INSTRUCTION_BYTES, Opcode, seal
+from hwgen.spec.encoding import seal
+from hwgen.spec.isa import INSTRUCTION_BYTES, Opcode
+from hwgen.spec.ops import OPS
 
 BEAT_BITS = 128
 
@@ -11,7 +13,7 @@ BEAT_BITS = 128
 def random_instruction(rng: random.Random, *, end: bool = False) -> int:
     """Any opcode (END only if ``end``) with random bits in all its fields."""
     opcode = rng.choice([opcode for opcode in Opcode if end or opcode is not Opcode.END])
-    return int(opcode) | rng.getrandbits(FORMATS[opcode].bits - 8) << 8
+    return int(opcode) | rng.getrandbits(OPS[opcode].bits - 8) << 8
 
 
 def program_beat(words: Sequence[int], offset: int) -> int:

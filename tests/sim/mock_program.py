@@ -7,8 +7,9 @@ import numpy as np
 from hwgen.compiler.compile import Compiled, Program
 from hwgen.compiler.listing import ListingEntry, Produced
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.isa import FORMATS, Destination, Opcode
+from hwgen.spec.isa import Destination, Opcode
 from hwgen.spec.model import ModelConfig, TaskConfig
+from hwgen.spec.ops import OPS
 from hwgen.spec.trace import START_PREFIX
 from hwgen.store.archs import arch_preset
 from sim.trace import BY_NAME, Trace, record_type
@@ -78,7 +79,7 @@ def listing() -> list[ListingEntry]:
         ListingEntry(
             index=index,
             opcode=opcode,
-            unit=FORMATS[opcode].unit,
+            unit=OPS[opcode].unit,
             name=name,
             fields={},
             macs=100 * index,

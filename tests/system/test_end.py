@@ -8,7 +8,8 @@ import pytest
 from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.rtl.control.sequencer import Sequencer
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.isa import ErrorCode, Opcode, Unit, encode, to_bytes
+from hwgen.spec.encoding import encode, to_bytes
+from hwgen.spec.isa import ErrorCode, Opcode, Unit
 from sim.session import SimRun
 from tests.golden.random_package import random_image, random_package
 from tests.system.machines import run_machine, sim_options

@@ -16,17 +16,9 @@ from hwgen.driver.device import FILL
 from hwgen.driver.workload import Workload
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.isa import (
-    CHECKED_BYTES,
-    FORMATS,
-    INSTRUCTION_BYTES,
-    Counter,
-    Destination,
-    ErrorCode,
-    Opcode,
-    encode,
-    to_bytes,
-)
+from hwgen.spec.encoding import encode, to_bytes
+from hwgen.spec.isa import CHECKED_BYTES, INSTRUCTION_BYTES, Counter, Destination, ErrorCode, Opcode
+from hwgen.spec.ops import OPS
 from sim.options import ErrorRange
 from sim.session import SimRun
 from tests.golden.random_package import random_image, random_package
@@ -124,7 +116,7 @@ SCENARIOS: dict[str, Scenario] = {
     "no_end": Scenario(change=with_opcode(-1, 0xFF), code=ILLEGAL, where=lambda program: len(program.words) - 1),
     "reserved_bit": Scenario(change=with_bit(Opcode.LINEAR, 239), code=ILLEGAL, where=at(Opcode.LINEAR)),
     "lowest_reserved_bit": Scenario(
-        change=with_bit(Opcode.STORE, FORMATS[Opcode.STORE].bits), code=ILLEGAL, where=at(Opcode.STORE)
+        change=with_bit(Opcode.STORE, OPS[Opcode.STORE].bits), code=ILLEGAL, where=at(Opcode.STORE)
     ),
     "result_too_long": Scenario(
         change=changed_field(Opcode.STORE, {}, beats=lambda arch: 1 << 12),
@@ -170,11 +162,11 @@ def random_words(seed: int) -> Words:
     rng = np.random.default_rng(seed)
     words: Words = []
     for _ in range(RANDOM_INSTRUCTIONS):
-        opcode = list(FORMATS)[rng.integers(1, len(FORMATS))]
+        opcode = list(OPS)[rng.integers(1, len(OPS))]
         word = int.from_bytes(rng.bytes(INSTRUCTION_BYTES), "little")
         if rng.random() < 0.5:
             word &= int.from_bytes(rng.bytes(INSTRUCTION_BYTES), "little")
-        bits = FORMATS[opcode].bits
+        bits = OPS[opcode].bits
         reserved = int(rng.random() < 0.25) << int(rng.integers(bits, 8 * CHECKED_BYTES))
         words.append(word & (1 << bits) - 1 & ~0xFF | int(opcode) | reserved)
     return [*words, encode(Opcode.END)]
@@ -187,7 +179,7 @@ def damaged(seed: int) -> Change:
         rng = np.random.default_rng(seed)
         words = list(program.words)
         entry = program.listing[rng.integers(len(words) - 1)]
-        item = FORMATS[entry.opcode].fields[rng.integers(len(FORMATS[entry.opcode].fields))]
+        item = OPS[entry.opcode].fields[rng.integers(len(OPS[entry.opcode].fields))]
         value = int.from_bytes(rng.bytes(8), "little") & (1 << item.width - item.signed) - 1
         words[entry.index] = encode(entry.opcode, **{**entry.fields, item.name: value})
         return words

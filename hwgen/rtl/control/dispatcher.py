@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 from hwgen.rtl.lib.decode import opcode_is
 from hwgen.rtl.lib.interfaces import PC_BITS, issued
 from hwgen.spec.choices import QUEUE_DEPTH
-from hwgen.spec.isa import FORMATS, Opcode, Unit
+from hwgen.spec.isa import Opcode, Unit
+from hwgen.spec.ops import OPS
 
 UNITS = (Unit.LOAD, Unit.IO, Unit.COMPUTE, Unit.NORM)
 
@@ -16,7 +17,7 @@ UNITS = (Unit.LOAD, Unit.IO, Unit.COMPUTE, Unit.NORM)
 class Dispatcher(wiring.Component):
     """Decodes the opcode; an instruction whose queue is full holds up those behind it.
 
-    Every instruction that comes is one of ``FORMATS``: ProgramFetch has checked it.
+    Every instruction that comes is one of ``OPS``: ProgramFetch has checked it.
 
     Members
     -------
@@ -51,7 +52,7 @@ class Dispatcher(wiring.Component):
         takes, empty = Const(0, 1), Const(1, 1)
         for unit in UNITS:
             chosen = Signal(name=f"for_{unit.name.lower()}")
-            opcodes = [opcode for opcode, form in FORMATS.items() if form.unit == unit]
+            opcodes = [opcode for opcode, form in OPS.items() if form.unit == unit]
             m.d.comb += chosen.eq(Cat(*(opcode_is(word, opcode) for opcode in opcodes)).any())
             room, vacant = self._queue(m, unit, available & chosen)
             takes, empty = takes | (chosen & room), empty & vacant

@@ -11,7 +11,8 @@ from amaranth.lib.wiring import In, Out
 from hwgen.rtl.axi.bus import DATA_BITS
 from hwgen.rtl.lib.decode import opcode_is
 from hwgen.rtl.lib.interfaces import PC_BITS, fault, issued
-from hwgen.spec.isa import CHECKED_BYTES, FORMATS, INSTRUCTION_BYTES, ErrorCode
+from hwgen.spec.isa import CHECKED_BYTES, INSTRUCTION_BYTES, ErrorCode
+from hwgen.spec.ops import OPS
 
 WORD_BITS = 8 * INSTRUCTION_BYTES
 
@@ -33,7 +34,7 @@ class InstructionCheck(wiring.Component):
     busy: Out(1), an instruction that came in an earlier cycle has not left.
 
     Timing: ``latency`` = 3 cycles from ``high`` to ``valid`` or ``fault.valid``; an instruction every two cycles.
-    Equals ``unseal`` and ``decode`` of hwgen/spec/isa.py.
+    Equals ``unseal`` and ``decode`` of hwgen/spec/encoding.py.
     """
 
     latency = 3
@@ -107,9 +108,9 @@ class InstructionCheck(wiring.Component):
         Fields lie without gaps, so the bits above the end of one format are those up to the next longer format's end
         and those above that one.
         """
-        ends = sorted({form.bits for form in FORMATS.values()})
+        ends = sorted({form.bits for form in OPS.values()})
         above: dict[int, Value] = {8 * CHECKED_BYTES: Const(0, 1)}
         for end, longer in reversed(list(pairwise([*ends, 8 * CHECKED_BYTES]))):
             above[end] = Signal(name=f"above_{end}")
             m.d.comb += above[end].eq(word[end:longer].any() | above[longer])
-        return Cat(opcode_is(word, opcode) & ~above[form.bits] for opcode, form in FORMATS.items()).any()
+        return Cat(opcode_is(word, opcode) & ~above[form.bits] for opcode, form in OPS.items()).any()

@@ -39,7 +39,8 @@ def test_command_prints_the_tables_and_writes_them(tmp_path: Path):
 
 
 def test_a_document_without_a_fence_is_refused():
-    with pytest.raises(ValueError, match=r"expected one <!-- python -m golden\.errors tables --> .*, found 0"):
+    command = r"python -m golden\.analysis\.errors tables"
+    with pytest.raises(ValueError, match=rf"expected one <!-- {command} --> .*, found 0"):
         errors.regenerated("# Numerics\n")
     fence = "<!-- x -->\n<!-- end -->\n"
     assert rewritten(fence, "x", "new\n") == "<!-- x -->\n\nnew\n\n<!-- end -->\n"

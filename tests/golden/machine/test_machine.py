@@ -10,7 +10,8 @@ from golden.machine.compute import TraceEntry
 from golden.machine.machine import GoldenMachine
 from golden.machine.progress import IllegalProgramError, MachineError
 from golden.network import run_network
-from hwgen.spec.isa import INSTRUCTION_BYTES, Counter, Destination, ErrorCode, Opcode, seal
+from hwgen.spec.encoding import seal
+from hwgen.spec.isa import INSTRUCTION_BYTES, Counter, Destination, ErrorCode, Opcode
 from hwgen.spec.presets import M3VIT_MICRO
 from hwgen.spec.weight_bits import with_weight_bits
 from tests.golden.hand_program import HandProgram, small_arch

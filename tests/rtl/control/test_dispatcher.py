@@ -7,7 +7,8 @@ from amaranth.sim import Simulator
 
 from hwgen.rtl.control.dispatcher import UNITS, Dispatcher
 from hwgen.spec.choices import QUEUE_DEPTH
-from hwgen.spec.isa import FORMATS, Opcode, Unit
+from hwgen.spec.isa import Opcode, Unit
+from hwgen.spec.ops import OPS
 from tests.rtl.axi_bench import StreamSink, StreamSource, wait_until
 
 
@@ -41,7 +42,7 @@ def test_order(stall: float) -> None:
     sim.run()
     assert source.sent == 61, "nothing is taken after END"
     for unit, sink in sinks.items():
-        want = [(w, i) for i, w in enumerate(words[:60]) if FORMATS[Opcode(w & 255)].unit == unit]
+        want = [(w, i) for i, w in enumerate(words[:60]) if OPS[Opcode(w & 255)].unit == unit]
         assert [(item.word, item.pc) for item in sink.items] == want
         assert len(want) > 3
 
@@ -49,7 +50,7 @@ def test_order(stall: float) -> None:
 @pytest.mark.parametrize("unit", [Unit.IO, Unit.COMPUTE, Unit.NORM])
 def test_queues(unit: Unit) -> None:
     """A unit that takes nothing holds QUEUE_DEPTH instructions; then everything behind waits."""
-    opcode = next(opcode for opcode, form in FORMATS.items() if form.unit == unit)
+    opcode = next(opcode for opcode, form in OPS.items() if form.unit == unit)
     words = [int(opcode)] * (QUEUE_DEPTH[unit] + 1) + [int(Opcode.LOAD_WEIGHTS)]
     sim, dut, source, sinks = _bench(words, 0.0)
     sinks[unit].stalls.busy = 1.1

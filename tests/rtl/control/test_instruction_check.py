@@ -9,7 +9,9 @@ from amaranth.lib.crc import catalog
 from amaranth.sim import Simulator
 
 from hwgen.rtl.control.instruction_check import InstructionCheck
-from hwgen.spec.isa import FORMATS, INSTRUCTION_BYTES, ChecksumError, ErrorCode, Opcode, checksum, decode, seal, unseal
+from hwgen.spec.encoding import ChecksumError, checksum, decode, seal, unseal
+from hwgen.spec.isa import INSTRUCTION_BYTES, ErrorCode, Opcode
+from hwgen.spec.ops import OPS
 from tests.rtl.axi_bench import PulseLog
 from tests.rtl.programs import random_instruction
 
@@ -44,7 +46,7 @@ def last_instructions() -> list[tuple[bytes, int]]:
         data = seal(random_instruction(rng, end=True), index)
         found += [(data, index), (damaged(data, *rng.sample(range(256), rng.randint(1, 3))), index)]
         found.append((data, index ^ 1 << rng.randrange(16)))
-    for opcode, form in FORMATS.items():
+    for opcode, form in OPS.items():
         for bit in {form.bits, 239, *(rng.randrange(form.bits, 240) for _ in range(4))}:
             found.append((seal(int(opcode) | 1 << bit, 7), 7))
     found += [(seal(code, 9), 9) for code in set(range(256)) - set(map(int, Opcode))][::7]

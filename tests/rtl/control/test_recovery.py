@@ -12,7 +12,8 @@ from hwgen.rtl.control.sequencer import Sequencer
 from hwgen.rtl.io.io_engine import IoEngine
 from hwgen.rtl.load.weight_loader import RING_NAMES, WeightLoader
 from hwgen.rtl.memory.ring import Ring
-from hwgen.spec.isa import ErrorCode, Opcode, encode, to_bytes
+from hwgen.spec.encoding import encode, to_bytes
+from hwgen.spec.isa import ErrorCode, Opcode
 from tests.rtl.arches import small_arch
 from tests.rtl.axi_bench import PulseLog, ReadSlave, StreamSource, WriteSlave, ddr_beat, wait_until
 from tests.rtl.clock import add_clock

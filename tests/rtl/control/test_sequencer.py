@@ -9,7 +9,9 @@ from hwgen.rtl.control.dispatcher import UNITS
 from hwgen.rtl.control.program_fetch import CHUNK
 from hwgen.rtl.control.sequencer import Sequencer
 from hwgen.spec.choices import GIVE_UP_CYCLES
-from hwgen.spec.isa import FORMATS, ErrorCode, Opcode, encode
+from hwgen.spec.encoding import encode
+from hwgen.spec.isa import ErrorCode, Opcode
+from hwgen.spec.ops import OPS
 from tests.rtl.arches import small_arch
 from tests.rtl.axi_bench import PulseLog, ReadSlave, wait_until
 from tests.rtl.clock import add_clock
@@ -97,7 +99,7 @@ class Machine:
         for pc, word in enumerate(self.words):
             if word & 255 == Opcode.END:
                 break
-            result[UNITS.index(FORMATS[Opcode(word & 255)].unit)].append((word, pc))
+            result[UNITS.index(OPS[Opcode(word & 255)].unit)].append((word, pc))
         return result
 
 

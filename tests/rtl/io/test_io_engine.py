@@ -10,7 +10,8 @@ from amaranth.sim import Simulator
 from golden.patches import patch_rows
 from hwgen.rtl.io.io_engine import IoEngine
 from hwgen.rtl.io.table_loader import TableLoader
-from hwgen.spec.isa import Counter, ErrorCode, Opcode, encode
+from hwgen.spec.encoding import encode
+from hwgen.spec.isa import Counter, ErrorCode, Opcode
 from tests.rtl.arches import small_arch
 from tests.rtl.axi_bench import PulseLog, ReadSlave, StreamSource, WriteSlave, ddr_beat, wait_until
 from tests.rtl.clock import add_clock

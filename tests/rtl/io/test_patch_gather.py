@@ -9,7 +9,8 @@ from amaranth.sim import Simulator
 from golden.patches import patch_rows
 from hwgen.rtl.axi.read_engine import ReadEngine
 from hwgen.rtl.io.patch_gather import LANE_BYTES, PatchGather
-from hwgen.spec.isa import Counter, Opcode, encode
+from hwgen.spec.encoding import encode
+from hwgen.spec.isa import Counter, Opcode
 from tests.rtl.arches import small_arch
 from tests.rtl.axi_bench import PulseLog, ReadSlave, wait_until
 

@@ -8,7 +8,8 @@ from amaranth.sim import Simulator
 
 from golden.layernorm import layernorm
 from hwgen.rtl.layernorm.layernorm import LayerNorm
-from hwgen.spec.isa import Counter, ErrorCode, Opcode, encode
+from hwgen.spec.encoding import encode
+from hwgen.spec.isa import Counter, ErrorCode, Opcode
 from hwgen.spec.tables import default_tables
 from tests.rtl.side_arch import side_arch
 from tests.rtl.table_load import load_tables

@@ -10,7 +10,8 @@ from amaranth.sim import Simulator
 from hwgen.rtl.load.weight_loader import RING_NAMES, WeightLoader
 from hwgen.rtl.memory.ring import Ring
 from hwgen.spec.choices import READ_LATENCY
-from hwgen.spec.isa import Counter, ErrorCode, Opcode, encode
+from hwgen.spec.encoding import encode
+from hwgen.spec.isa import Counter, ErrorCode, Opcode
 from tests.rtl.arches import small_arch
 from tests.rtl.axi_bench import PulseLog, ReadSlave, StreamSource, ddr_beat, wait_until
 from tests.rtl.clock import add_clock

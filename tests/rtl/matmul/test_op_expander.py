@@ -9,7 +9,9 @@ from amaranth.sim import Simulator
 from hwgen.rtl.lib.interfaces import EXPERT_HIDDEN
 from hwgen.rtl.matmul.op_expander import OpExpander
 from hwgen.rtl.matmul.ops import OpKind, RowSource, op_layout
-from hwgen.spec.isa import FORMATS, Counter, Destination, Opcode, encode
+from hwgen.spec.encoding import encode
+from hwgen.spec.isa import Counter, Destination, Opcode
+from hwgen.spec.ops import OPS
 from tests.rtl.arches import small_arch
 
 ARCH = small_arch(2, 8, 16)
@@ -56,7 +58,7 @@ def _expand(
 
 def _random_fields(opcode: Opcode, seed: int) -> dict[str, int]:
     rng = random.Random(seed)
-    return {item.name: rng.getrandbits(item.width - item.signed) for item in FORMATS[opcode].fields}
+    return {item.name: rng.getrandbits(item.width - item.signed) for item in OPS[opcode].fields}
 
 
 @pytest.mark.parametrize("opcode", [Opcode.LINEAR, Opcode.SCORES, Opcode.CONTEXT])
@@ -79,7 +81,7 @@ def test_single_op(opcode: Opcode) -> None:
         if opcode != Opcode.LINEAR:
             tiles = -(-values["keys"] // ARCH.output_lanes)
             assert op["out_tiles" if opcode == Opcode.SCORES else "src_stride"] == tiles & 1023
-    assert compared == 8 * len(FORMATS[opcode].fields)
+    assert compared == 8 * len(OPS[opcode].fields)
 
 
 @pytest.mark.parametrize("destination", list(Destination)[:10])

@@ -1,0 +1,55 @@
+"""LOAD_PATCHES: patches of the image, one row each, into the activation buffer."""
+
+from collections.abc import Sequence
+
+from hwgen.spec.arch import BEAT_BYTES, ArchConfig
+from hwgen.spec.buffers import ACTIVATION
+from hwgen.spec.isa import Counter, Opcode, Unit
+from hwgen.spec.ops.op import DST, Access, Field, Fields, Op, none, rows_at, takes_nothing
+
+
+def _patches(f: Fields) -> int:
+    return f["patch_rows"] * f["patch_columns"]
+
+
+def _writes(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
+    words = arch.words(f["channels"] * f["patch"] ** 2)
+    return (rows_at(ACTIVATION, f, "dst", _patches(f), words),)
+
+
+def _counts(f: Fields) -> tuple[Counter, int]:
+    return Counter.PATCH, _patches(f)
+
+
+def _moves(f: Fields, arch: ArchConfig) -> int:
+    """The planes of the image."""
+    return f["channels"] * f["plane_bytes"]
+
+
+def _cycles(f: Fields, arch: ArchConfig, queues: Sequence[int]) -> int:
+    """Beats."""
+    return _moves(f, arch) // BEAT_BYTES
+
+
+OP = Op(
+    opcode=Opcode.LOAD_PATCHES,
+    unit=Unit.IO,
+    meaning="gather patches of the planar uint8 image at the IMAGE pointer into the activation buffer",
+    fields=(
+        Field("patch", 6, "patch side in pixels: 8 or a multiple of 16"),
+        Field("patch_rows", 8, "bands of patches"),
+        Field("patch_columns", 8, "patches per band"),
+        Field("channels", 3, "colour planes"),
+        Field("width", 12, "image width in bytes, multiple of 16"),
+        Field("plane_bytes", 24, "bytes of one colour plane"),
+        *DST,
+    ),
+    reads=none,
+    writes=_writes,
+    counts=_counts,
+    takes=takes_nothing,
+    moves=_moves,
+    cycles=_cycles,
+    destinations=none,
+    loop=None,
+)

@@ -1,0 +1,43 @@
+"""LOAD_POSITION: the position table becomes the residual stream."""
+
+from collections.abc import Sequence
+
+from hwgen.spec.arch import BEAT_BYTES, ArchConfig
+from hwgen.spec.buffers import RESIDUAL
+from hwgen.spec.isa import Counter, Opcode, Unit
+from hwgen.spec.ops.op import OFFSET, ROWS, Access, Field, Fields, Op, none, takes_nothing
+
+
+def _writes(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
+    words = f["row_words"]
+    return (Access(memory=RESIDUAL, base=f["dst_base"], stride=words, rows=f["rows"], words=words),)
+
+
+def _counts(f: Fields) -> tuple[Counter, int]:
+    return Counter.RESIDUAL, f["rows"]
+
+
+def _moves(f: Fields, arch: ArchConfig) -> int:
+    """int16 rows."""
+    return f["rows"] * f["row_words"] * arch.output_lanes * 2
+
+
+def _cycles(f: Fields, arch: ArchConfig, queues: Sequence[int]) -> int:
+    """Beats."""
+    return _moves(f, arch) // BEAT_BYTES
+
+
+OP = Op(
+    opcode=Opcode.LOAD_POSITION,
+    unit=Unit.IO,
+    meaning="load the int16 position table into the residual buffer; counts RESIDUAL per row",
+    fields=(OFFSET, ROWS, Field("row_words", 10, "words per row"), Field("dst_base", 16, "word address of row 0")),
+    reads=none,
+    writes=_writes,
+    counts=_counts,
+    takes=takes_nothing,
+    moves=_moves,
+    cycles=_cycles,
+    destinations=none,
+    loop=None,
+)

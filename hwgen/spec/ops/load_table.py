@@ -1,0 +1,33 @@
+"""LOAD_TABLE: a function table, broadcast to the units that hold it."""
+
+from collections.abc import Sequence
+
+from hwgen.spec.arch import BEAT_BYTES, ArchConfig
+from hwgen.spec.isa import Opcode, Unit
+from hwgen.spec.ops.op import OFFSET, Field, Fields, Op, counts_nothing, none, takes_nothing
+
+
+def _moves(f: Fields, arch: ArchConfig) -> int:
+    """32-bit entries."""
+    return f["words"] * 4
+
+
+def _cycles(f: Fields, arch: ArchConfig, queues: Sequence[int]) -> int:
+    """Beats."""
+    return _moves(f, arch) // BEAT_BYTES
+
+
+OP = Op(
+    opcode=Opcode.LOAD_TABLE,
+    unit=Unit.IO,
+    meaning="load a function table",
+    fields=(OFFSET, Field("table", 4, "table id"), Field("words", 12, "32-bit entries, multiple of 4")),
+    reads=none,
+    writes=none,
+    counts=counts_nothing,
+    takes=takes_nothing,
+    moves=_moves,
+    cycles=_cycles,
+    destinations=none,
+    loop=None,
+)

@@ -1,0 +1,33 @@
+"""STORE: rows of results to memory."""
+
+from collections.abc import Sequence
+
+from hwgen.spec.arch import BEAT_BYTES, ArchConfig
+from hwgen.spec.isa import Opcode, Unit
+from hwgen.spec.ops.op import Field, Fields, Op, counts_nothing, none, takes_nothing
+
+
+def _moves(f: Fields, arch: ArchConfig) -> int:
+    """Whole beats."""
+    return f["beats"] * BEAT_BYTES
+
+
+def _cycles(f: Fields, arch: ArchConfig, queues: Sequence[int]) -> int:
+    """Beats."""
+    return _moves(f, arch) // BEAT_BYTES
+
+
+OP = Op(
+    opcode=Opcode.STORE,
+    unit=Unit.IO,
+    meaning="write the result FIFO to the RESULT pointer, in the order in which tiles drain",
+    fields=(Field("beats", 24, "16-byte beats"),),
+    reads=none,
+    writes=none,
+    counts=counts_nothing,
+    takes=takes_nothing,
+    moves=_moves,
+    cycles=_cycles,
+    destinations=none,
+    loop=None,
+)
