@@ -17,7 +17,6 @@ from hwgen.spec.design import Design
 from hwgen.spec.isa import Opcode, Unit
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.weight_bits import weight_bits_text
-from hwgen.spec.weight_formats import weight_format
 from hwgen.store.boards import board
 
 WAITS = {  # figure -> performance counter; what is left of the idle cycles is "other"
@@ -101,7 +100,8 @@ def least_bytes(model: ModelConfig, task: TaskConfig) -> int:
         alien = parts[0] == "heads" and parts[1] in others
         alien |= len(parts) > 3 and parts[2] == "gate" and parts[3] in others
         if not alien:
-            bits = weight_format(model, name.removesuffix(".weight")).bits
+            layer = model.network.linears.get(name.removesuffix(".weight"))
+            bits = layer.format.bits if layer and name.endswith(".weight") else 8
             total += int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize * bits // 8
     return total
 

@@ -20,7 +20,7 @@ from golden.gelu import gelu
 from golden.layernorm import normalise, row_statistics
 from golden.reciprocal import reciprocal, rsqrt
 from golden.softmax import probabilities, row_factor, softmax_statistics
-from hwgen.spec.arrays import KINDS, TABLE_DTYPE
+from hwgen.spec.array_kinds import KINDS, TABLE_DTYPE
 from hwgen.spec.numerics import NUMERICS
 from hwgen.spec.tables import GELU_ENTRIES, RSQRT_ENTRIES, TABLES, Int64Array, default_tables
 from hwgen.store.output_file import write_text

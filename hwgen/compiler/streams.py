@@ -9,7 +9,7 @@ from hwgen.spec.arch import ArchConfig
 from hwgen.spec.layout import U8, Array, param_entries, port_slices, weight_tiles
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.package import QuantisedModel
-from hwgen.spec.weight_formats import DENSE8, WeightFormat, weight_format
+from hwgen.spec.weight_formats import DENSE8, WeightFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ def _layer(shapes: Shapes, source: str, outputs: int, inputs: int, expert: int |
         expert=expert,
         out_tiles=arch.words(outputs),
         in_chunks=arch.chunks(inputs),
-        format=weight_format(shapes.config, source),
+        format=shapes.config.network.linears[source].format,
     )
 
 

@@ -2,13 +2,16 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Literal, cast, get_args
 
+from hwgen.spec.graph import Network
+from hwgen.spec.layers.linear import Part
 from hwgen.spec.limits import Limits, refuse
 from hwgen.spec.shown import shown
+from hwgen.spec.vit import Maker
 
 TaskKind = Literal["segmentation", "depth", "classification"]
-LayerKind = Literal["patch_embed", "attention", "mlp", "gates", "experts", "heads"]
 _MOST = 65_536  # of anything that a network counts
 Count = Annotated[int, Limits(1, _MOST)]
 CountOrNone = Annotated[int, Limits(0, _MOST)]
@@ -95,27 +98,18 @@ class ModelConfig:
         if blocks and not self.expert_hidden:
             raise ValueError(f"{self.name}: expert_hidden is zero, and there are moe_blocks")
 
+    @cached_property
+    def network(self) -> Network:
+        """Its layers, in the order of the machine."""
+        return Network(tuple(Maker(self).layers()), tuple(task.name for task in self.tasks))
+
     @property
-    def linear_layers(self) -> dict[str, LayerKind]:
+    def linear_layers(self) -> dict[str, Part]:
         """Every linear layer by the name of its arrays in a package, in the order of the network -> its kind.
 
         The experts of a block are one layer of a stack of weights.
         """
-        layers: dict[str, LayerKind] = {"patch_embed": "patch_embed"}
-        for block in range(self.depth):
-            at = f"blocks.{block}"
-            for name in ("query", "key", "value", "proj"):
-                layers[f"{at}.{name}"] = "attention"
-            for task in self.tasks if self.is_moe(block) else ():
-                layers[f"{at}.gate.{task.name}"] = "gates"
-            for name in ("fc1", "fc2"):
-                if self.is_moe(block):
-                    layers[f"{at}.experts.{name}"] = "experts"
-                else:
-                    layers[f"{at}.{name}"] = "mlp"
-        for task in self.tasks:
-            layers[f"heads.{task.name}"] = "heads"
-        return layers
+        return {name: item.part for name, item in self.network.linears.items()}
 
     @property
     def patch_rows(self) -> int:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwgen.spec.layout import U8, padded
-from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import NUMERICS
 
 
@@ -66,8 +65,3 @@ PACKED4 = WeightFormat(
 )
 WEIGHT_FORMATS = (DENSE8, PACKED4)
 BY_CODE: dict[int, WeightFormat] = {item.code: item for item in WEIGHT_FORMATS}
-
-
-def weight_format(config: ModelConfig, layer: str) -> WeightFormat:
-    """The format of the weights of a linear layer, by the name of its arrays."""
-    return PACKED4 if layer in config.int4 else DENSE8

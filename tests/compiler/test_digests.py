@@ -14,7 +14,8 @@ import pytest
 
 from hwgen.compiler.compile import compile_model
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.arrays import ArrayKind, package_arrays
+from hwgen.spec.array_kinds import ArrayKind
+from hwgen.spec.arrays import package_arrays
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.tables import default_tables

@@ -19,7 +19,6 @@ from hwgen.spec.layout import (
 )
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.tables import TABLES, pack_table
-from hwgen.spec.weight_formats import weight_format
 
 PROGRAM, MODEL = 0x100, 0x8000  # addresses in the memory image
 
@@ -121,7 +120,7 @@ class HandProgram:
     def ring_words(self, name: str, weight: NDArray) -> NDArray:
         """Ring words of a layer: of four-bit weights, two chunks of an output tile share one."""
         tiles = weight_tiles(weight, self.arch)
-        return weight_format(self.package.config, name).pack(tiles, self.arch.chunks(weight.shape[1]))
+        return self.package.config.network.linears[name].format.pack(tiles, self.arch.chunks(weight.shape[1]))
 
     def linear(self, name: str, wait: tuple[Counter, int], rows: int, destination: Destination, **fields: int) -> None:
         weight, *params = self.layer(name)

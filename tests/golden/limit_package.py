@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from hwgen.spec.arrays import ArrayKind, package_arrays
+from hwgen.spec.array_kinds import ArrayKind
+from hwgen.spec.arrays import package_arrays
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.tables import TableInfo, chord_ends

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from golden.network import run_network
 from hwgen.cli.main import app, guarded
 from hwgen.spec import package as package_module
-from hwgen.spec.arrays import KINDS, ArrayKind, package_arrays
+from hwgen.spec.array_kinds import KINDS, ArrayKind
+from hwgen.spec.arrays import package_arrays
 from hwgen.spec.package import PackageError, QuantisedModel
 from hwgen.spec.tables import TABLES, TableInfo, default_tables
 from hwgen.spec.weight_bits import with_weight_bits

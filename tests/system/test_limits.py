@@ -6,15 +6,21 @@ import numpy as np
 import pytest
 
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.arrays import CONTEXT_SHIFT, KINDS, NARROW_WEIGHT, NORM_SHIFT, ArrayKind, package_arrays
+from hwgen.spec.array_kinds import CONTEXT_SHIFT, KINDS, NORM_SHIFT, WEIGHTS, ArrayKind
+from hwgen.spec.arrays import package_arrays
 from hwgen.spec.weight_bits import with_weight_bits
+from hwgen.spec.weight_formats import PACKED4
 from tests.golden.limit_package import limit_package
 from tests.golden.random_package import random_image
 from tests.system.machines import checked_runs
 from tests.system.networks import DEPTH, SEG, TINY
 
 NARROW = with_weight_bits(replace(TINY, tasks=(SEG, DEPTH)), "experts=4,*.query=4")
-RARE = {CONTEXT_SHIFT, NORM_SHIFT, NARROW_WEIGHT}  # kinds of few values, which some packages have not at their limits
+RARE = {
+    CONTEXT_SHIFT,
+    NORM_SHIFT,
+    WEIGHTS[PACKED4.name],
+}  # kinds of few values, which some packages have not at their limits
 RENORMALISED = replace(TINY, gate_renormalise=True, top_k=1, moe_blocks=(0, 1))
 
 

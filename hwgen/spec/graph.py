@@ -1,0 +1,94 @@
+"""A network as a list of layers: what each reads and leaves, checked when it is made."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from hwgen.spec.array_kinds import Specs
+from hwgen.spec.layers import Experts, Layer, Linear, Rows, Tensor
+from hwgen.spec.layers.linear import Part
+from hwgen.spec.weight_formats import WeightFormat
+
+
+class GraphError(ValueError):
+    """A list of layers that is no network; the message names the layer and the tensor."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearInfo:
+    """A linear layer by the prefix of its arrays; the experts of a block are one layer of a stack of weights."""
+
+    name: str
+    part: Part
+    format: WeightFormat
+    layer: Layer
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in the order in which the machine runs them. Each tensor is written once on the walk of any one task."""
+
+    layers: tuple[Layer, ...]
+    tasks: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse layers that read what nobody has written, or rows and columns that are not there."""
+        for task in self.tasks:
+            self._check(task)
+
+    def walk(self, task: str) -> Iterator[Layer]:
+        """The layers that a task runs, in order."""
+        return (layer for layer in self.layers if layer.task in (None, task))
+
+    def tensors(self, task: str) -> dict[str, Tensor]:
+        """Name -> tensor, in the order in which the walk of a task leaves them."""
+        return {tensor.name: tensor for layer in self.walk(task) for tensor in layer.tensors()}
+
+    def readers(self, tensor: str, task: str) -> list[Layer]:
+        """The layers that read any of a tensor on the walk of a task."""
+        return [layer for layer in self.walk(task) if any(rows.tensor == tensor for rows in layer.reads())]
+
+    @cached_property
+    def arrays(self) -> Specs:
+        """Every array of every layer, in the order of the layers."""
+        return {name: spec for layer in self.layers for name, spec in layer.arrays().items()}
+
+    @cached_property
+    def linears(self) -> dict[str, LinearInfo]:
+        """Every linear layer by the prefix of its arrays, in order."""
+        found: dict[str, LinearInfo] = {}
+        for layer in self.layers:
+            formats = layer.formats() if isinstance(layer, Experts) else {}
+            if isinstance(layer, Linear):
+                formats = {layer.name: layer.format}
+            part: Part = layer.part if isinstance(layer, Linear) else "experts"
+            for name, form in formats.items():
+                found[name] = LinearInfo(name=name, part=part, format=form, layer=layer)
+        return found
+
+    def _check(self, task: str) -> None:
+        written: dict[str, Tensor] = {}
+        for layer in self.walk(task):
+            for rows in layer.reads():
+                _check_rows(layer, rows, written)
+            _check_widths(layer, written)
+            for tensor in layer.tensors():
+                if tensor.name in written:
+                    raise GraphError(f"{layer.name}: writes {tensor.name}, which a layer before it has written")
+                written[tensor.name] = tensor
+
+
+def _check_rows(layer: Layer, rows: Rows, written: dict[str, Tensor]) -> None:
+    if rows.tensor not in written:
+        raise GraphError(f"{layer.name}: reads {rows.tensor}, which no layer before it writes")
+    there = written[rows.tensor].rows
+    if not 0 <= rows.first < there or (rows.count is not None and not 1 <= rows.count <= there - rows.first):
+        last = "" if rows.count is None else f"..{rows.first + rows.count - 1}"
+        raise GraphError(f"{layer.name}: reads rows {rows.first}{last} of {rows.tensor}, which has {there}")
+
+
+def _check_widths(layer: Layer, written: dict[str, Tensor]) -> None:
+    """Columns of what a layer reads are those that it counts on."""
+    for tensor, columns in layer.widths().items():
+        if written[tensor].columns != columns:
+            raise GraphError(f"{layer.name}: takes {columns} columns of {tensor}, which has {written[tensor].columns}")

@@ -1,0 +1,29 @@
+"""The kinds of layers, one file each."""
+
+from hwgen.spec.layers.attention import Attention
+from hwgen.spec.layers.experts import Experts
+from hwgen.spec.layers.layer import Layer, Rows, Tensor
+from hwgen.spec.layers.linear import Codes, Gate, Gelu, Linear, Residual, Result
+from hwgen.spec.layers.norm import Norm
+from hwgen.spec.layers.patches import Patches
+from hwgen.spec.layers.position import Position
+
+KINDS: tuple[type[Layer], ...] = (Position, Patches, Linear, Norm, Attention, Experts)
+
+__all__ = [
+    "KINDS",
+    "Attention",
+    "Codes",
+    "Experts",
+    "Gate",
+    "Gelu",
+    "Layer",
+    "Linear",
+    "Norm",
+    "Patches",
+    "Position",
+    "Residual",
+    "Result",
+    "Rows",
+    "Tensor",
+]

@@ -1,0 +1,53 @@
+"""A mixture of experts: two-layer networks, each for the tokens that the gate has sent to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hwgen.spec.array_kinds import Specs, linear_arrays, scale_arrays
+from hwgen.spec.layers.layer import Layer, Rows, Tensor
+from hwgen.spec.weight_formats import DENSE8, WeightFormat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experts(Layer):
+    """Every token of an expert's queue goes through its two layers; the result, times its score, joins the residual."""
+
+    source: Rows
+    gate: Rows  # logits: the queues follow from them
+    into: Rows
+    rows: int
+    columns: int
+    hidden: int
+    experts: int
+    top_k: int
+    first: WeightFormat = DENSE8
+    second: WeightFormat = DENSE8
+
+    def reads(self) -> tuple[Rows, ...]:
+        """Tokens, the gate's choice, and the residual stream."""
+        return (self.source, self.gate, self.into)
+
+    def widths(self) -> Mapping[str, int]:
+        """Tokens, logits, residual stream."""
+        return {
+            self.source.tensor: self.columns,
+            self.gate.tensor: self.experts,
+            self.into.tensor: self.columns,
+        }
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The residual stream with every expert's share."""
+        return (Tensor(name=self.writes, shape=(self.rows, self.columns)),)
+
+    def formats(self) -> dict[str, WeightFormat]:
+        """Prefix of the arrays of its two layers -> format of the weights."""
+        return {f"{self.name}.fc1": self.first, f"{self.name}.fc2": self.second}
+
+    def arrays(self) -> Specs:
+        """Two stacks of linear layers, and the scale behind GELU."""
+        stack = (self.experts,)
+        return {
+            **linear_arrays(f"{self.name}.fc1", self.hidden, self.columns, self.first, stack),
+            **scale_arrays(f"{self.name}.fc1", "gelu_"),
+            **linear_arrays(f"{self.name}.fc2", self.columns, self.hidden, self.second, stack),
+        }

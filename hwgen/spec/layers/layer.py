@@ -1,0 +1,64 @@
+"""What every layer of a network declares: what it reads, which tensors it leaves, and its arrays in a package."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hwgen.spec.array_kinds import Specs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """A named tensor of a network: what golden, float model and machine are compared by."""
+
+    name: str
+    shape: tuple[int, ...]  # [rows, columns]; scores [heads, queries, keys]
+    groups: int = 1  # heads: the machine pads the columns of each to whole words
+
+    @property
+    def rows(self) -> int:
+        """Rows: tokens, or patches."""
+        return self.shape[-2]
+
+    @property
+    def columns(self) -> int:
+        """Values of a row."""
+        return self.shape[-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Some rows of a tensor, one after the other: the only way to name a part."""
+
+    tensor: str
+    first: int = 0
+    count: int | None = None  # None: all from the first one on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer(ABC):
+    """One step of a network, at the grain of instructions.
+
+    ``name`` is the prefix of its arrays and ``writes`` the tensor that it leaves; both walks of a network with several
+    tasks may leave tensors of the same name. ``task``: only this task runs it; None: every task.
+    """
+
+    name: str
+    writes: str
+    task: str | None = None
+
+    @abstractmethod
+    def reads(self) -> tuple[Rows, ...]:
+        """The rows that it needs, those that it updates in place included."""
+
+    @abstractmethod
+    def widths(self) -> Mapping[str, int]:
+        """Tensor that it reads -> columns that it must have."""
+
+    @abstractmethod
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The tensors that it leaves, ``writes`` among them."""
+
+    @abstractmethod
+    def arrays(self) -> Specs:
+        """Name -> shape, type and range of its arrays."""

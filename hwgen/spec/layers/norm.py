@@ -1,0 +1,36 @@
+"""LayerNorm of rows of a residual stream."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hwgen.spec.array_kinds import GAIN, NORM_SHIFT, OFFSET, ArraySpec, Specs
+from hwgen.spec.layers.layer import Layer, Rows, Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Norm(Layer):
+    """Normalises every row on its own: int16 to int8."""
+
+    source: Rows
+    rows: int
+    columns: int
+
+    def reads(self) -> tuple[Rows, ...]:
+        """The residual stream."""
+        return (self.source,)
+
+    def widths(self) -> Mapping[str, int]:
+        """One gain a column."""
+        return {self.source.tensor: self.columns}
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """As many rows as it reads."""
+        return (Tensor(name=self.writes, shape=(self.rows, self.columns)),)
+
+    def arrays(self) -> Specs:
+        """A gain and an offset a channel, one shift."""
+        return {
+            f"{self.name}.gain": ArraySpec((self.columns,), GAIN),
+            f"{self.name}.offset": ArraySpec((self.columns,), OFFSET),
+            f"{self.name}.shift": ArraySpec((1,), NORM_SHIFT),
+        }

@@ -1,0 +1,159 @@
+"""Constructors of layer lists: blocks of a vision transformer, and the whole of one with tasks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hwgen.spec.layers import (
+    Attention,
+    Codes,
+    Experts,
+    Gate,
+    Gelu,
+    Layer,
+    Linear,
+    Norm,
+    Patches,
+    Position,
+    Residual,
+    Result,
+    Rows,
+)
+from hwgen.spec.layers.linear import Finish, Part
+from hwgen.spec.weight_formats import DENSE8, PACKED4, WeightFormat
+
+if TYPE_CHECKING:
+    from hwgen.spec.model import ModelConfig
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes the layers of one network from its shape; ``residual`` names the stream that the next layer reads."""
+
+    config: "ModelConfig"
+
+    def layers(self) -> Iterator[Layer]:
+        """All of them, in the order of the machine."""
+        config = self.config
+        yield Position(name="position", writes="position", rows=config.tokens, columns=config.dim)
+        patches = Patches(
+            name="patches",
+            writes="patches",
+            height=config.image_height,
+            width=config.image_width,
+            channels=config.channels,
+            patch=config.patch,
+        )
+        yield patches
+        embed = Residual(into=Rows(tensor="position", first=1), rows=config.tokens)
+        yield self._linear(
+            "patch_embed", "patches", (config.patch_values, config.dim), embed, "patch_embed", rows=config.patches
+        )
+        residual = "patch_embed"
+        for block in range(config.depth):
+            layers = list(self._block(f"blocks.{block}", residual, moe=config.is_moe(block)))
+            yield from layers
+            residual = layers[-1].writes
+        yield self._norm("norm", residual)
+        yield from self._heads()
+
+    def _format(self, name: str) -> WeightFormat:
+        return PACKED4 if name in self.config.int4 else DENSE8
+
+    def _norm(self, name: str, source: str) -> Norm:
+        config = self.config
+        return Norm(name=name, writes=name, source=Rows(tensor=source), rows=config.tokens, columns=config.dim)
+
+    def _linear(
+        self,
+        name: str,
+        source: "str | Rows",
+        widths: tuple[int, int],
+        finish: Finish,
+        part: Part,
+        *,
+        writes: str | None = None,
+        rows: int | None = None,
+        task: str | None = None,
+    ) -> Linear:
+        """A linear layer; ``writes``: its tensor, when it is not called as the layer is."""
+        return Linear(
+            name=name,
+            writes=writes or name,
+            task=task,
+            source=Rows(tensor=source) if isinstance(source, str) else source,
+            rows=self.config.tokens if rows is None else rows,
+            inputs=widths[0],
+            outputs=widths[1],
+            finish=finish,
+            part=part,
+            format=self._format(name),
+        )
+
+    def _added(self, residual: str) -> Residual:
+        return Residual(into=Rows(tensor=residual), rows=self.config.tokens)
+
+    def _block(self, at: str, residual: str, *, moe: bool) -> Iterator[Layer]:
+        """Attention, then a multi-layer perceptron or experts; each adds to the residual stream."""
+        yield self._norm(f"{at}.norm1", residual)
+        yield from self._attention(at, residual)
+        yield self._norm(f"{at}.norm2", f"{at}.attention")
+        yield from self._experts(at) if moe else self._mlp(at)
+
+    def _attention(self, at: str, residual: str) -> Iterator[Layer]:
+        config = self.config
+        square = (config.dim, config.dim)
+        for name in ("query", "key", "value"):
+            yield self._linear(f"{at}.{name}", f"{at}.norm1", square, Codes(groups=config.heads), "attention")
+        yield Attention(
+            name=at,
+            writes=f"{at}.context",
+            query=Rows(tensor=f"{at}.query"),
+            key=Rows(tensor=f"{at}.key"),
+            value=Rows(tensor=f"{at}.value"),
+            scores=f"{at}.scores",
+            queries=config.tokens,
+            keys=config.tokens,
+            heads=config.heads,
+            columns=config.dim,
+        )
+        added = self._added(residual)
+        yield self._linear(f"{at}.proj", f"{at}.context", square, added, "attention", writes=f"{at}.attention")
+
+    def _mlp(self, at: str) -> Iterator[Layer]:
+        dim, hidden = self.config.dim, self.config.mlp_hidden
+        yield self._linear(f"{at}.fc1", f"{at}.norm2", (dim, hidden), Gelu(), "mlp", writes=f"{at}.hidden")
+        added = self._added(f"{at}.attention")
+        yield self._linear(f"{at}.fc2", f"{at}.hidden", (hidden, dim), added, "mlp", writes=f"{at}.mlp")
+
+    def _experts(self, at: str) -> Iterator[Layer]:
+        config, name = self.config, f"{at}.experts"
+        gate = Gate(block=at, top_k=config.top_k, renormalise=config.gate_renormalise)
+        for task in config.tasks:
+            widths = (config.dim, config.experts)
+            yield self._linear(
+                f"{at}.gate.{task.name}", f"{at}.norm2", widths, gate, "gates", writes=f"{at}.gate", task=task.name
+            )
+        yield Experts(
+            name=name,
+            writes=f"{at}.moe",
+            source=Rows(tensor=f"{at}.norm2"),
+            gate=Rows(tensor=f"{at}.gate"),
+            into=Rows(tensor=f"{at}.attention"),
+            rows=config.tokens,
+            columns=config.dim,
+            hidden=config.expert_hidden,
+            experts=config.experts,
+            top_k=config.top_k,
+            first=self._format(f"{name}.fc1"),
+            second=self._format(f"{name}.fc2"),
+        )
+
+    def _heads(self) -> Iterator[Layer]:
+        """One a task: of the class token, or of every patch."""
+        config = self.config
+        for task in config.tasks:
+            first, rows = (0, 1) if task.kind == "classification" else (1, config.patches)
+            source = Rows(tensor="norm", first=first, count=rows)
+            widths = (config.dim, task.outputs)
+            yield self._linear(f"heads.{task.name}", source, widths, Result(), "heads", rows=rows, task=task.name)

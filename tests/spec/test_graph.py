@@ -1,0 +1,94 @@
+"""Networks as lists of layers: what a ViT's constructor makes, and which lists are refused."""
+
+from dataclasses import replace
+
+import pytest
+
+from golden.network import run_network
+from hwgen.spec.graph import GraphError, Network
+from hwgen.spec.layers import Attention, Experts, Gate, Layer, Linear, Norm, Position, Residual, Rows
+from hwgen.spec.model import ModelConfig
+from hwgen.spec.presets import M3VIT_MICRO, MODELS
+from tests.compiler.programs import CONFIGS
+from tests.golden.random_package import random_image, random_package
+
+MICRO = M3VIT_MICRO.network
+
+
+def changed(name: str, **fields: object) -> tuple[Layer, ...]:
+    """The layers of micro, one of them with other fields."""
+    layers = tuple(replace(layer, **fields) if layer.name == name else layer for layer in MICRO.layers)
+    assert layers != MICRO.layers
+    return layers
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_a_walk_leaves_what_the_golden_network_leaves(config: ModelConfig):
+    """Name for name, shape for shape; position table and patches are not compared."""
+    if config.depth > 4:
+        config = replace(config, depth=2, moe_blocks=tuple(b for b in config.moe_blocks if b < 2))
+    package, image = random_package(config), random_image(config)
+    for task in config.tasks:
+        golden = run_network(package, image, task.name)
+        tensors = config.network.tensors(task.name)
+        assert set(golden) == set(tensors) - {"position", "patches"}
+        for name, values in golden.items():
+            shape = tensors[name].shape
+            assert values.shape == (shape[1:] if name.endswith("queue_lengths") else shape), name
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_tensor_is_read_but_the_results(name: str):
+    """No layer works for nobody; what follows from logits is read through the queues."""
+    network = MODELS[name].network
+    for task in network.tasks:
+        unread = {tensor for tensor in network.tensors(task) if not network.readers(tensor, task)}
+        ends = ("experts", "expert_scores", "queue_lengths", "scores")
+        assert {tensor for tensor in unread if not tensor.endswith(ends)} == {f"heads.{task}"}
+
+
+def test_the_layers_of_micro():
+    kinds = [type(layer).__name__ for layer in MICRO.walk("seg")]
+    block = ["Norm", "Linear", "Linear", "Linear", "Attention", "Linear", "Norm"]
+    dense, moe = [*block, "Linear", "Linear"], [*block, "Linear", "Experts"]
+    assert kinds == ["Position", "Patches", "Linear", *dense, *moe, *dense, *moe, "Norm", "Linear"]
+    assert len(MICRO.layers) == len(kinds) + 3  # gates and head of the other task
+    assert [type(layer) for layer in MICRO.readers("blocks.1.norm2", "depth")] == [Linear, Experts]
+    assert [layer.name for layer in MICRO.readers("blocks.1.query", "seg")] == ["blocks.1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "says"),
+    [
+        ("blocks.0.proj", {"source": Rows(tensor="blocks.0.value2")}, "blocks.0.proj: reads blocks.0.value2, which no"),
+        ("blocks.0.norm1", {"source": Rows(tensor="blocks.0.mlp")}, "reads blocks.0.mlp, which no layer before it"),
+        ("heads.seg", {"source": Rows(tensor="norm", first=2, count=64)}, "heads.seg: reads rows 2..65 of norm, which"),
+        ("heads.seg", {"source": Rows(tensor="norm", first=65)}, "reads rows 65 of norm, which has 65"),
+        ("heads.seg", {"source": Rows(tensor="norm", first=0, count=0)}, "heads.seg: reads rows 0..-1 of norm"),
+        ("blocks.0.fc2", {"inputs": 255}, "blocks.0.fc2: takes 255 columns of blocks.0.hidden, which has 256"),
+        ("blocks.0.fc2", {"outputs": 63}, "blocks.0.fc2: takes 63 columns of blocks.0.attention, which has 64"),
+        ("blocks.0", {"columns": 32}, "blocks.0: takes 32 columns of blocks.0.query, which has 64"),
+        ("blocks.1.experts", {"experts": 7}, "takes 7 columns of blocks.1.gate, which has 8"),
+        ("blocks.0.value", {"writes": "blocks.0.key"}, "blocks.0.value: writes blocks.0.key, which a layer before"),
+    ],
+)
+def test_lists_that_are_no_network(name: str, fields: dict[str, object], says: str):
+    with pytest.raises(GraphError) as found:
+        Network(changed(name, **fields), MICRO.tasks)
+    assert says in str(found.value)
+
+
+def test_arrays_follow_the_layers():
+    first = [name.rpartition(".")[0] for name in MICRO.arrays if not name.startswith("tables")]
+    assert list(dict.fromkeys(first))[:6] == ["", "patch_embed", "blocks.0.norm1", "blocks.0.query", "blocks.0.key",
+                                              "blocks.0.value"]  # fmt: skip
+    layers = {layer.name: layer for layer in MICRO.layers}
+    assert isinstance(layers["position"], Position)
+    assert isinstance(layers["blocks.0"], Attention)
+    assert isinstance(layers["norm"], Norm)
+    gate, proj = layers["blocks.3.gate.depth"], layers["blocks.2.proj"]
+    assert isinstance(gate, Linear)
+    assert gate.finish == Gate(block="blocks.3", top_k=2, renormalise=M3VIT_MICRO.gate_renormalise)
+    assert gate.task == "depth"
+    assert isinstance(proj, Linear)
+    assert proj.finish == Residual(into=Rows(tensor="blocks.1.moe"), rows=65)
