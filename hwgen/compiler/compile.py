@@ -9,7 +9,8 @@ import numpy as np
 from hwgen.compiler.allocate import Buffers, allocate
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.listing import ListingEntry
-from hwgen.compiler.lower import Lowering, Scalars
+from hwgen.compiler.lower import lower
+from hwgen.compiler.lower.writer import Scalars, Writer
 from hwgen.compiler.memory_image import Entry, ImagePlan, ImageWriter, plan_data, plan_program
 from hwgen.compiler.schedule import with_loads
 from hwgen.compiler.shapes import Shapes
@@ -66,7 +67,7 @@ class Compiled:
 
 
 def _lower(shapes: Shapes, buffers: Buffers, task: str, scalars: Scalars, plan: ImagePlan) -> list[Step]:
-    return Lowering(shapes, buffers, shapes.config.task(task), scalars, plan.offsets).program()
+    return lower(Writer(shapes, buffers, shapes.config.network, task, scalars, plan.offsets))
 
 
 def scheduled(shapes: Shapes, tasks: Sequence[str], scalars: Scalars) -> tuple[ImagePlan, dict[str, list[Step]]]:
@@ -113,16 +114,15 @@ def _program(shapes: Shapes, task: str, steps: Sequence[Step], offset: int) -> P
         )
         for index, step in enumerate(steps)
     )
-    spec = shapes.config.task(task)
-    rows = shapes.head_rows(spec)[1]
+    head = shapes.config.network.result(task)
     return Program(
         task=task,
         words=tuple(_encode(step) for step in steps),
         offset=offset,
         listing=listing,
-        result_rows=rows,
-        result_outputs=spec.outputs,
-        result_bytes=result_bytes(rows, spec.outputs, shapes.arch),
+        result_rows=head.rows,
+        result_outputs=head.outputs,
+        result_bytes=result_bytes(head.rows, head.outputs, shapes.arch),
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.model import ModelConfig, TaskConfig
+from hwgen.spec.model import ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,3 @@ class Shapes:
     def has_dense(self) -> bool:
         """Whether any block has a dense MLP."""
         return len(self.config.moe_blocks) < self.config.depth
-
-    def head_rows(self, task: TaskConfig) -> tuple[int, int]:
-        """First row and number of rows of the final LayerNorm that the head of ``task`` reads."""
-        return (0, 1) if task.kind == "classification" else (1, self.config.patches)

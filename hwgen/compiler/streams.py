@@ -1,13 +1,13 @@
 """LOAD_WEIGHTS streams: which layers one load brings, how long it is, and its bytes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from hwgen.compiler.shapes import Shapes
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.layers import Experts
 from hwgen.spec.layout import U8, Array, param_entries, port_slices, weight_tiles
-from hwgen.spec.model import TaskConfig
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.weight_formats import DENSE8, WeightFormat
 
@@ -63,58 +63,53 @@ class Stream:
         }
 
 
-def norm_stream(shapes: Shapes, name: str) -> Stream:
+def norm_stream(name: str, words: int) -> Stream:
     """Parameters of LayerNorm ``name``."""
-    return Stream(name=name, norm=name, norm_entries=shapes.dim_words)
+    return Stream(name=name, norm=name, norm_entries=words)
 
 
-def _layer(shapes: Shapes, source: str, outputs: int, inputs: int, expert: int | None = None) -> Layer:
-    arch = shapes.arch
-    return Layer(
-        source=source,
-        expert=expert,
-        out_tiles=arch.words(outputs),
-        in_chunks=arch.chunks(inputs),
-        format=shapes.config.network.linears[source].format,
+def linear_stream(
+    shapes: Shapes,
+    name: str,
+    *,
+    out_tiles: int,
+    in_chunks: int,
+    heads_out: int | None = None,
+    heads_in: int | None = None,
+) -> Stream:
+    """One linear layer; heads of its outputs or inputs are padded to whole words."""
+    layer = Layer(
+        source=name,
+        expert=None,
+        out_tiles=out_tiles,
+        in_chunks=in_chunks,
+        pad_outputs=heads_out is not None,
+        pad_inputs=heads_in is not None,
+        format=shapes.config.network.linears[name].format,
     )
+    return Stream(name=name, layers=(layer,))
 
 
-def linear_stream(shapes: Shapes, name: str, outputs: int, inputs: int) -> Stream:
-    """One plain linear layer."""
-    return Stream(name=name, layers=(_layer(shapes, name, outputs, inputs),))
-
-
-def heads_stream(shapes: Shapes, name: str) -> Stream:
-    """Query, key or value: outputs padded head by head."""
-    plain = _layer(shapes, name, shapes.config.dim, shapes.config.dim)
-    return Stream(name=name, layers=(replace(plain, out_tiles=shapes.attention_words, pad_outputs=True),))
-
-
-def proj_stream(shapes: Shapes, name: str) -> Stream:
-    """Attention output projection: inputs padded head by head."""
-    plain = _layer(shapes, name, shapes.config.dim, shapes.config.dim)
-    chunks = shapes.attention_words * shapes.arch.subwords
-    return Stream(name=name, layers=(replace(plain, in_chunks=chunks, pad_inputs=True),))
-
-
-def expert_streams(shapes: Shapes, name: str) -> tuple[Stream, ...]:
+def expert_streams(shapes: Shapes, layer: Experts) -> tuple[Stream, ...]:
     """One stream per expert: both layers."""
-    dim, hidden = shapes.config.dim, shapes.config.expert_hidden
+    arch, widths = shapes.arch, ((layer.hidden, layer.columns), (layer.columns, layer.hidden))
+    parts = list(zip(layer.formats().items(), widths, strict=True))
     return tuple(
         Stream(
-            name=f"{name}.{expert}",
-            layers=(
-                _layer(shapes, f"{name}.fc1", hidden, dim, expert),
-                _layer(shapes, f"{name}.fc2", dim, hidden, expert),
+            name=f"{layer.name}.{expert}",
+            layers=tuple(
+                Layer(
+                    source=source,
+                    expert=expert,
+                    out_tiles=arch.words(outputs),
+                    in_chunks=arch.chunks(inputs),
+                    format=form,
+                )
+                for (source, form), (outputs, inputs) in parts
             ),
         )
-        for expert in range(shapes.config.experts)
+        for expert in range(layer.experts)
     )
-
-
-def head_stream(shapes: Shapes, task: TaskConfig) -> Stream:
-    """The head of ``task``."""
-    return linear_stream(shapes, f"heads.{task.name}", task.outputs, shapes.config.dim)
 
 
 def pad_heads(array: Array, axis: int, shapes: Shapes) -> Array:

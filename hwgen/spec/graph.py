@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hwgen.spec.array_kinds import Specs
-from hwgen.spec.layers import Experts, Layer, Linear, Rows, Tensor
+from hwgen.spec.layers import Experts, Layer, Linear, Result, Rows, Tensor
 from hwgen.spec.layers.linear import Part
 from hwgen.spec.weight_formats import WeightFormat
 
@@ -44,6 +44,20 @@ class Network:
         """Name -> tensor, in the order in which the walk of a task leaves them."""
         return {tensor.name: tensor for layer in self.walk(task) for tensor in layer.tensors()}
 
+    def writer(self, tensor: str, task: str) -> Layer:
+        """The layer that leaves a tensor on the walk of a task; GraphError when none does."""
+        for layer in self.walk(task):
+            if any(item.name == tensor for item in layer.tensors()):
+                return layer
+        raise GraphError(f"task {task}: no layer writes {tensor}")
+
+    def result(self, task: str) -> Linear:
+        """The layer whose sums are the result of a task; GraphError unless there is one."""
+        found = [item for item in self.walk(task) if isinstance(item, Linear) and isinstance(item.finish, Result)]
+        if len(found) != 1:
+            raise GraphError(f"task {task}: {len(found)} layers make a result, a task has one")
+        return found[0]
+
     def readers(self, tensor: str, task: str) -> list[Layer]:
         """The layers that read any of a tensor on the walk of a task."""
         return [layer for layer in self.walk(task) if any(rows.tensor == tensor for rows in layer.reads())]
@@ -76,6 +90,7 @@ class Network:
                 if tensor.name in written:
                     raise GraphError(f"{layer.name}: writes {tensor.name}, which a layer before it has written")
                 written[tensor.name] = tensor
+        self.result(task)
 
 
 def _check_rows(layer: Layer, rows: Rows, written: dict[str, Tensor]) -> None:

@@ -104,7 +104,7 @@ class Maker:
         config = self.config
         square = (config.dim, config.dim)
         for name in ("query", "key", "value"):
-            yield self._linear(f"{at}.{name}", f"{at}.norm1", square, Codes(groups=config.heads), "attention")
+            yield self._linear(f"{at}.{name}", f"{at}.norm1", square, Codes(heads=config.heads), "attention")
         yield Attention(
             name=at,
             writes=f"{at}.context",

@@ -33,8 +33,7 @@ def test_a_walk_leaves_what_the_golden_network_leaves(config: ModelConfig):
         tensors = config.network.tensors(task.name)
         assert set(golden) == set(tensors) - {"position", "patches"}
         for name, values in golden.items():
-            shape = tensors[name].shape
-            assert values.shape == (shape[1:] if name.endswith("queue_lengths") else shape), name
+            assert values.shape == tensors[name].shape, name
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -76,6 +75,15 @@ def test_lists_that_are_no_network(name: str, fields: dict[str, object], says: s
     with pytest.raises(GraphError) as found:
         Network(changed(name, **fields), MICRO.tasks)
     assert says in str(found.value)
+
+
+def test_a_task_has_one_result():
+    headless = tuple(layer for layer in MICRO.layers if layer.name != "heads.depth")
+    with pytest.raises(GraphError, match="task depth: 0 layers make a result, a task has one"):
+        Network(headless, MICRO.tasks)
+    assert MICRO.result("seg").name == "heads.seg"
+    with pytest.raises(GraphError, match=r"task seg: no layer writes blocks\.0\.moe"):
+        MICRO.writer("blocks.0.moe", "seg")
 
 
 def test_arrays_follow_the_layers():

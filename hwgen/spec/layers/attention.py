@@ -32,7 +32,7 @@ class Attention(Layer):
         """Scores, and the weighted means."""
         return (
             Tensor(name=self.scores, shape=(self.heads, self.queries, self.keys)),
-            Tensor(name=self.writes, shape=(self.queries, self.columns), groups=self.heads),
+            Tensor(name=self.writes, shape=(self.queries, self.columns), heads=self.heads),
         )
 
     def arrays(self) -> Specs:

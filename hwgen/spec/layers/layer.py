@@ -12,13 +12,18 @@ class Tensor:
     """A named tensor of a network: what golden, float model and machine are compared by."""
 
     name: str
-    shape: tuple[int, ...]  # [rows, columns]; scores [heads, queries, keys]
-    groups: int = 1  # heads: the machine pads the columns of each to whole words
+    shape: tuple[int, ...]  # [rows, columns]; scores [heads, queries, keys]; lengths of queues [experts]
+    heads: int | None = None  # whose columns the machine pads to whole words, each; None: a row is padded as a whole
 
     @property
     def rows(self) -> int:
         """Rows: tokens, or patches."""
-        return self.shape[-2]
+        return self.shape[-2] if len(self.shape) > 1 else 1
+
+    @property
+    def groups(self) -> int:
+        """Runs of columns that begin with a word."""
+        return self.heads or 1
 
     @property
     def columns(self) -> int:

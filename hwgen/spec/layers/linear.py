@@ -15,7 +15,7 @@ Part = Literal["patch_embed", "attention", "mlp", "gates", "experts", "heads"]  
 class Codes:
     """Sums become int8 codes."""
 
-    groups: int = 1  # heads of the tensor that it leaves
+    heads: int | None = None  # of the tensor that it leaves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +74,8 @@ class Linear(Layer):
         finish, shape = self.finish, (self.rows, self.outputs)
         if isinstance(finish, Residual):
             return (Tensor(name=self.writes, shape=(finish.rows, self.outputs)),)
-        groups = finish.groups if isinstance(finish, Codes) else 1
-        written = Tensor(name=self.writes, shape=shape, groups=groups)
+        heads = finish.heads if isinstance(finish, Codes) else None
+        written = Tensor(name=self.writes, shape=shape, heads=heads)
         if not isinstance(finish, Gate):
             return (written,)
         chosen = (self.rows, finish.top_k)
@@ -83,7 +83,7 @@ class Linear(Layer):
             written,
             Tensor(name=f"{finish.block}.experts", shape=chosen),
             Tensor(name=f"{finish.block}.expert_scores", shape=chosen),
-            Tensor(name=f"{finish.block}.queue_lengths", shape=(1, self.outputs)),
+            Tensor(name=f"{finish.block}.queue_lengths", shape=(self.outputs,)),
         )
 
     def arrays(self) -> Specs:
