@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from golden.layers import FACES as GOLDEN_FACES
+from hwgen.compiler.lower import FACES as LOWERINGS
 from hwgen.spec.isa import Opcode
+from hwgen.spec.layers import KINDS
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("hwgen", "golden", "sim", "benchmarks", "tests")
@@ -48,7 +51,8 @@ ARROWS: dict[str, set[str]] = {
         "golden.reference",
         "sim",
     },
-    "golden": {"hwgen.spec"},
+    "golden": {"hwgen.spec", "golden.layers"},
+    "golden.layers": {"hwgen.spec", "golden"},
     "golden.machine": {"hwgen.spec", "golden"},
     "golden.analysis": {"hwgen.spec", "hwgen.store", "golden"},
     "golden.ivit": {"hwgen.spec", "hwgen.store", "golden", "golden.analysis"},
@@ -251,3 +255,15 @@ def test_no_world_guesses_what_an_operation_is():
         if not module.startswith("tests")
     ]
     assert guesses == []
+
+
+FACES = {"golden": GOLDEN_FACES, "compiler": LOWERINGS}  # worlds that walk the graph: kind of layer -> face
+
+
+@pytest.mark.parametrize("world", FACES)
+def test_every_kind_of_layer_has_a_face_and_a_file(world: str):
+    faces = FACES[world]
+    assert set(faces) == set(KINDS)
+    for kind, face in faces.items():
+        assert face.__module__.rpartition(".")[2] == kind.__name__.lower()
+        assert kind.__module__ == f"hwgen.spec.layers.{kind.__name__.lower()}"
