@@ -2,6 +2,7 @@
 #
 #   make demo     build the accelerator for ZCU102 and run one image through its Verilog, both tasks
 #   make test     lint, format, types and tests
+#   make check    the same without the tests that take long
 #   make lint     ruff check, ruff format --check, basedpyright
 #   make format   let ruff rewrite the sources
 #   make bench    measure whole images on whole machines; writes benchmarks/results.json, results.md and README.md
@@ -33,6 +34,10 @@ test: $(TEST_STAMP)
 	@$(BIN)/hwgen doctor
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n $(WORKERS)
+
+check: $(TEST_STAMP)
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
 lint: $(TEST_STAMP)
 	$(BIN)/ruff check

@@ -11,6 +11,16 @@ SIMULATED = (
     "tests/cli/test_simulation.py",
     "tests/benchmarks/test_measured.py",
 )
+SLOW = (
+    *SIMULATED,
+    "tests/mutation/",
+    "tests/sim/",
+    "tests/synth/",
+    "tests/emit/test_lint.py",
+    "tests/frontend/test_real_weights.py",
+    "tests/test_steps_together.py",
+    "tests/cli/test_signals.py",
+)
 ARCH = re.compile(r"\bsim(-\d+x\d+x\d+)?\b")  # as it stands in the parameters of a test
 
 
@@ -21,6 +31,13 @@ def simulator_of(nodeid: str) -> str | None:
     parameters = nodeid.partition("[")[2]
     found = ARCH.search(parameters)
     return found.group() if found else "sim"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what ``make check`` leaves out."""
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker("slow")
 
 
 @pytest.hookimpl(optionalhook=True)

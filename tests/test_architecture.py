@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from golden.layers import FACES as GOLDEN_FACES
+from golden.reference.layers import FACES as FLOAT_FACES
 from hwgen.compiler.lower import FACES as LOWERINGS
 from hwgen.spec.isa import Opcode
 from hwgen.spec.layers import KINDS
@@ -257,7 +258,11 @@ def test_no_world_guesses_what_an_operation_is():
     assert guesses == []
 
 
-FACES = {"golden": GOLDEN_FACES, "compiler": LOWERINGS}  # worlds that walk the graph: kind of layer -> face
+FACES = {
+    "golden": GOLDEN_FACES,
+    "float reference": FLOAT_FACES,
+    "compiler": LOWERINGS,
+}  # worlds that walk the graph: kind of layer -> face
 
 
 @pytest.mark.parametrize("world", FACES)

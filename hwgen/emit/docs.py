@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from hwgen.emit.verilog import unit_timing, units
 from hwgen.spec.buffers import MEMORIES, MemoryInfo
 from hwgen.spec.destinations import DESTINATIONS
 from hwgen.spec.isa import Counter, Destination, ErrorCode, Opcode, Source, Unit
@@ -16,6 +17,7 @@ from hwgen.spec.ops import OPS
 from hwgen.spec.registers import REGISTERS
 from hwgen.store.output_file import write_text
 
+ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -104,6 +106,36 @@ def destinations_table() -> str:
     return _table(header, rows)
 
 
+def _golden(unit: type) -> str:
+    """The golden functions that its docstring names."""
+    found = re.findall(r"golden(?:\.\w+)+", unit.__doc__ or "")
+    return ", ".join(f"`{name}`" for name in dict.fromkeys(found))
+
+
+def _test(module: str) -> str:
+    """The test file of a unit, where it has one of its own name."""
+    room, _, name = module.rpartition(".")
+    path = Path("tests") / "rtl" / room / f"test_{name}.py"
+    return f"`{path}`" if (ROOT / path).is_file() else ""
+
+
+def units_table() -> str:
+    """Every unit: its file, what it is for, the golden function that it equals, fixed cycles, its own test."""
+    timing = unit_timing()
+    rows = [
+        (
+            f"`{module.replace('.', '/')}.py`",
+            f"`{unit.__name__}`",
+            (unit.__doc__ or "").strip().split("\n")[0],
+            _golden(unit),
+            ", ".join(f"{name} {value}" for name, value in timing.get(unit.__name__, {}).items()),
+            _test(module),
+        )
+        for module, unit in units()
+    ]
+    return _table(("file below hwgen/rtl", "unit", "what for", "golden", "cycles", "test"), rows)
+
+
 Sections = dict[str, Callable[[], str]]
 PAGES: dict[str, Sections] = {
     "programming.md": {
@@ -112,7 +144,7 @@ PAGES: dict[str, Sections] = {
         "codes": codes_table,
         "fields": fields_tables,
     },
-    "architecture.md": {"memories": memories_table, "destinations": destinations_table},
+    "architecture.md": {"memories": memories_table, "destinations": destinations_table, "units": units_table},
 }
 
 

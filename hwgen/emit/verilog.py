@@ -60,15 +60,21 @@ def quick_memories() -> Iterator[None]:
         emitter.emit_memory = original
 
 
+def units() -> Iterator[tuple[str, type[Component]]]:
+    """Every unit of the RTL and the module it stands in, below hwgen.rtl, room by room."""
+    for module in pkgutil.walk_packages(hwgen.rtl.__path__, "hwgen.rtl."):
+        for _, item in sorted(vars(importlib.import_module(module.name)).items()):
+            if isinstance(item, type) and issubclass(item, Component) and item.__module__ == module.name:
+                yield module.name.removeprefix("hwgen.rtl."), item
+
+
 def unit_timing() -> dict[str, dict[str, int]]:
     """Class name -> its fixed cycle counts (``latency``, ``interval`` ...), for every unit that states some."""
     found: dict[str, dict[str, int]] = {}
-    for module in pkgutil.walk_packages(hwgen.rtl.__path__, "hwgen.rtl."):
-        for name, item in sorted(vars(importlib.import_module(module.name)).items()):
-            if isinstance(item, type) and issubclass(item, Component) and item.__module__ == module.name:
-                cycles = {key: value for key, value in vars(item).items() if isinstance(value, int) and _is_timing(key)}
-                if cycles:
-                    found[name] = cycles
+    for _, unit in units():
+        cycles = {key: value for key, value in vars(unit).items() if isinstance(value, int) and _is_timing(key)}
+        if cycles:
+            found[unit.__name__] = cycles
     return dict(sorted(found.items()))
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.reference.m3vit_float import Arrays, FloatModel, Tensors, patch_rows
+from golden.reference.layers.patches import pixel_rows
+from golden.reference.m3vit_float import Arrays, FloatModel, Tensors
 from hwgen.frontend.equalisation import norms_of
 from hwgen.frontend.scaling import Array, FloatArray
+from hwgen.spec.layers import Patches
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import DARKEST_PIXEL, NUMERICS
 
@@ -103,8 +105,9 @@ def calibrate(arrays: Arrays, config: ModelConfig, images: Sequence[NDArray[np.u
         raise ValueError(f"{config.name}: calibration needs at least one image")
     model = FloatModel(arrays, config, details=True)
     collector = _Collector(config)
+    patches = next(layer for layer in config.network.layers if isinstance(layer, Patches))
     for image in (np.maximum(image, DARKEST_PIXEL) for image in images):
-        collector.add_rows("patch_embed", patch_rows(image, config))
+        collector.add_rows("patch_embed", pixel_rows(image, patches))
         for task in config.tasks:
             collector.add(model.run(image, task.name), task.name)
     collector.residual_max = max(collector.residual_max, float(np.abs(arrays["position"]).max()))

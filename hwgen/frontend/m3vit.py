@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from golden.reference.m3vit_float import NORM_EPSILON, PIXEL_SCALE
+from golden.reference.functions import NORM_EPSILON
+from golden.reference.layers.patches import PIXEL_SCALE
 from hwgen.spec.model import ModelConfig
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from golden.reference.m3vit_float import PIXEL_SCALE, Arrays, check_float_arrays
+from golden.reference.layers.patches import PIXEL_SCALE
+from golden.reference.m3vit_float import Arrays, check_float_arrays
 from hwgen.frontend.bias_correction import corrected_bias, mean_input
 from hwgen.frontend.calibration import Calibration
 from hwgen.frontend.ranges import Ranges

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hwgen.spec.layers import (
     Attention,
@@ -75,6 +75,7 @@ class Maker:
         writes: str | None = None,
         rows: int | None = None,
         task: str | None = None,
+        bias: Literal["used", "unread", "none"] = "used",
     ) -> Linear:
         """A linear layer; ``writes``: its tensor, when it is not called as the layer is."""
         return Linear(
@@ -87,6 +88,7 @@ class Maker:
             outputs=widths[1],
             finish=finish,
             part=part,
+            bias=bias,
             format=self._format(name),
         )
 
@@ -104,7 +106,9 @@ class Maker:
         config = self.config
         square = (config.dim, config.dim)
         for name in ("query", "key", "value"):
-            yield self._linear(f"{at}.{name}", f"{at}.norm1", square, Codes(heads=config.heads), "attention")
+            codes = Codes(heads=config.heads)
+            bias = "unread" if name == "key" else "used"  # a key's bias moves all scores of a query alike
+            yield self._linear(f"{at}.{name}", f"{at}.norm1", square, codes, "attention", bias=bias)
         yield Attention(
             name=at,
             writes=f"{at}.context",
@@ -130,9 +134,9 @@ class Maker:
         config, name = self.config, f"{at}.experts"
         gate = Gate(block=at, top_k=config.top_k, renormalise=config.gate_renormalise)
         for task in config.tasks:
-            widths = (config.dim, config.experts)
+            widths, own = (config.dim, config.experts), f"{at}.gate.{task.name}"
             yield self._linear(
-                f"{at}.gate.{task.name}", f"{at}.norm2", widths, gate, "gates", writes=f"{at}.gate", task=task.name
+                own, f"{at}.norm2", widths, gate, "gates", writes=f"{at}.gate", task=task.name, bias="none"
             )
         yield Experts(
             name=name,
@@ -145,6 +149,7 @@ class Maker:
             hidden=config.expert_hidden,
             experts=config.experts,
             top_k=config.top_k,
+            observed=(f"{at}.expert_hidden", f"{at}.expert_outputs"),
             first=self._format(f"{name}.fc1"),
             second=self._format(f"{name}.fc2"),
         )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from golden.reference.m3vit_float import PIXEL_SCALE
+from golden.reference.layers.patches import PIXEL_SCALE
 from hwgen.frontend.bias_correction import corrected_bias, mean_input, weight_steps
 from hwgen.frontend.calibration import Calibration, calibrate, equalise
 from hwgen.frontend.quantise import quantise

@@ -11,7 +11,8 @@ from typing import cast
 
 import numpy as np
 
-from golden.reference.m3vit_float import PIXEL_SCALE, float_arrays
+from golden.reference.layers.patches import PIXEL_SCALE
+from golden.reference.m3vit_float import float_arrays
 from hwgen.frontend.equalisation import EQUALISATION, Factors, norms_of, without_equalisation
 from hwgen.frontend.scaling import FloatArray
 from hwgen.spec.numerics import NUMERICS

@@ -5,7 +5,7 @@ The arrays of a checkpoint give the sizes of its layers; they say little about w
 
 from collections.abc import Mapping
 
-from golden.reference.m3vit_float import NORM_EPSILON
+from golden.reference.functions import NORM_EPSILON
 from hwgen.frontend.importers.imported import ImportOptions, PixelRule
 from hwgen.spec.model import ModelConfig
 

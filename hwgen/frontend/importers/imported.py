@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from golden.reference.m3vit_float import PIXEL_SCALE
+from golden.reference.layers.patches import PIXEL_SCALE
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError, listed
 from hwgen.frontend.scaling import FloatArray
 from hwgen.spec.model import ModelConfig, TaskConfig

@@ -20,6 +20,7 @@ class Experts(Layer):
     hidden: int
     experts: int
     top_k: int
+    observed: tuple[str, str]  # names for hidden units and outputs before the score, of each of a token's experts
     first: WeightFormat = DENSE8
     second: WeightFormat = DENSE8
 

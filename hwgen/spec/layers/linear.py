@@ -58,6 +58,7 @@ class Linear(Layer):
     outputs: int
     finish: Finish
     part: Part
+    bias: Literal["used", "unread", "none"] = "used"  # of the trained layer; unread: it changes no result
     format: WeightFormat = DENSE8
 
     def reads(self) -> tuple[Rows, ...]:

@@ -1,0 +1,17 @@
+"""What every kind of layer does to real numbers, one file each."""
+
+from collections.abc import Callable
+from typing import Any
+
+from golden.reference.layers import attention, experts, linear, norm, patches, position
+from golden.reference.layers.forward import Forward
+from hwgen.spec.layers import Attention, Experts, Layer, Linear, Norm, Patches, Position
+
+FACES: dict[type[Layer], Callable[[Forward, Any], None]] = {
+    Position: position.run,
+    Patches: patches.run,
+    Linear: linear.run,
+    Norm: norm.run,
+    Attention: attention.run,
+    Experts: experts.run,
+}
