@@ -17,6 +17,7 @@ from hwgen.spec.ops import OPS
 from sim.trace import Records, Trace, of_instruction
 
 Array = NDArray[Any]
+CHOSEN = ("experts", "expert_scores", "queue_lengths")  # what follows from logits, in the order of a gate's tensors
 FAR = 2**62  # later than any cycle
 
 
@@ -152,7 +153,7 @@ def _stray(entry: ListingEntry, tensor: str, records: Records) -> Mismatch:
 
 
 def _gate_tensors(records: Records, choice: Produced, experts: int) -> dict[str, tuple[Array, Array]]:
-    """Last part of a tensor's name -> (values, cycles); -1 where nothing was written."""
+    """Name of `CHOSEN` -> (values, cycles); -1 where nothing was written."""
     tokens, top_k = choice.shape
     chosen = np.full((tokens, top_k), -1, dtype=np.int64)
     scores, cycles = chosen.copy(), np.full((tokens, top_k), FAR, dtype=np.int64)
@@ -172,7 +173,7 @@ def _gate_tensors(records: Records, choice: Produced, experts: int) -> dict[str,
 def _compare_gate(result: Comparison, entry: ListingEntry, trace: Trace, golden: Mapping[str, Array]) -> None:
     """The tensors that follow from the entries of the expert queues; the order within a token does not matter."""
     items = [item for item in entry.produced if item.channel == "gate"]
-    kinds = {item.tensor.rpartition(".")[2]: item for item in items}
+    kinds = dict(zip(CHOSEN, items, strict=True))
     records = of_instruction(trace["gate"], entry.index)
     try:
         found = _gate_tensors(records, kinds["experts"], kinds["queue_lengths"].shape[0])

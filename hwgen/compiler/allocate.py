@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.shapes import Shapes
 from hwgen.spec.buffers import ADDRESS_WORDS
-from hwgen.spec.model import ModelConfig
-from hwgen.spec.weight_formats import DENSE8, PACKED4
+from hwgen.spec.graph import EXPERT_ROLES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,41 +125,35 @@ def _limits(shapes: Shapes) -> Iterator[tuple[str, int, str, int]]:
         yield f"inputs of {name}", count, "max_inputs", arch.words(arch.max_inputs) * arch.output_lanes
 
 
+_SHOWN = {"key": "query", "value": "query"}  # layers of one shape are named once
+
+
 def layer_tiles(shapes: Shapes) -> Iterator[tuple[str, int, int]]:
-    """(layer, output tiles, input chunks) of every kind of layer that reads the weight ring."""
-    config, arch = shapes.config, shapes.arch
-    dim = (arch.words(config.dim), arch.chunks(config.dim))
-    yield "patch_embed", dim[0], arch.chunks(config.patch_values)
-    yield "query", shapes.attention_words, dim[1]
-    yield "proj", dim[0], shapes.attention_words * arch.subwords
-    if shapes.has_dense:
-        yield "fc1", arch.words(config.mlp_hidden), dim[1]
-        yield "fc2", dim[0], arch.chunks(config.mlp_hidden)
-    if config.moe_blocks:
-        yield "gate", arch.words(config.experts), dim[1]
-        yield "experts.fc1", arch.words(config.expert_hidden), dim[1]
-        yield "experts.fc2", dim[0], arch.chunks(config.expert_hidden)
-    for task in config.tasks:
-        yield f"heads.{task.name}", arch.words(task.outputs), dim[1]
-
-
-def _wide(config: ModelConfig) -> set[str]:
-    """Kinds of layers, as `layer_tiles` names them, of which some have eight-bit weights."""
-    names = (name.removeprefix("blocks.").lstrip("0123456789.") for name in config.linear_layers.keys() - config.int4)
-    parts = {"key": "query", "value": "query"}
-    return {parts.get(name, "gate" if name.startswith("gate.") else name) for name in names}
+    """(role, output tiles, words of weights) of every kind of layer that reads the weight ring, the largest of each."""
+    arch, network = shapes.arch, shapes.config.network
+    found: dict[str, tuple[int, int]] = {}
+    for item in network.linears.values():
+        tiles, chunks = arch.words(item.outputs), arch.chunks(item.inputs)
+        if item.role in ("query", "key", "value"):
+            tiles = shapes.attention_words
+        if item.role == "proj":
+            chunks = shapes.attention_words * arch.subwords
+        role = _SHOWN.get(item.role, item.role)
+        words = tiles * item.format.words(chunks)
+        found[role] = tiles, max(words, found.get(role, (0, 0))[1])
+    for role, (tiles, words) in found.items():
+        yield role, tiles, words
 
 
 def _fits_rings(shapes: Shapes) -> Iterator[str]:
-    arch, wide = shapes.arch, _wide(shapes.config)
+    arch = shapes.arch
     entries: dict[str, int] = {}
-    for name, tiles, chunks in layer_tiles(shapes):
-        words = tiles * (DENSE8 if name in wide else PACKED4).words(chunks)
+    for name, tiles, words in layer_tiles(shapes):
         need, there = words * arch.tile_bytes, arch.ring_words * arch.tile_bytes
         if need > there:
             advice = arch.advice("ring_bytes", need)
             yield f"{name} needs {need:,} B of the weight ring, this arch has {there:,}; {advice}"
-        stream = "experts" if name.startswith("experts.") else name
+        stream = "experts" if name in EXPERT_ROLES else name
         entries[stream] = entries.get(stream, 0) + tiles
     for name, need in entries.items():
         if need > arch.param_entries:

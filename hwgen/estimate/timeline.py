@@ -22,10 +22,11 @@ Queues = Mapping[str, Sequence[int]]
 def numbered(steps: Sequence[Step], top_k: int, queues: Queues | None) -> list[Instruction]:
     """Instructions with the lengths of their expert queues: those given, or even ones."""
     program: list[Instruction] = []
+    name = ""  # of the lengths that the last gate has left
     for index, step in enumerate(steps):
+        name = next((item.tensor for item in step.produced if item.channel == "gate" and len(item.shape) == 1), name)
         lengths: Sequence[int] = ()
         if step.opcode is Opcode.EXPERTS:
-            name = step.name.removesuffix("experts") + "queue_lengths"
             even = expert_rows(step.fields["rows"], top_k, step.fields["experts"])
             lengths = even if queues is None else queues[name]
             if (len(lengths), sum(lengths)) != (len(even), sum(even)):

@@ -9,6 +9,8 @@ from hwgen.spec.layers import Experts, Layer, Linear, Result, Rows, Tensor
 from hwgen.spec.layers.linear import Part
 from hwgen.spec.weight_formats import WeightFormat
 
+EXPERT_ROLES = ("experts.fc1", "experts.fc2")
+
 
 class GraphError(ValueError):
     """A list of layers that is no network; the message names the layer and the tensor."""
@@ -20,6 +22,9 @@ class LinearInfo:
 
     name: str
     part: Part
+    role: str
+    inputs: int
+    outputs: int
     format: WeightFormat
     layer: Layer
 
@@ -72,12 +77,8 @@ class Network:
         """Every linear layer by the prefix of its arrays, in order."""
         found: dict[str, LinearInfo] = {}
         for layer in self.layers:
-            formats = layer.formats() if isinstance(layer, Experts) else {}
-            if isinstance(layer, Linear):
-                formats = {layer.name: layer.format}
-            part: Part = layer.part if isinstance(layer, Linear) else "experts"
-            for name, form in formats.items():
-                found[name] = LinearInfo(name=name, part=part, format=form, layer=layer)
+            for item in _linears_of(layer):
+                found[item.name] = item
         return found
 
     def _check(self, task: str) -> None:
@@ -91,6 +92,26 @@ class Network:
                     raise GraphError(f"{layer.name}: writes {tensor.name}, which a layer before it has written")
                 written[tensor.name] = tensor
         self.result(task)
+
+
+def _linears_of(layer: Layer) -> Iterator[LinearInfo]:
+    """The linear layers inside a layer."""
+    if isinstance(layer, Linear):
+        yield LinearInfo(
+            name=layer.name,
+            part=layer.part,
+            role=layer.role,
+            inputs=layer.inputs,
+            outputs=layer.outputs,
+            format=layer.format,
+            layer=layer,
+        )
+    if isinstance(layer, Experts):
+        widths = ((layer.columns, layer.hidden), (layer.hidden, layer.columns))
+        for (name, form), (inputs, outputs), role in zip(layer.formats().items(), widths, EXPERT_ROLES, strict=True):
+            yield LinearInfo(
+                name=name, part="experts", role=role, inputs=inputs, outputs=outputs, format=form, layer=layer
+            )
 
 
 def _check_rows(layer: Layer, rows: Rows, written: dict[str, Tensor]) -> None:

@@ -46,9 +46,8 @@ class Maker:
         )
         yield patches
         embed = Residual(into=Rows(tensor="position", first=1), rows=config.tokens)
-        yield self._linear(
-            "patch_embed", "patches", (config.patch_values, config.dim), embed, "patch_embed", rows=config.patches
-        )
+        widths, name = (config.patch_values, config.dim), "patch_embed"
+        yield self._linear(name, "patches", widths, embed, "patch_embed", name, rows=config.patches)
         residual = "patch_embed"
         for block in range(config.depth):
             layers = list(self._block(f"blocks.{block}", residual, moe=config.is_moe(block)))
@@ -71,6 +70,7 @@ class Maker:
         widths: tuple[int, int],
         finish: Finish,
         part: Part,
+        role: str,
         *,
         writes: str | None = None,
         rows: int | None = None,
@@ -88,6 +88,7 @@ class Maker:
             outputs=widths[1],
             finish=finish,
             part=part,
+            role=role,
             bias=bias,
             format=self._format(name),
         )
@@ -108,7 +109,7 @@ class Maker:
         for name in ("query", "key", "value"):
             codes = Codes(heads=config.heads)
             bias = "unread" if name == "key" else "used"  # a key's bias moves all scores of a query alike
-            yield self._linear(f"{at}.{name}", f"{at}.norm1", square, codes, "attention", bias=bias)
+            yield self._linear(f"{at}.{name}", f"{at}.norm1", square, codes, "attention", name, bias=bias)
         yield Attention(
             name=at,
             writes=f"{at}.context",
@@ -122,13 +123,13 @@ class Maker:
             columns=config.dim,
         )
         added = self._added(residual)
-        yield self._linear(f"{at}.proj", f"{at}.context", square, added, "attention", writes=f"{at}.attention")
+        yield self._linear(f"{at}.proj", f"{at}.context", square, added, "attention", "proj", writes=f"{at}.attention")
 
     def _mlp(self, at: str) -> Iterator[Layer]:
         dim, hidden = self.config.dim, self.config.mlp_hidden
-        yield self._linear(f"{at}.fc1", f"{at}.norm2", (dim, hidden), Gelu(), "mlp", writes=f"{at}.hidden")
+        yield self._linear(f"{at}.fc1", f"{at}.norm2", (dim, hidden), Gelu(), "mlp", "fc1", writes=f"{at}.hidden")
         added = self._added(f"{at}.attention")
-        yield self._linear(f"{at}.fc2", f"{at}.hidden", (hidden, dim), added, "mlp", writes=f"{at}.mlp")
+        yield self._linear(f"{at}.fc2", f"{at}.hidden", (hidden, dim), added, "mlp", "fc2", writes=f"{at}.mlp")
 
     def _experts(self, at: str) -> Iterator[Layer]:
         config, name = self.config, f"{at}.experts"
@@ -136,7 +137,7 @@ class Maker:
         for task in config.tasks:
             widths, own = (config.dim, config.experts), f"{at}.gate.{task.name}"
             yield self._linear(
-                own, f"{at}.norm2", widths, gate, "gates", writes=f"{at}.gate", task=task.name, bias="none"
+                own, f"{at}.norm2", widths, gate, "gates", "gate", writes=f"{at}.gate", task=task.name, bias="none"
             )
         yield Experts(
             name=name,
@@ -161,4 +162,6 @@ class Maker:
             first, rows = (0, 1) if task.kind == "classification" else (1, config.patches)
             source = Rows(tensor="norm", first=first, count=rows)
             widths = (config.dim, task.outputs)
-            yield self._linear(f"heads.{task.name}", source, widths, Result(), "heads", rows=rows, task=task.name)
+            yield self._linear(
+                f"heads.{task.name}", source, widths, Result(), "heads", f"heads.{task.name}", rows=rows, task=task.name
+            )

@@ -4,17 +4,6 @@ from hwgen.spec.arch import ArchConfig
 from hwgen.spec.model import ModelConfig
 
 
-def _linears(config: ModelConfig) -> dict[str, int]:
-    """Inputs of every linear layer, by name."""
-    found = {"patch_embed": config.patch_values}
-    for block in range(config.depth):
-        at = f"blocks.{block}"
-        found |= {f"{at}.{name}": config.dim for name in ("query", "key", "value", "proj")}
-        inner, hidden = (f"{at}.experts", config.expert_hidden) if config.is_moe(block) else (at, config.mlp_hidden)
-        found |= {f"{inner}.fc1": config.dim, f"{inner}.fc2": hidden}
-    return found | {f"heads.{task.name}": config.dim for task in config.tasks}
-
-
 def _advice(arch: ArchConfig, field: str, value: int) -> str:
     """Which machine to choose, if there is one."""
     return arch.advice(field, value).replace("set ", "choose --arch FILE.yaml with ")
@@ -35,8 +24,8 @@ def limit_faults(config: ModelConfig, arch: ArchConfig) -> list[str]:
     need("norm", "channels", "max_channels", config.dim)
     for block in config.moe_blocks:
         need(f"blocks.{block}.gate", "experts", "max_experts", config.experts)
-    for name, inputs in _linears(config).items():
-        need(name, "inputs", "max_inputs", inputs)
+    for name, item in config.network.linears.items():
+        need(name, "inputs", "max_inputs", item.inputs)
     for block in set(range(config.depth)) - set(config.moe_blocks):
         held = config.tokens * arch.words(config.mlp_hidden) * arch.output_lanes
         need(f"blocks.{block}.fc1", f"hidden {config.mlp_hidden} times tokens, in bytes,", "activation_bytes", held)

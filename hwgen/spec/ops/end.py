@@ -1,16 +1,7 @@
 """END: the program is over when every unit is."""
 
-from collections.abc import Sequence
-
-from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import Opcode, Unit
-from hwgen.spec.ops.op import Fields, Op, counts_nothing, moves_nothing, none, takes_nothing
-
-
-def _cycles(f: Fields, arch: ArchConfig, queues: Sequence[int]) -> int:
-    """None of its own."""
-    return 0
-
+from hwgen.spec.ops.op import Op, beats_of, counts_nothing, moves_nothing, none, takes_nothing
 
 OP = Op(
     opcode=Opcode.END,
@@ -22,7 +13,7 @@ OP = Op(
     counts=counts_nothing,
     takes=takes_nothing,
     moves=moves_nothing,
-    cycles=_cycles,
+    cycles=beats_of(moves_nothing),
     destinations=none,
     loop=None,
 )

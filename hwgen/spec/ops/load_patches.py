@@ -1,11 +1,9 @@
 """LOAD_PATCHES: patches of the image, one row each, into the activation buffer."""
 
-from collections.abc import Sequence
-
-from hwgen.spec.arch import BEAT_BYTES, ArchConfig
+from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import ACTIVATION
 from hwgen.spec.isa import Counter, Opcode, Unit
-from hwgen.spec.ops.op import DST, Access, Field, Fields, Op, none, rows_at, takes_nothing
+from hwgen.spec.ops.op import DST, Access, Field, Fields, Op, beats_of, none, rows_at, takes_nothing
 
 
 def _patches(f: Fields) -> int:
@@ -26,11 +24,6 @@ def _moves(f: Fields, arch: ArchConfig) -> int:
     return f["channels"] * f["plane_bytes"]
 
 
-def _cycles(f: Fields, arch: ArchConfig, queues: Sequence[int]) -> int:
-    """Beats."""
-    return _moves(f, arch) // BEAT_BYTES
-
-
 OP = Op(
     opcode=Opcode.LOAD_PATCHES,
     unit=Unit.IO,
@@ -49,7 +42,7 @@ OP = Op(
     counts=_counts,
     takes=takes_nothing,
     moves=_moves,
-    cycles=_cycles,
+    cycles=beats_of(_moves),
     destinations=none,
     loop=None,
 )

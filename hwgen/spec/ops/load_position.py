@@ -1,11 +1,9 @@
 """LOAD_POSITION: the position table becomes the residual stream."""
 
-from collections.abc import Sequence
-
-from hwgen.spec.arch import BEAT_BYTES, ArchConfig
+from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import RESIDUAL
 from hwgen.spec.isa import Counter, Opcode, Unit
-from hwgen.spec.ops.op import OFFSET, ROWS, Access, Field, Fields, Op, none, takes_nothing
+from hwgen.spec.ops.op import OFFSET, ROWS, Access, Field, Fields, Op, beats_of, none, takes_nothing
 
 
 def _writes(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
@@ -22,11 +20,6 @@ def _moves(f: Fields, arch: ArchConfig) -> int:
     return f["rows"] * f["row_words"] * arch.output_lanes * 2
 
 
-def _cycles(f: Fields, arch: ArchConfig, queues: Sequence[int]) -> int:
-    """Beats."""
-    return _moves(f, arch) // BEAT_BYTES
-
-
 OP = Op(
     opcode=Opcode.LOAD_POSITION,
     unit=Unit.IO,
@@ -37,7 +30,7 @@ OP = Op(
     counts=_counts,
     takes=takes_nothing,
     moves=_moves,
-    cycles=_cycles,
+    cycles=beats_of(_moves),
     destinations=none,
     loop=None,
 )

@@ -1,20 +1,13 @@
 """LOAD_WEIGHTS: parameters and weights into the rings, ahead of their consumers."""
 
-from collections.abc import Sequence
-
-from hwgen.spec.arch import BEAT_BYTES, ArchConfig
+from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import Opcode, Unit
-from hwgen.spec.ops.op import OFFSET, WAIT_B, Field, Fields, Op, counts_nothing, none, takes_nothing
+from hwgen.spec.ops.op import OFFSET, WAIT_B, Field, Fields, Op, beats_of, counts_nothing, none, takes_nothing
 
 
 def _moves(f: Fields, arch: ArchConfig) -> int:
     """The slice of every port."""
     return f["port_stride"] * arch.weight_ports
-
-
-def _cycles(f: Fields, arch: ArchConfig, queues: Sequence[int]) -> int:
-    """Beats."""
-    return _moves(f, arch) // BEAT_BYTES
 
 
 OP = Op(
@@ -34,7 +27,7 @@ OP = Op(
     counts=counts_nothing,
     takes=takes_nothing,
     moves=_moves,
-    cycles=_cycles,
+    cycles=beats_of(_moves),
     destinations=none,
     loop=None,
 )

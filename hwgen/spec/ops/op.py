@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hwgen.spec.arch import ArchConfig
+from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.buffers import MemoryInfo
 from hwgen.spec.isa import CHECKED_BYTES, Counter, Destination, Opcode, Unit
 
@@ -143,6 +143,11 @@ def takes_nothing(_: Fields) -> Mapping[str, int]:
 def moves_nothing(_: Fields, __: ArchConfig) -> int:
     """It does not use DDR."""
     return 0
+
+
+def beats_of(moves: Callable[[Fields, ArchConfig], int]) -> Callable[[Fields, ArchConfig, Sequence[int]], int]:
+    """Cycles of an operation that moves memory: its beats, all ports together."""
+    return lambda f, arch, queues: moves(f, arch) // BEAT_BYTES
 
 
 def chunk_words(chunks: int, arch: ArchConfig) -> int:

@@ -1,20 +1,13 @@
 """STORE: rows of results to memory."""
 
-from collections.abc import Sequence
-
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.isa import Opcode, Unit
-from hwgen.spec.ops.op import Field, Fields, Op, counts_nothing, none, takes_nothing
+from hwgen.spec.ops.op import Field, Fields, Op, beats_of, counts_nothing, none, takes_nothing
 
 
 def _moves(f: Fields, arch: ArchConfig) -> int:
     """Whole beats."""
     return f["beats"] * BEAT_BYTES
-
-
-def _cycles(f: Fields, arch: ArchConfig, queues: Sequence[int]) -> int:
-    """Beats."""
-    return _moves(f, arch) // BEAT_BYTES
 
 
 OP = Op(
@@ -27,7 +20,7 @@ OP = Op(
     counts=counts_nothing,
     takes=takes_nothing,
     moves=_moves,
-    cycles=_cycles,
+    cycles=beats_of(_moves),
     destinations=none,
     loop=None,
 )

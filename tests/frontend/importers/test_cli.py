@@ -18,7 +18,7 @@ from golden.network import run_network
 from hwgen.frontend.importers.checkpoint import read_checkpoint
 from hwgen.frontend.store import load_float, load_model
 from hwgen.request import resolve
-from hwgen.spec.package import PackageError, QuantisedModel
+from hwgen.spec.package import PackageError
 from tests.frontend.importers import made
 from tests.frontend.importers.command import run as _run
 from tests.frontend.importers.made import as_torch, edge_state, image, m3vit_state, timm_state
@@ -285,7 +285,7 @@ def test_a_failed_write_leaves_the_files_that_were_there(monkeypatch: pytest.Mon
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(QuantisedModel, "save", full)
+    monkeypatch.setattr("hwgen.frontend.importers.convert.save_package", full)
     assert _run(f"import timm {source} --name net --heads 4 --calib-images 2 -o out") == 2
     assert {path: path.read_bytes() for path in Path("out").iterdir()} == before
     assert _run(f"import timm {source} --name net --heads 4 --calib-images 2 -o other/deep") == 2
