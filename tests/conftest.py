@@ -1,4 +1,4 @@
-"""Which tests run in one process under pytest-xdist: those that share a simulator wait for one build, not two."""
+"""Which tests ``make check`` leaves out; and which run in one process: those of one simulator wait for one build."""
 
 import re
 from typing import Any
@@ -17,6 +17,10 @@ SLOW = (
     "tests/sim/",
     "tests/synth/",
     "tests/emit/test_lint.py",
+    "tests/emit/test_verilog.py",
+    "tests/rtl/control/test_recovery.py",
+    "tests/rtl/control/test_sequencer.py::test_index_of_an_error",
+    "tests/spec/test_arch_limits.py::test_the_smallest_machine",
     "tests/frontend/test_real_weights.py",
     "tests/test_steps_together.py",
     "tests/cli/test_signals.py",

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,7 @@ def _imports(tree: ast.AST, module: str) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
+@cache
 def _trees() -> list[tuple[str, ast.Module]]:
     return [(_module(path), ast.parse(path.read_text())) for path in _files()]
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from golden.network import run_network
+from golden.reference import functions
 from golden.reference import m3vit_float as reference
+from golden.reference.layers.patches import PIXEL_SCALE, pixel_rows
 from golden.reference.scenes import (
     CALIBRATION_FIRST_SEED,
     CLASS_NAMES,
@@ -19,6 +21,7 @@ from golden.reference.scenes import (
     draw_scenes,
 )
 from hwgen.frontend.seeded import seeded_calibrated, seeded_package
+from hwgen.spec.layers import Patches
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.presets import M3VIT_MICRO
 from tests.frontend.shapes import SMALL, noise_image
@@ -60,16 +63,17 @@ def test_the_three_sets_of_seeds_are_far_apart() -> None:
 def test_erf_and_gelu_follow_the_exact_functions() -> None:
     x = np.linspace(-6.0, 6.0, 4001)
     exact = np.array([math.erf(value) for value in x])
-    assert np.abs(reference.erf(x) - exact).max() < 2e-7
+    assert np.abs(functions.erf(x) - exact).max() < 2e-7
     exact_gelu = np.array([0.5 * value * (1.0 + math.erf(value / math.sqrt(2.0))) for value in x])
-    assert np.abs(reference.gelu(x) - exact_gelu).max() < 1e-6
+    assert np.abs(functions.gelu(x) - exact_gelu).max() < 1e-6
 
 
 def test_patch_values_are_channel_row_column_and_pixel_zero_is_zero() -> None:
     config = replace(SMALL, patch=2, image_height=2, image_width=4)
+    patches = next(layer for layer in config.network.layers if isinstance(layer, Patches))
     image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-    rows = reference.patch_rows(image, config)
-    codes = rows / reference.PIXEL_SCALE + 128
+    rows = pixel_rows(image, patches)
+    codes = rows / PIXEL_SCALE + 128
     assert codes[1].tolist() == [6, 9, 18, 21, 7, 10, 19, 22, 8, 11, 20, 23]
     assert codes[0].tolist() == [0, 3, 12, 15, 1, 4, 13, 16, 2, 5, 14, 17]  # as they are, unlike in the machine
 
