@@ -124,9 +124,13 @@ class Workload:
         if hashlib.sha256(memory.tobytes()).hexdigest() != manifest["sha256"]:
             raise WorkloadError(f"{folder / IMAGE_FILE} does not match the sha256 in {MANIFEST_FILE}")
         height, width, channels = manifest["image_shape"]
+        try:
+            arch = ArchConfig(**manifest["arch"])
+        except (TypeError, ValueError) as error:
+            raise WorkloadError(f"{folder / MANIFEST_FILE}: arch: {error}; make the workload again") from error
         return cls(
             model=manifest["model"],
-            arch=ArchConfig(**manifest["arch"]),
+            arch=arch,
             memory=memory,
             image_shape=(height, width, channels),
             tasks={name: TaskEntry(**entry) for name, entry in manifest["tasks"].items()},

@@ -51,10 +51,10 @@ class Network:
 
     def writer(self, tensor: str, task: str) -> Layer:
         """The layer that leaves a tensor on the walk of a task; GraphError when none does."""
-        for layer in self.walk(task):
-            if any(item.name == tensor for item in layer.tensors()):
-                return layer
-        raise GraphError(f"task {task}: no layer writes {tensor}")
+        found = self._edges[task].writers.get(tensor)
+        if found is None:
+            raise GraphError(f"task {task}: no layer writes {tensor}")
+        return found
 
     def result(self, task: str) -> Linear:
         """The layer whose sums are the result of a task; GraphError unless there is one."""
@@ -64,8 +64,13 @@ class Network:
         return found[0]
 
     def readers(self, tensor: str, task: str) -> list[Layer]:
-        """The layers that read any of a tensor on the walk of a task."""
-        return [layer for layer in self.walk(task) if any(rows.tensor == tensor for rows in layer.reads())]
+        """The layers that read any of a tensor on the walk of a task, in order."""
+        return self._edges[task].readers.get(tensor, [])
+
+    @cached_property
+    def _edges(self) -> "dict[str, _Edges]":
+        """Of every task: found once, because long networks ask for them layer by layer."""
+        return {task: _Edges.of(self.walk(task)) for task in self.tasks}
 
     @cached_property
     def arrays(self) -> Specs:
@@ -92,6 +97,23 @@ class Network:
                     raise GraphError(f"{layer.name}: writes {tensor.name}, which a layer before it has written")
                 written[tensor.name] = tensor
         self.result(task)
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Who leaves a tensor, and who reads it."""
+
+    writers: dict[str, Layer]
+    readers: dict[str, list[Layer]]
+
+    @classmethod
+    def of(cls, layers: Iterator[Layer]) -> "_Edges":
+        edges = cls({}, {})
+        for layer in layers:
+            edges.writers.update((tensor.name, layer) for tensor in layer.tensors())
+            for name in dict.fromkeys(rows.tensor for rows in layer.reads()):
+                edges.readers.setdefault(name, []).append(layer)
+        return edges
 
 
 def _linears_of(layer: Layer) -> Iterator[LinearInfo]:

@@ -1,5 +1,6 @@
 """The driver on a blocking backend: registers, order of accesses, errors; and the backends of real hosts."""
 
+import json
 import mmap
 from pathlib import Path
 from types import SimpleNamespace
@@ -178,6 +179,21 @@ def test_a_workload_keeps_its_image(tmp_path: Path):
     (tmp_path / "memory.bin").write_bytes(data)
     with pytest.raises(WorkloadError, match="does not match the sha256"):
         Workload.load(tmp_path)
+
+
+def test_a_workload_of_a_machine_that_is_not_known_is_refused(tmp_path: Path):
+    saved = workload()
+    for change, says in (
+        ({"gigalanes": 3}, "gigalanes"),
+        ({"token_lanes": 0}, "token_lanes = 0: must be a whole number"),
+    ):
+        saved.save(tmp_path)
+        path = tmp_path / "workload.json"
+        manifest = json.loads(path.read_text())
+        manifest["arch"] |= change
+        path.write_text(json.dumps(manifest))
+        with pytest.raises(WorkloadError, match=rf"workload\.json: arch: .*{says}"):
+            Workload.load(tmp_path)
 
 
 def test_a_coroutine_that_suspends_is_refused():
