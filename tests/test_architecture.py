@@ -10,6 +10,8 @@ import pytest
 from golden.layers import FACES as GOLDEN_FACES
 from golden.reference.layers import FACES as FLOAT_FACES
 from hwgen.compiler.lower import FACES as LOWERINGS
+from hwgen.frontend.layers.observe import FACES as OBSERVERS
+from hwgen.frontend.quantise import FACES as QUANTISERS
 from hwgen.spec.isa import Opcode
 from hwgen.spec.layers import KINDS
 
@@ -267,6 +269,9 @@ FACES = {
 }  # worlds that walk the graph: kind of layer -> face
 
 
+FRONTEND_FACES = {"calibration": OBSERVERS, "quantiser": QUANTISERS}
+
+
 @pytest.mark.parametrize("world", FACES)
 def test_every_kind_of_layer_has_a_face_and_a_file(world: str):
     faces = FACES[world]
@@ -274,3 +279,8 @@ def test_every_kind_of_layer_has_a_face_and_a_file(world: str):
     for kind, face in faces.items():
         assert face.__module__.rpartition(".")[2] == kind.__name__.lower()
         assert kind.__module__ == f"hwgen.spec.layers.{kind.__name__.lower()}"
+
+
+@pytest.mark.parametrize("world", FRONTEND_FACES)
+def test_every_kind_of_layer_is_known_to(world: str):
+    assert set(FRONTEND_FACES[world]) == set(KINDS)

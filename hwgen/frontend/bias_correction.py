@@ -6,21 +6,21 @@ import numpy as np
 
 from hwgen.frontend.calibration import Calibration
 from hwgen.frontend.scaling import Array, FloatArray, rounded
+from hwgen.spec.graph import Network
+from hwgen.spec.layers import Linear
 from hwgen.spec.numerics import MAX_BIAS
 
-_INPUTS = {"query": "norm1", "value": "norm1", "proj": "context", "fc1": "norm2", "fc2": "hidden"}
 
-
-def mean_input(name: str, calibration: Calibration) -> FloatArray | None:
-    """Mean input [.., in] of the linear layer ``name`` over the calibration images; None of a layer without bias.
+def mean_input(name: str, network: Network, calibration: Calibration) -> FloatArray | None:
+    """Mean input [.., in] of the linear layer ``name`` over the calibration images; None when its input is not sampled.
 
     Experts have one mean each, over the tokens that chose them.
     """
-    if name in calibration.means or "." not in name:
-        return calibration.means.get(name)
-    at, layer = name.rsplit(".", 1)
-    source = f"{at}.{_INPUTS.get(layer, '')}"
-    return calibration.samples[source].mean(axis=0, dtype=np.float64) if source in calibration.samples else None
+    if name in calibration.means:
+        return calibration.means[name]
+    layer = network.linears[name].layer
+    sample = calibration.samples.get(layer.source.tensor) if isinstance(layer, Linear) else None
+    return None if sample is None else sample.mean(axis=0, dtype=np.float64)
 
 
 def weight_steps(codes: Mapping[str, Array], *, in_scale: float, out_scale: float) -> FloatArray:

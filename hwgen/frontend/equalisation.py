@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hwgen.frontend.scaling import FloatArray
+from hwgen.spec.layers import Experts, Linear, Norm
 from hwgen.spec.model import ModelConfig
 
 EQUALISATION = "equalisation"  # entry of the provenance: LayerNorm -> factor of every channel
@@ -19,12 +20,14 @@ Factors = Mapping[str, Sequence[float]]
 def norms_of(config: ModelConfig) -> dict[str, tuple[str, ...]]:
     """Every LayerNorm -> the weights whose columns are its channels."""
     found: dict[str, tuple[str, ...]] = {}
-    for block in range(config.depth):
-        at = f"blocks.{block}"
-        found[f"{at}.norm1"] = tuple(f"{at}.{name}.weight" for name in ("query", "key", "value"))
-        gates = tuple(f"{at}.gate.{task.name}.weight" for task in config.tasks)
-        found[f"{at}.norm2"] = (f"{at}.experts.fc1.weight", *gates) if config.is_moe(block) else (f"{at}.fc1.weight",)
-    found["norm"] = tuple(f"heads.{task.name}.weight" for task in config.tasks)
+    layers = config.network.layers
+    for norm in (layer for layer in layers if isinstance(layer, Norm)):
+        readers: list[str] = []
+        for layer in layers:
+            if isinstance(layer, Linear | Experts) and layer.source.tensor == norm.writes:
+                name = next(iter(layer.formats())) if isinstance(layer, Experts) else layer.name
+                readers.append(f"{name}.weight")
+        found[norm.name] = tuple(readers)
     return found
 
 

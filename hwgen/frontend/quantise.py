@@ -8,7 +8,7 @@ comparable with the integer ones by a single factor each.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,25 @@ from hwgen.frontend.bias_correction import corrected_bias, mean_input
 from hwgen.frontend.calibration import Calibration
 from hwgen.frontend.ranges import Ranges
 from hwgen.frontend.scaling import Array, FloatArray, clipping_scale, multiplier, quantised_linear, rounded
+from hwgen.spec.layers import (
+    Attention,
+    Codes,
+    Experts,
+    Gate,
+    Gelu,
+    Layer,
+    Linear,
+    Norm,
+    Patches,
+    Position,
+    Residual,
+    Result,
+)
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import MAX_BIAS, MAX_CONTEXT_SHIFT, MAX_NORM_SHIFT, NUMERICS
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.tables import default_tables
+from hwgen.spec.weight_formats import PACKED4
 
 CALIBRATION_RULE = "int8: least square error of 26 clipping ranges; residual: 1.5 x max; heads: 2 x max"
 _RESIDUAL_HEADROOM = 1.5
@@ -46,6 +61,7 @@ class _Quantiser:
         self.arrays: dict[str, Array] = {}
         self.residual = _RESIDUAL_HEADROOM * max(calibration.residual_max, 1e-12) / _INT16_MAX
         self.scales: dict[str, float] = {"residual": self.residual}
+        self.inputs: dict[str, float] = {}  # scales of tensors that no report shows
 
     def put(self, prefix: str, arrays: Mapping[str, Array]) -> None:
         """Store arrays under ``prefix.name``."""
@@ -62,7 +78,7 @@ class _Quantiser:
     def linear(self, name: str, in_scale: float, out_scale: float, *, bias: bool = True) -> None:
         """Quantise the linear layer ``name`` (or a stack of them, one per expert)."""
         found = self.source[f"{name}.bias"] if bias else None
-        weight, int4 = self.source[f"{name}.weight"], name in self.config.int4
+        weight, int4 = self.source[f"{name}.weight"], self.config.network.linears[name].format is PACKED4
         self.put(name, quantised_linear(weight, found, in_scale=in_scale, out_scale=out_scale, int4=int4))
         if found is not None and self.ranges and self.ranges.bias_correction:
             self._correct_bias(name, in_scale, out_scale)
@@ -72,7 +88,7 @@ class _Quantiser:
         weight, bias, mean = (
             self.source[f"{name}.weight"],
             self.source[f"{name}.bias"],
-            mean_input(name, self.calibration),
+            mean_input(name, self.config.network, self.calibration),
         )
         if mean is not None:
             scales = {"in_scale": in_scale, "out_scale": out_scale}
@@ -103,68 +119,90 @@ class _Quantiser:
         )
         return scale
 
-    def patch_embed(self) -> None:
-        """Patch embedding, and the position table with the class token in row 0."""
-        self.linear("patch_embed", PIXEL_SCALE, self.residual)
-        table = self.source["position"].copy()
-        table[0] += self.source["class_token"]
-        self.arrays["position"] = rounded(table / self.residual, _INT16_MAX).astype(np.int16)
-        self.scales["patch_embed"] = self.residual
-
-    def scores(self, block: int, query_scale: float, key_scale: float) -> None:
+    def scores(self, layer: Attention, query_scale: float, key_scale: float) -> None:
         """Fold log2 e, the root of the head size and both scales into one multiplier per head.
 
         Scores beyond 16 octaves above zero are shifted down; below, up as far as the top allows.
         """
-        at = f"blocks.{block}"
-        per_product = _SCORES_PER_NAT / math.sqrt(self.config.head_dim)
+        per_product = _SCORES_PER_NAT / math.sqrt(layer.columns // layer.heads)
         ratio = per_product * query_scale * key_scale
-        self.scale_pair(f"{at}.scores", np.full(self.config.heads, ratio))
-        top = self.calibration.score_max[block] * per_product
-        bottom = self.calibration.score_min[block] * per_product
+        self.scale_pair(f"{layer.name}.scores", np.full(layer.heads, ratio))
+        top = self.calibration.score_max[layer.name] * per_product
+        bottom = self.calibration.score_min[layer.name] * per_product
         up = np.minimum(np.maximum(-_SCORE_LIMIT - bottom, 0.0), np.maximum(_SCORE_LIMIT - top, 0.0))
         centre = up - np.maximum(top - _SCORE_LIMIT, 0.0)
-        self.arrays[f"{at}.scores.bias"] = rounded(centre / ratio, MAX_BIAS).astype(np.int32)
-        self.scales[f"{at}.scores"] = 1.0 / _SCORES_PER_NAT
+        self.arrays[f"{layer.name}.scores.bias"] = rounded(centre / ratio, MAX_BIAS).astype(np.int32)
+        self.scales[layer.scores] = 1.0 / _SCORES_PER_NAT
 
-    def attention(self, block: int) -> None:
-        """Projections, scores and context of one block."""
-        at = f"blocks.{block}"
-        rows = self.norm(f"{at}.norm1")
-        query, key, value = (self.activation(f"{at}.{name}") for name in ("query", "key", "value"))
-        self.linear(f"{at}.query", rows, query)
-        self.linear(f"{at}.key", rows, key, bias=False)
-        self.linear(f"{at}.value", rows, value)
-        self.scores(block, query, key)
-        context = self.activation(f"{at}.context")
-        self.scale_pair(f"{at}.context", value / context, max_shift=MAX_CONTEXT_SHIFT)
-        self.linear(f"{at}.proj", context, self.residual)
-        self.scales[f"{at}.attention"] = self.residual
 
-    def mlp(self, block: int) -> None:
-        """The two layers of a dense block or of all experts, and the gates of every task."""
-        at = f"blocks.{block}"
-        moe = self.config.is_moe(block)
-        rows = self.norm(f"{at}.norm2")
-        if moe:
-            for task in self.config.tasks:
-                self.linear(f"{at}.gate.{task.name}", rows, _GATE_SCALE, bias=False)
-            self.scales[f"{at}.gate"] = _GATE_SCALE
-            self.scales[f"{at}.expert_scores"] = 2.0**-NUMERICS.expert_score_bits
-        hidden = self.activation(f"{at}.hidden", f"{at}.expert_hidden" if moe else None)
-        inner = f"{at}.experts." if moe else f"{at}."
-        self.linear(f"{inner}fc1", rows, _GELU_IN_SCALE)
-        self.scale_pair(f"{inner}fc1", _GELU_OUT_SCALE / hidden, name="gelu_")
-        self.linear(f"{inner}fc2", hidden, self.residual)
-        self.scales[f"{at}.moe" if moe else f"{at}.mlp"] = self.residual
+# --- one function a kind of layer ---------------------------------------------------------------------------------
 
-    def heads(self) -> None:
-        """Final LayerNorm and the head of every task."""
-        rows = self.norm("norm")
-        for task in self.config.tasks:
-            scale = _HEAD_HEADROOM * max(self.calibration.head_max[task.name], 1e-12) / _INT16_MAX
-            self.linear(f"heads.{task.name}", rows, scale)
-            self.scales[f"heads.{task.name}"] = scale
+
+def _position(q: _Quantiser, layer: Position) -> None:
+    """The table, with the class token in row 0, at the scale of the residual stream."""
+    table = q.source[layer.name].copy()
+    table[0] += q.source["class_token"]
+    q.arrays[layer.name] = rounded(table / q.residual, _INT16_MAX).astype(np.int16)
+
+
+def _patches(q: _Quantiser, layer: Patches) -> None:
+    """Pixels have the scale with which the network sees them."""
+    q.inputs[layer.writes] = PIXEL_SCALE
+
+
+def _norm(q: _Quantiser, layer: Norm) -> None:
+    q.norm(layer.name)
+
+
+def _linear(q: _Quantiser, layer: Linear) -> None:
+    rows = q.inputs.get(layer.source.tensor) or q.scales[layer.source.tensor]
+    biased = layer.bias == "used"
+    match layer.finish:
+        case Codes():
+            q.linear(layer.name, rows, q.activation(layer.writes), bias=biased)
+        case Gelu():
+            hidden = q.activation(layer.writes)
+            q.linear(layer.name, rows, _GELU_IN_SCALE, bias=biased)
+            q.scale_pair(layer.name, _GELU_OUT_SCALE / hidden, name="gelu_")
+        case Residual():
+            q.linear(layer.name, rows, q.residual, bias=biased)
+            q.scales[layer.writes] = q.residual
+        case Gate():
+            q.linear(layer.name, rows, _GATE_SCALE, bias=biased)
+            logits, _, scores, _ = layer.tensors()
+            q.scales[logits.name], q.scales[scores.name] = _GATE_SCALE, 2.0**-NUMERICS.expert_score_bits
+        case Result():
+            assert layer.task is not None
+            largest = max(q.calibration.head_max[layer.task], 1e-12)
+            q.scales[layer.writes] = _HEAD_HEADROOM * largest / _INT16_MAX
+            q.linear(layer.name, rows, q.scales[layer.writes], bias=biased)
+
+
+def _attention(q: _Quantiser, layer: Attention) -> None:
+    query, key, value = (q.scales[rows.tensor] for rows in layer.reads())
+    q.scores(layer, query, key)
+    context = q.activation(layer.writes)
+    q.scale_pair(f"{layer.name}.context", value / context, max_shift=MAX_CONTEXT_SHIFT)
+
+
+def _experts(q: _Quantiser, layer: Experts) -> None:
+    """Hidden units of all experts have one scale."""
+    first, second = layer.formats()
+    hidden = q.activation(layer.codes, layer.observed[0])
+    q.linear(first, q.scales[layer.source.tensor], _GELU_IN_SCALE)
+    q.scale_pair(first, _GELU_OUT_SCALE / hidden, name="gelu_")
+    q.linear(second, hidden, q.residual)
+    q.scales[layer.writes] = q.residual
+
+
+FACES: dict[type[Layer], Callable[[_Quantiser, Any], None]] = {
+    Position: _position,
+    Patches: _patches,
+    Norm: _norm,
+    Linear: _linear,
+    Attention: _attention,
+    Experts: _experts,
+}
 
 
 def quantise(
@@ -184,11 +222,8 @@ def quantise(
     """
     check_float_arrays(arrays, config)
     quantiser = _Quantiser(arrays, config, calibration, ranges)
-    quantiser.patch_embed()
-    for block in range(config.depth):
-        quantiser.attention(block)
-        quantiser.mlp(block)
-    quantiser.heads()
+    for layer in config.network.layers:
+        FACES[type(layer)](quantiser, layer)
     for name, table in default_tables().items():
         quantiser.arrays[f"tables.{name}"] = table.astype(np.int32)
     return QuantisedModel(

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from hwgen.frontend.scaling import Array, FloatArray
+from hwgen.spec.layers import Attention, Codes, Experts, Gelu, Linear, Norm
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import NUMERICS
 
 RULES = ("mse", "percentile", "min-max")
 HEADROOM = 1.5  # factor by which the mse rule makes the values it has seen larger, and smaller
 DEFAULT_PERCENTILE = 99.99
-_BLOCK_TENSORS = ("norm1", "query", "key", "value", "context", "norm2", "hidden")
 _CANDIDATES = np.geomspace(0.15, 1.6, 160)  # ranges that the mse rule tries, relative to the largest magnitude
 _BINS = 4096  # of the histogram of magnitudes: 32 or more per step of the finest range that matters
 _SPREAD = 1000.0  # a fixed range may be this much smaller or larger than the largest magnitude
@@ -85,9 +85,16 @@ class Ranges:
 
 
 def int8_tensors(config: ModelConfig) -> tuple[str, ...]:
-    """Names of the activations that have a range: those of every block, and the final LayerNorm."""
-    inside = (f"blocks.{block}.{name}" for block in range(config.depth) for name in _BLOCK_TENSORS)
-    return (*inside, "norm")
+    """Names of the activations that have a range: all that become codes of eight bits."""
+    found: list[str] = []
+    for layer in config.network.layers:
+        if isinstance(layer, Norm | Attention) or (
+            isinstance(layer, Linear) and isinstance(layer.finish, Codes | Gelu)
+        ):
+            found.append(layer.writes)
+        elif isinstance(layer, Experts):
+            found.append(layer.codes)
+    return tuple(found)
 
 
 def range_scale(values: Array, images: int, rule: RangeRule) -> float:

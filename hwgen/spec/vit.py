@@ -151,6 +151,7 @@ class Maker:
             experts=config.experts,
             top_k=config.top_k,
             observed=(f"{at}.expert_hidden", f"{at}.expert_outputs"),
+            codes=f"{at}.hidden",
             first=self._format(f"{name}.fc1"),
             second=self._format(f"{name}.fc2"),
         )

@@ -20,7 +20,7 @@ def verify(out: Path, *words: str) -> tuple[int, dict[str, Any], str]:
     command = [
         sys.executable,
         "-m",
-        "hwgen.cli.main",
+        "hwgen",
         "verify",
         "--board",
         "sim",
@@ -82,7 +82,7 @@ def test_the_accuracy_of_the_verilog_is_golden_s(tmp_path: Path):
     command = [
         sys.executable,
         "-m",
-        "hwgen.cli.main",
+        "hwgen",
         "evaluate",
         "--board",
         "sim",

@@ -61,7 +61,7 @@ def test_every_layer_of_a_network_is_corrected(packages) -> None:
     layers = [name.removesuffix(".bias") for name in plain.arrays if name.endswith(".bias") and ".scores" not in name]
     compared = 0
     for name in layers:
-        mean = mean_input(name, seen)
+        mean = mean_input(name, SMALL.network, seen)
         if name.endswith(".key") or ".gate." in name:
             assert not corrected.arrays[f"{name}.bias"].any(), name
             continue

@@ -15,6 +15,7 @@ from golden.reference.layers.patches import PIXEL_SCALE
 from golden.reference.m3vit_float import float_arrays
 from hwgen.frontend.equalisation import EQUALISATION, Factors, norms_of, without_equalisation
 from hwgen.frontend.scaling import FloatArray
+from hwgen.spec.layers import Experts, Gelu, Linear, Patches, Residual
 from hwgen.spec.numerics import NUMERICS
 from hwgen.spec.package import PackageError, QuantisedModel
 
@@ -22,24 +23,23 @@ _NORM_ONE = 2.0**NUMERICS.norm_fraction_bits
 _GELU_IN_SCALE = 2.0**-NUMERICS.gelu_fraction_bits
 
 
-def _scales_of_layer(package: QuantisedModel, layer: str) -> tuple[float, float]:
+def _scales_of_layer(package: QuantisedModel, name: str) -> tuple[float, float]:
     """Real value of one code of the inputs and of the outputs of a linear layer."""
-    scales = package.scales
-    parts = layer.split(".")
-    if parts[0] == "patch_embed":
-        return PIXEL_SCALE, scales["residual"]
-    if parts[0] == "heads":
-        return scales["norm"], scales[layer]
-    at, name = ".".join(parts[:2]), parts[2]
-    if name == "gate":
-        return scales[f"{at}.norm2"], scales[f"{at}.gate"]
-    if parts[-1] == "fc1":
-        return scales[f"{at}.norm2"], _GELU_IN_SCALE
-    if parts[-1] == "fc2":
-        return scales[f"{at}.hidden"], scales["residual"]
-    if name == "proj":
-        return scales[f"{at}.context"], scales["residual"]
-    return scales[f"{at}.norm1"], scales[f"{at}.{name}"]
+    scales, layer = package.scales, package.config.network.linears[name].layer
+    if isinstance(layer, Experts):
+        first = next(iter(layer.formats()))
+        hidden = scales[layer.codes]
+        return (scales[layer.source.tensor], _GELU_IN_SCALE) if name == first else (hidden, scales["residual"])
+    assert isinstance(layer, Linear)
+    inputs = PIXEL_SCALE if _reads_pixels(package, layer) else scales[layer.source.tensor]
+    if isinstance(layer.finish, Residual):
+        return inputs, scales["residual"]
+    return inputs, _GELU_IN_SCALE if isinstance(layer.finish, Gelu) else scales[layer.writes]
+
+
+def _reads_pixels(package: QuantisedModel, layer: Linear) -> bool:
+    layers = package.config.network.layers
+    return any(isinstance(item, Patches) and item.writes == layer.source.tensor for item in layers)
 
 
 def weight_steps(package: QuantisedModel, layer: str) -> FloatArray:

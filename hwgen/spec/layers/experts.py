@@ -21,6 +21,7 @@ class Experts(Layer):
     experts: int
     top_k: int
     observed: tuple[str, str]  # names for hidden units and outputs before the score, of each of a token's experts
+    codes: str  # name of the hidden units as int8 codes, all experts together: they have one scale
     first: WeightFormat = DENSE8
     second: WeightFormat = DENSE8
 

@@ -1,0 +1,1 @@
+"""What calibration and quantisation do with every kind of layer."""
