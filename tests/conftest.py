@@ -1,6 +1,7 @@
 """Which tests ``make check`` leaves out; and which run in one process: those of one simulator wait for one build."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,12 @@ def simulator_of(nodeid: str) -> str | None:
     parameters = nodeid.partition("[")[2]
     found = ARCH.search(parameters)
     return found.group() if found else "sim"
+
+
+@pytest.fixture(scope="session")
+def build_root() -> Path:
+    """Where tests keep simulators: one folder for every session, so that each is built once."""
+    return Path(__file__).parents[1] / "build" / "simulators"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
