@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hwgen.estimate.clock import Process, Track, Wait, after
-from hwgen.estimate.machine import EXPERT_HIDDEN, Instruction, Machine
+from hwgen.estimate.machine import Instruction, Machine
 from hwgen.spec import choices, timing
-from hwgen.spec.isa import Destination, Opcode, Unit
+from hwgen.spec.isa import EXPERT_HIDDEN, Destination, Opcode, Unit
 from hwgen.spec.ops import OPS
 from hwgen.spec.weight_formats import BY_CODE, DENSE8
 

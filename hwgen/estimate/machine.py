@@ -7,11 +7,10 @@ from hwgen.compiler.step import Step
 from hwgen.estimate.clock import Clock, Track
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.board import Board
-from hwgen.spec.isa import Counter, Unit
+from hwgen.spec.isa import EXPERT_HIDDEN, Counter, Unit
 from hwgen.spec.ops import OPS
 from hwgen.spec.timing import RING_RELEASE_LATENCY, SCOREBOARD_LATENCY
 
-EXPERT_HIDDEN = max(Counter) + 1  # counts hidden rows of experts; no program names it
 MODULUS = 2**16
 
 

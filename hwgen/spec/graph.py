@@ -91,7 +91,7 @@ class Network:
         for layer in self.walk(task):
             for rows in layer.reads():
                 _check_rows(layer, rows, written)
-            _check_widths(layer, written)
+            _check_sizes(layer, written)
             for tensor in layer.tensors():
                 if tensor.name in written:
                     raise GraphError(f"{layer.name}: writes {tensor.name}, which a layer before it has written")
@@ -145,8 +145,12 @@ def _check_rows(layer: Layer, rows: Rows, written: dict[str, Tensor]) -> None:
         raise GraphError(f"{layer.name}: reads rows {rows.first}{last} of {rows.tensor}, which has {there}")
 
 
-def _check_widths(layer: Layer, written: dict[str, Tensor]) -> None:
-    """Columns of what a layer reads are those that it counts on."""
-    for tensor, columns in layer.widths().items():
-        if written[tensor].columns != columns:
-            raise GraphError(f"{layer.name}: takes {columns} columns of {tensor}, which has {written[tensor].columns}")
+def _check_sizes(layer: Layer, written: dict[str, Tensor]) -> None:
+    """Rows and columns of what a layer reads are those that it counts on."""
+    for rows, (count, columns) in layer.wants().items():
+        there = written[rows.tensor]
+        if there.columns != columns:
+            raise GraphError(f"{layer.name}: takes {columns} columns of {rows.tensor}, which has {there.columns}")
+        read = there.rows - rows.first if rows.count is None else rows.count
+        if read != count:
+            raise GraphError(f"{layer.name}: works on {count} rows and reads {read} of {rows.tensor}")

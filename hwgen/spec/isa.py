@@ -58,6 +58,9 @@ class Counter(IntEnum):
     RESULT = 11  # LINEAR to RESULT: per row pushed to the result FIFO
 
 
+EXPERT_HIDDEN = max(Counter) + 1  # internal counter: hidden rows of experts, never named by a program
+
+
 class Destination(IntEnum):
     """Where the post-processor sends a row, and how it finishes it (docs/numerics.md)."""
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes the layers of one network from its shape; ``residual`` names the stream that the next layer reads."""
+    """Makes the layers of one network from its shape."""
 
     config: "ModelConfig"
 

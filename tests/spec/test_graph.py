@@ -68,6 +68,9 @@ def test_the_layers_of_micro():
         ("blocks.0.fc2", {"outputs": 63}, "blocks.0.fc2: takes 63 columns of blocks.0.attention, which has 64"),
         ("blocks.0", {"columns": 32}, "blocks.0: takes 32 columns of blocks.0.query, which has 64"),
         ("blocks.1.experts", {"experts": 7}, "takes 7 columns of blocks.1.gate, which has 8"),
+        ("blocks.0.fc1", {"rows": 64}, "blocks.0.fc1: works on 64 rows and reads 65 of blocks.0.norm2"),
+        ("patch_embed", {"rows": 65}, "patch_embed: works on 65 rows and reads 64 of patches"),
+        ("blocks.0", {"keys": 64}, "blocks.0: works on 64 rows and reads 65 of blocks.0.key"),
         ("blocks.0.value", {"writes": "blocks.0.key"}, "blocks.0.value: writes blocks.0.key, which a layer before"),
     ],
 )

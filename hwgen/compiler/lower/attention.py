@@ -19,7 +19,10 @@ def head_order(heads: int) -> Iterator[tuple[Opcode, int]]:
 
 
 def lower(writer: Writer, layer: Attention) -> None:
-    """SCORES and CONTEXT."""
+    """SCORES and CONTEXT; ValueError for a part of the queries, keys or values, which has no instruction yet."""
+    for rows in layer.reads():
+        if (rows.first, rows.count or writer.tensors[rows.tensor].rows) != (0, writer.tensors[rows.tensor].rows):
+            raise ValueError(f"{layer.name}: takes a part of {rows.tensor}; attention takes all of it")
     scored: dict[int, Span] = {}
     for opcode, head in head_order(layer.heads):
         if opcode is Opcode.SCORES:
@@ -44,7 +47,7 @@ def _scores(writer: Writer, layer: Attention, head: int) -> Span:
     words = writer.group_words(tensor)
     offset = head * words
     fields = {
-        **writer.spans[layer.query.tensor].row_by_row(layer.query.first),
+        **writer.spans[layer.query.tensor].row_by_row(),
         **writer.spans[layer.key.tensor].complete(),
         **_slot(writer, layer, head),
         "in_chunks": words * writer.arch.subwords,

@@ -20,7 +20,7 @@ def lower(writer: Writer, layer: Experts) -> None:
         "hidden_tiles": first.out_tiles,
         "hidden_chunks": second.in_chunks,
         "out_tiles": second.out_tiles,
-        "src_base": place.base,
+        "src_base": place.base + place.skipped * place.stride,
         "src_stride": place.stride,
         "hidden_base": region.base,
         "hidden_stride": region.stride,

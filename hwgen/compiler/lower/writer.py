@@ -11,7 +11,7 @@ from hwgen.compiler.step import Step
 from hwgen.compiler.streams import Stream
 from hwgen.spec.graph import Network
 from hwgen.spec.isa import Destination, Opcode, Source
-from hwgen.spec.layers import Attention, Layer, Norm, Patches, Rows, Tensor
+from hwgen.spec.layers import Attention, Gelu, Layer, Linear, Norm, Patches, Rows, Tensor
 
 Scalars = Callable[[str], Sequence[int]]  # name of a small package array -> its integers
 
@@ -115,9 +115,18 @@ class Writer:
             made = self.demanded(rows.tensor)[0]  # the first row that anybody reads lies first in the norm buffer
             stride = self.row_words(self.tensors[rows.tensor])
             return Place(source=Source.NORM, base=0, stride=stride, skipped=rows.first - made)
-        regions: dict[type[Layer], Region] = {Patches: self.buffers.patches, Attention: self.buffers.context}
-        region = regions.get(type(maker), self.buffers.hidden)
+        region = self._region(maker, rows.tensor)
         return Place(source=Source.ACTIVATION, base=region.base, stride=region.stride, skipped=rows.first)
+
+    def _region(self, maker: Layer, tensor: str) -> Region:
+        """Where in the activation buffer a layer has left its rows; ValueError for rows that no LINEAR can read."""
+        if isinstance(maker, Patches):
+            return self.buffers.patches
+        if isinstance(maker, Attention) and tensor == maker.writes:
+            return self.buffers.context
+        if isinstance(maker, Linear) and isinstance(maker.finish, Gelu):
+            return self.buffers.hidden
+        raise ValueError(f"{maker.name}: leaves {tensor} where no linear layer can read it")
 
 
 def target(region: Region) -> dict[str, int]:

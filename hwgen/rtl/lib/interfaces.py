@@ -12,7 +12,6 @@ from hwgen.rtl.axi.bus import DATA_BITS
 from hwgen.rtl.lib.pipeline import width_for
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import MemoryInfo
-from hwgen.spec.isa import Counter
 from hwgen.spec.numerics import NUMERICS
 
 WORD_ADDRESS_BITS = 16  # word addresses inside the machine
@@ -20,7 +19,6 @@ ROW_BITS = 12  # row (token) indices
 COUNTER_BITS = 16  # progress counters
 PC_BITS = 16  # instruction index
 PROGRESS_COUNTERS = 16  # in the scoreboard, the internal one included
-EXPERT_HIDDEN = max(Counter) + 1  # internal counter: hidden rows of experts, never named by a program
 SCORE_BITS = NUMERICS.score_bits  # attention score
 SCORE_FRACTION_BITS = NUMERICS.score_fraction_bits
 EXPONENTIAL_BITS = NUMERICS.exp_fraction_bits + 1  # an exponential of softmax, UQ1.12

@@ -5,11 +5,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.lib.decode import fields, opcode_among, reached
-from hwgen.rtl.lib.interfaces import COUNTER_BITS, EXPERT_HIDDEN, PROGRESS_COUNTERS, ROW_BITS, issued
+from hwgen.rtl.lib.interfaces import COUNTER_BITS, PROGRESS_COUNTERS, ROW_BITS, issued
 from hwgen.rtl.matmul.ops import OpKind, RowSource, op_layout
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.destinations import DESTINATIONS, destinations
-from hwgen.spec.isa import Counter, Destination, Opcode, Unit
+from hwgen.spec.isa import EXPERT_HIDDEN, Counter, Destination, Opcode, Unit
 
 _ROW_COUNTERS = {name: DESTINATIONS[name].counter for name in destinations(opcode=Opcode.LINEAR, counted_by="post")}
 

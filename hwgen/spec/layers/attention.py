@@ -24,9 +24,10 @@ class Attention(Layer):
         """Queries, keys and values."""
         return (self.query, self.key, self.value)
 
-    def widths(self) -> Mapping[str, int]:
+    def wants(self) -> Mapping[Rows, tuple[int, int]]:
         """All heads, side by side."""
-        return dict.fromkeys((rows.tensor for rows in self.reads()), self.columns)
+        keys = (self.keys, self.columns)
+        return {self.query: (self.queries, self.columns), self.key: keys, self.value: keys}
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Scores, and the weighted means."""

@@ -29,12 +29,12 @@ class Experts(Layer):
         """Tokens, the gate's choice, and the residual stream."""
         return (self.source, self.gate, self.into)
 
-    def widths(self) -> Mapping[str, int]:
+    def wants(self) -> Mapping[Rows, tuple[int, int]]:
         """Tokens, logits, residual stream."""
         return {
-            self.source.tensor: self.columns,
-            self.gate.tensor: self.experts,
-            self.into.tensor: self.columns,
+            self.source: (self.rows, self.columns),
+            self.gate: (self.rows, self.experts),
+            self.into: (self.rows, self.columns),
         }
 
     def tensors(self) -> tuple[Tensor, ...]:

@@ -57,8 +57,8 @@ class Layer(ABC):
         """The rows that it needs, those that it updates in place included."""
 
     @abstractmethod
-    def widths(self) -> Mapping[str, int]:
-        """Tensor that it reads -> columns that it must have."""
+    def wants(self) -> Mapping[Rows, tuple[int, int]]:
+        """What it reads -> how many rows and columns it counts on."""
 
     @abstractmethod
     def tensors(self) -> tuple[Tensor, ...]:

@@ -66,10 +66,10 @@ class Linear(Layer):
         """Its rows, and those that it is added to."""
         return (self.source, *((self.finish.into,) if isinstance(self.finish, Residual) else ()))
 
-    def widths(self) -> Mapping[str, int]:
+    def wants(self) -> Mapping[Rows, tuple[int, int]]:
         """Inputs; and outputs, where they are added."""
-        added = {self.finish.into.tensor: self.outputs} if isinstance(self.finish, Residual) else {}
-        return {self.source.tensor: self.inputs} | added
+        added = {self.finish.into: (self.rows, self.outputs)} if isinstance(self.finish, Residual) else {}
+        return {self.source: (self.rows, self.inputs)} | added
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Its rows; with a gate, also what was chosen."""

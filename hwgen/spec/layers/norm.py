@@ -19,9 +19,9 @@ class Norm(Layer):
         """The residual stream."""
         return (self.source,)
 
-    def widths(self) -> Mapping[str, int]:
+    def wants(self) -> Mapping[Rows, tuple[int, int]]:
         """One gain a column."""
-        return {self.source.tensor: self.columns}
+        return {self.source: (self.rows, self.columns)}
 
     def tensors(self) -> tuple[Tensor, ...]:
         """As many rows as it reads."""

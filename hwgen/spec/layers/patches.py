@@ -30,7 +30,7 @@ class Patches(Layer):
         """Nothing but the image."""
         return ()
 
-    def widths(self) -> Mapping[str, int]:
+    def wants(self) -> Mapping[Rows, tuple[int, int]]:
         """Nothing is read."""
         return {}
 

@@ -18,7 +18,7 @@ class Position(Layer):
         """Nothing: it comes from memory."""
         return ()
 
-    def widths(self) -> Mapping[str, int]:
+    def wants(self) -> Mapping[Rows, tuple[int, int]]:
         """Nothing is read."""
         return {}
 

@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 from amaranth.sim import Simulator
 
-from hwgen.rtl.lib.interfaces import EXPERT_HIDDEN
 from hwgen.rtl.matmul.op_expander import OpExpander
 from hwgen.rtl.matmul.ops import OpKind, RowSource, op_layout
 from hwgen.spec.encoding import encode
-from hwgen.spec.isa import Counter, Destination, Opcode
+from hwgen.spec.isa import EXPERT_HIDDEN, Counter, Destination, Opcode
 from hwgen.spec.ops import OPS
 from tests.rtl.arches import small_arch
 
