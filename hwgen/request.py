@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden.reference.scenes import HELD_OUT_FIRST_SEED, draw_scene
+from hwgen.compiler.fit import check_fit
 from hwgen.frontend.pictures import PictureError, open_rgb
 from hwgen.spec.design import Design, DesignError
 from hwgen.spec.model import ModelConfig, TaskConfig
@@ -87,15 +88,17 @@ def resolve(board: str, model: str, arch: str | None, weights: str | None = None
     """Records of the names, checked together; the board names its own arch when none is given.
 
     A model that ends in .safetensors is a package file, as `hwgen import` writes it. ``weights`` gives bits to the
-    weights of some layers of a preset (`hwgen.spec.weight_bits`).
+    weights of some layers of a preset (`hwgen.spec.weight_bits`). CompileError: the machine is too small.
     """
     on_board = _found(board_named, board)
     machine = _found(find_arch, arch or on_board.arch)
     network, file = _network(model, weights)
     try:
-        return Design(model=network, arch=machine, board=on_board, weights=file)
+        design = Design(model=network, arch=machine, board=on_board, weights=file)
     except DesignError as error:
         raise InputError(str(error)) from error
+    check_fit(network.name, network.network, machine)
+    return design
 
 
 def tasks_of(model: ModelConfig, task: str | None) -> tuple[TaskConfig, ...]:

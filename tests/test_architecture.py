@@ -10,6 +10,7 @@ import pytest
 from golden.layers import FACES as GOLDEN_FACES
 from golden.reference.layers import FACES as FLOAT_FACES
 from hwgen.compiler.lower import FACES as LOWERINGS
+from hwgen.compiler.lower.face import Face
 from hwgen.frontend.layers.observe import FACES as OBSERVERS
 from hwgen.frontend.quantise import FACES as QUANTISERS
 from hwgen.spec.isa import Opcode
@@ -277,7 +278,8 @@ def test_every_kind_of_layer_has_a_face_and_a_file(world: str):
     faces = FACES[world]
     assert set(faces) == set(KINDS)
     for kind, face in faces.items():
-        assert face.__module__.rpartition(".")[2] == kind.__name__.lower()
+        function = face.lower if isinstance(face, Face) else face
+        assert function.__module__.rpartition(".")[2] == kind.__name__.lower()
         assert kind.__module__ == f"hwgen.spec.layers.{kind.__name__.lower()}"
 
 

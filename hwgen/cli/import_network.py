@@ -19,12 +19,12 @@ from hwgen.cli.options import (
 )
 from hwgen.cli.ranges import ranges_of, rule_of
 from hwgen.cli.report_file import write_json
+from hwgen.compiler.fit import check_fit
 from hwgen.frontend.importers.checkpoint import read_checkpoint, source_sha256
 from hwgen.frontend.importers.convert import IMPORTERS, convert, images_of, places, write
 from hwgen.frontend.importers.expect import AGREEMENT, agreement
 from hwgen.frontend.importers.function import assumed
 from hwgen.frontend.importers.imported import IMAGENET_MEAN, IMAGENET_STD, ImportOptions
-from hwgen.frontend.importers.limits import limit_faults
 from hwgen.frontend.rule_choice import HELD_OUT
 from hwgen.request import InputError, model_name, not_both, writable_folder
 from hwgen.spec.presets import MODELS
@@ -158,9 +158,8 @@ def import_command(
     rule = rule_of(calibration_rule, percentile)
     machine = find_arch(arch) if arch else None
     imported = IMPORTERS[kind](read_checkpoint(path, allow_dead=allow_dead_channels), options)
-    faults = limit_faults(imported.config, machine) if machine else []
-    if faults:
-        raise InputError("\n".join(faults))
+    if machine is not None:
+        check_fit(name, imported.config.network, machine)
     agreed = agreement(imported, expect) if expect else None
     ranges = ranges_of(rule, bias_correction, overrides, imported.config)
     images, calibration = images_of(calib, imported.config, calib_images)

@@ -6,18 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwgen.compiler.allocate import Buffers, allocate
+from hwgen.compiler.allocate import allocate
 from hwgen.compiler.errors import CompileError
+from hwgen.compiler.fit import check_fit
 from hwgen.compiler.listing import ListingEntry
 from hwgen.compiler.lower import lower
 from hwgen.compiler.lower.writer import Scalars, Writer
 from hwgen.compiler.memory_image import Entry, ImagePlan, ImageWriter, plan_data, plan_program
 from hwgen.compiler.schedule import with_loads
-from hwgen.compiler.shapes import Shapes
 from hwgen.compiler.step import Step
 from hwgen.compiler.streams import Stream
+from hwgen.compiler.walk import Walk
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.encoding import encode, to_bytes
+from hwgen.spec.graph import Network
 from hwgen.spec.layout import U8, result_bytes
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.ops import OPS
@@ -66,22 +68,24 @@ class Compiled:
         return hashlib.sha256(self.image.tobytes()).hexdigest()
 
 
-def _lower(shapes: Shapes, buffers: Buffers, task: str, scalars: Scalars, plan: ImagePlan) -> list[Step]:
-    return lower(Writer(shapes, buffers, shapes.config.network, task, scalars, plan.offsets))
-
-
-def scheduled(shapes: Shapes, tasks: Sequence[str], scalars: Scalars) -> tuple[ImagePlan, dict[str, list[Step]]]:
+def scheduled(
+    network: Network, arch: ArchConfig, tasks: Sequence[str], scalars: Scalars
+) -> tuple[ImagePlan, dict[str, list[Step]]]:
     """Where everything lies in the image, and the instructions of every task with their loads.
 
-    The first pass finds out which streams there are; offsets are known to the second.
+    The network fits the machine (`check_fit`). The first pass finds out which streams there are; offsets are known to
+    the second.
     """
-    buffers = allocate(shapes)
-    empty = plan_data(shapes, ())
-    drafts = [_lower(shapes, buffers, task, scalars, empty) for task in tasks]
-    plan = plan_data(shapes, [stream for steps in drafts for stream in consumed_streams(steps)])
-    programs = {
-        task: with_loads(_lower(shapes, buffers, task, scalars, plan), plan.offsets, shapes.arch) for task in tasks
-    }
+    walks = {task: Walk(network=network, task=task, arch=arch) for task in tasks}
+    places = {task: allocate(walk) for task, walk in walks.items()}
+
+    def lowered(task: str, plan: ImagePlan) -> list[Step]:
+        return lower(Writer(walks[task], places[task], scalars, plan.offsets))
+
+    empty = plan_data(network, arch, ())
+    drafts = [lowered(task, empty) for task in tasks]
+    plan = plan_data(network, arch, [stream for steps in drafts for stream in consumed_streams(steps)])
+    programs = {task: with_loads(lowered(task, plan), plan.offsets, arch) for task in tasks}
     for task, steps in programs.items():
         plan_program(plan, task, len(steps))
     return plan, programs
@@ -99,7 +103,7 @@ def _encode(step: Step) -> int:
         raise CompileError(f"{step.name}: {error}") from error
 
 
-def _program(shapes: Shapes, task: str, steps: Sequence[Step], offset: int) -> Program:
+def _program(network: Network, arch: ArchConfig, task: str, steps: Sequence[Step], offset: int) -> Program:
     if len(steps) > MAX_INSTRUCTIONS:
         raise CompileError(f"task {task}: {len(steps):,} instructions, a program has at most {MAX_INSTRUCTIONS:,}")
     listing = tuple(
@@ -114,7 +118,7 @@ def _program(shapes: Shapes, task: str, steps: Sequence[Step], offset: int) -> P
         )
         for index, step in enumerate(steps)
     )
-    head = shapes.config.network.result(task)
+    head = network.result(task)
     return Program(
         task=task,
         words=tuple(_encode(step) for step in steps),
@@ -122,22 +126,23 @@ def _program(shapes: Shapes, task: str, steps: Sequence[Step], offset: int) -> P
         listing=listing,
         result_rows=head.rows,
         result_outputs=head.outputs,
-        result_bytes=result_bytes(head.rows, head.outputs, shapes.arch),
+        result_bytes=result_bytes(head.rows, head.outputs, arch),
     )
 
 
 def compile_model(package: QuantisedModel, arch: ArchConfig) -> Compiled:
     """Programs of every task and one memory image; CompileError says what does not fit, with figures."""
-    shapes = Shapes(config=package.config, arch=arch)
+    network = package.config.network
+    check_fit(package.config.name, network, arch)
     tasks = [task.name for task in package.config.tasks]
 
     def scalars(name: str) -> list[int]:
         return [int(value) for value in package.arrays[name]]
 
-    plan, steps = scheduled(shapes, tasks, scalars)
-    programs = {task: _program(shapes, task, steps[task], plan.offsets[f"program.{task}"]) for task in tasks}
+    plan, steps = scheduled(network, arch, tasks, scalars)
+    programs = {task: _program(network, arch, task, steps[task], plan.offsets[f"program.{task}"]) for task in tasks}
     writer = ImageWriter(plan)
-    writer.put_data(package, shapes, [stream for task in tasks for stream in consumed_streams(steps[task])])
+    writer.put_data(package, arch, [stream for task in tasks for stream in consumed_streams(steps[task])])
     for task, program in programs.items():
         words = np.frombuffer(to_bytes(list(program.words)), dtype=np.uint8)
         writer.put(f"program.{task}", words)

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from hwgen.compiler.errors import CompileError
-from hwgen.compiler.shapes import Shapes
 from hwgen.compiler.streams import Stream, stream_bytes
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.buffers import RESIDUAL
+from hwgen.spec.graph import Network
 from hwgen.spec.isa import FETCH_BYTES, INSTRUCTION_BYTES
+from hwgen.spec.layers import Position
 from hwgen.spec.layout import U8, position_words
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.tables import TABLES, pack_table
@@ -77,15 +80,22 @@ class ImagePlan:
         return {name: region.offset for name, region in self.regions.items()}
 
 
-def plan_data(shapes: Shapes, streams: Iterable[Stream]) -> ImagePlan:
-    """Place tables, position and streams; equal streams of several tasks are one."""
+def plan_data(network: Network, arch: ArchConfig, streams: Iterable[Stream]) -> ImagePlan:
+    """Place tables, position tables and streams; equal streams of several tasks are one."""
     plan = ImagePlan()
     for table in TABLES:
         plan.add(f"tables.{table.name}", "table", (table.words, 4))
-    plan.add("position", "position", (shapes.config.tokens, shapes.dim_words * shapes.arch.output_lanes * 2))
+    for layer in position_tables(network):
+        row_bytes = arch.words(layer.columns) * arch.output_lanes * RESIDUAL.element_bits // 8
+        plan.add(layer.name, "position", (layer.rows, row_bytes))
     for stream in streams:
-        plan.add(stream.name, "stream", (shapes.arch.weight_ports, stream.port_bytes(shapes.arch)))
+        plan.add(stream.name, "stream", (arch.weight_ports, stream.port_bytes(arch)))
     return plan
+
+
+def position_tables(network: Network) -> list[Position]:
+    """The position tables of a network."""
+    return [layer for layer in network.layers if isinstance(layer, Position)]
 
 
 def plan_program(plan: ImagePlan, task: str, instructions: int) -> None:
@@ -122,15 +132,16 @@ class ImageWriter:
             sha256=digest,
         )
 
-    def put_data(self, package: QuantisedModel, shapes: Shapes, streams: Iterable[Stream]) -> None:
-        """Tables, position and streams."""
+    def put_data(self, package: QuantisedModel, arch: ArchConfig, streams: Iterable[Stream]) -> None:
+        """Tables, position tables and streams."""
         for table in TABLES:
             words = pack_table(package.arrays[f"tables.{table.name}"].astype(np.int64))
             self.put(f"tables.{table.name}", words.astype("<u4").view(np.uint8))
-        self.put("position", position_words(package.arrays["position"], shapes.config.dim, shapes.arch))
+        for layer in position_tables(package.config.network):
+            self.put(layer.name, position_words(package.arrays[layer.name], arch))
         for stream in streams:
             if stream.name not in self.entries:
-                self.put(stream.name, stream_bytes(package, stream, shapes))
+                self.put(stream.name, stream_bytes(package, stream, arch))
 
     def manifest(self) -> tuple[Entry, ...]:
         """Entries in the order of their offsets; CompileError when a region was left empty."""

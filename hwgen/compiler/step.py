@@ -17,3 +17,4 @@ class Step:
     streams: tuple[Stream, ...] = ()
     macs: int = 0
     produced: tuple[Produced, ...] = ()
+    chosen: int = 0  # EXPERTS: experts of every row

@@ -4,24 +4,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwgen.compiler.shapes import Shapes
+from hwgen.compiler.walk import Walk
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.layers import Experts
+from hwgen.spec.layers import Experts, Linear, Norm
 from hwgen.spec.layout import U8, Array, param_entries, port_slices, weight_tiles
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.weight_formats import DENSE8, WeightFormat
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
-    """A linear layer of the package, padded for the machine."""
+class Section:
+    """A linear layer of a stream, padded for the machine."""
 
-    source: str  # prefix of its arrays
+    source: str  # prefix of its arrays in the package
     expert: int | None  # which of a stack of experts
     out_tiles: int
     in_chunks: int
-    pad_outputs: bool = False  # heads of the outputs padded to whole words
-    pad_inputs: bool = False  # heads of the inputs padded to whole words
+    heads_out: int | None = None  # of the outputs: each is padded to whole words
+    heads_in: int | None = None  # of the inputs
     format: WeightFormat = DENSE8
 
     @property
@@ -37,17 +37,17 @@ class Stream:
     name: str
     norm: str | None = None  # prefix of a LayerNorm's arrays
     norm_entries: int = 0
-    layers: tuple[Layer, ...] = ()
+    sections: tuple[Section, ...] = ()
 
     @property
     def param_entries(self) -> int:
-        """Parameter entries, all layers."""
-        return sum(layer.out_tiles for layer in self.layers)
+        """Parameter entries, all sections."""
+        return sum(section.out_tiles for section in self.sections)
 
     @property
     def weight_words(self) -> int:
-        """Words of weights, all layers."""
-        return sum(layer.words for layer in self.layers)
+        """Words of weights, all sections."""
+        return sum(section.words for section in self.sections)
 
     def port_bytes(self, arch: ArchConfig) -> int:
         """Bytes of one port's slice."""
@@ -63,42 +63,35 @@ class Stream:
         }
 
 
-def norm_stream(name: str, words: int) -> Stream:
-    """Parameters of LayerNorm ``name``."""
-    return Stream(name=name, norm=name, norm_entries=words)
+def norm_stream(walk: Walk, layer: Norm) -> Stream:
+    """Parameters of a LayerNorm."""
+    return Stream(name=layer.name, norm=layer.name, norm_entries=walk.arch.words(layer.columns))
 
 
-def linear_stream(
-    shapes: Shapes,
-    name: str,
-    *,
-    out_tiles: int,
-    in_chunks: int,
-    heads_out: int | None = None,
-    heads_in: int | None = None,
-) -> Stream:
+def linear_stream(walk: Walk, layer: Linear) -> Stream:
     """One linear layer; heads of its outputs or inputs are padded to whole words."""
-    layer = Layer(
-        source=name,
+    tensor, inputs = layer.tensors()[0], walk.tensors[layer.source.tensor]
+    section = Section(
+        source=layer.name,
         expert=None,
-        out_tiles=out_tiles,
-        in_chunks=in_chunks,
-        pad_outputs=heads_out is not None,
-        pad_inputs=heads_in is not None,
-        format=shapes.config.network.linears[name].format,
+        out_tiles=walk.row_words(tensor),
+        in_chunks=walk.chunks(inputs),
+        heads_out=tensor.heads,
+        heads_in=inputs.heads,
+        format=layer.format,
     )
-    return Stream(name=name, layers=(layer,))
+    return Stream(name=layer.name, sections=(section,))
 
 
-def expert_streams(shapes: Shapes, layer: Experts) -> tuple[Stream, ...]:
+def expert_streams(walk: Walk, layer: Experts) -> tuple[Stream, ...]:
     """One stream per expert: both layers."""
-    arch, widths = shapes.arch, ((layer.hidden, layer.columns), (layer.columns, layer.hidden))
+    arch, widths = walk.arch, ((layer.hidden, layer.columns), (layer.columns, layer.hidden))
     parts = list(zip(layer.formats().items(), widths, strict=True))
     return tuple(
         Stream(
             name=f"{layer.name}.{expert}",
-            layers=tuple(
-                Layer(
+            sections=tuple(
+                Section(
                     source=source,
                     expert=expert,
                     out_tiles=arch.words(outputs),
@@ -112,26 +105,25 @@ def expert_streams(shapes: Shapes, layer: Experts) -> tuple[Stream, ...]:
     )
 
 
-def pad_heads(array: Array, axis: int, shapes: Shapes) -> Array:
-    """``array`` with every head along ``axis`` padded with zeros to whole words."""
-    heads, dim = shapes.config.heads, shapes.config.head_dim
-    width = shapes.head_words * shapes.arch.output_lanes
+def pad_heads(array: Array, axis: int, heads: int | None, lanes: int) -> Array:
+    """``array`` with every head along ``axis`` padded with zeros to whole words; as it is where there are none."""
+    if heads is None:
+        return array
     moved = np.moveaxis(array, axis, -1)
-    out = np.zeros((*moved.shape[:-1], heads, width), dtype=array.dtype)
-    out[..., :dim] = moved.reshape(*moved.shape[:-1], heads, dim)
-    return np.moveaxis(out.reshape(*moved.shape[:-1], heads * width), -1, axis)
+    lead, columns = moved.shape[:-1], moved.shape[-1] // heads
+    width = -(-columns // lanes) * lanes
+    out = np.zeros((*lead, heads, width), dtype=array.dtype)
+    out[..., :columns] = moved.reshape(*lead, heads, columns)
+    return np.moveaxis(out.reshape(*lead, heads * width), -1, axis)
 
 
-def _layer_arrays(package: QuantisedModel, layer: Layer, shapes: Shapes) -> tuple[Array, Array, Array, Array]:
+def _section_arrays(package: QuantisedModel, section: Section, arch: ArchConfig) -> tuple[Array, Array, Array, Array]:
     """Weight, bias, multiplier and shift with heads padded."""
-    parts = [package.arrays[f"{layer.source}.{part}"] for part in ("weight", "bias", "mult", "shift")]
-    if layer.expert is not None:
-        parts = [part[layer.expert] for part in parts]
-    if layer.pad_outputs:
-        parts = [pad_heads(part, 0, shapes) for part in parts]
-    if layer.pad_inputs:
-        parts[0] = pad_heads(parts[0], 1, shapes)
-    return parts[0], parts[1], parts[2], parts[3]
+    parts = [package.arrays[f"{section.source}.{part}"] for part in ("weight", "bias", "mult", "shift")]
+    if section.expert is not None:
+        parts = [part[section.expert] for part in parts]
+    weight, *rest = (pad_heads(part, 0, section.heads_out, arch.output_lanes) for part in parts)
+    return pad_heads(weight, 1, section.heads_in, arch.output_lanes), rest[0], rest[1], rest[2]
 
 
 def _norm_entries(package: QuantisedModel, name: str, arch: ArchConfig) -> U8:
@@ -139,16 +131,10 @@ def _norm_entries(package: QuantisedModel, name: str, arch: ArchConfig) -> U8:
     return param_entries(offset, gain, np.zeros_like(gain), arch)
 
 
-def _weight_words(weight: Array, layer: Layer, arch: ArchConfig) -> U8:
-    """Ring words of a layer."""
-    return layer.format.pack(weight_tiles(weight, arch), layer.in_chunks)
-
-
-def stream_bytes(package: QuantisedModel, stream: Stream, shapes: Shapes) -> U8:
+def stream_bytes(package: QuantisedModel, stream: Stream, arch: ArchConfig) -> U8:
     """The stream as it lies in memory: [ports, bytes of a slice]."""
-    arch = shapes.arch
-    sections = [_norm_entries(package, stream.norm, arch)] if stream.norm else []
-    arrays = [_layer_arrays(package, layer, shapes) for layer in stream.layers]
-    sections += [param_entries(bias, mult, shift, arch) for _, bias, mult, shift in arrays]
-    sections += [_weight_words(weight, layer, arch) for layer, (weight, *_) in zip(stream.layers, arrays, strict=True)]
-    return np.concatenate([port_slices(section, arch) for section in sections], axis=1)
+    parts = [_norm_entries(package, stream.norm, arch)] if stream.norm else []
+    arrays = [(section, _section_arrays(package, section, arch)) for section in stream.sections]
+    parts += [param_entries(bias, mult, shift, arch) for _, (_, bias, mult, shift) in arrays]
+    parts += [section.format.pack(weight_tiles(weight, arch), section.in_chunks) for section, (weight, *_) in arrays]
+    return np.concatenate([port_slices(part, arch) for part in parts], axis=1)

@@ -12,8 +12,12 @@ def expert_rows(tokens: int, top_k: int, experts: int) -> list[int]:
     return [share + (expert < rest) for expert in range(experts)]
 
 
-def step_cycles(step: Step, arch: ArchConfig, top_k: int) -> int:
+def even_queues(step: Step) -> list[int]:
+    """Queue lengths of an EXPERTS whose experts share the tokens evenly."""
+    return expert_rows(step.fields["rows"], step.chosen, step.fields["experts"])
+
+
+def step_cycles(step: Step, arch: ArchConfig) -> int:
     """Busy cycles of the unit of ``step`` with even queues; beats for what moves memory, all ports together."""
-    f = step.fields
-    queues = expert_rows(f["rows"], top_k, f["experts"]) if step.opcode is Opcode.EXPERTS else ()
-    return OPS[step.opcode].cycles(f, arch, queues)
+    queues = even_queues(step) if step.opcode is Opcode.EXPERTS else ()
+    return OPS[step.opcode].cycles(step.fields, arch, queues)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hwgen.compiler.compile import scheduled
-from hwgen.compiler.shapes import Shapes
+from hwgen.compiler.fit import check_fit
 from hwgen.estimate.cycles import step_cycles
 from hwgen.estimate.resources import resources
 from hwgen.estimate.timeline import Queues, end_cycle, intervals, numbered, run_machine
@@ -63,10 +63,11 @@ def estimate(design: Design, task: str | None = None, queues: Queues | None = No
     ``queues`` gives tokens per expert by name of the tensor (``blocks.1.queue_lengths``, as ``golden.network`` returns
     it): with the queues of an image, the estimate is that of this image. Without, experts share the tokens evenly.
     """
-    shapes = Shapes(config=design.model, arch=design.arch)
+    network = design.model.network
+    check_fit(design.model.name, network, design.arch)
     name = task or design.model.tasks[0].name
-    steps = scheduled(shapes, [name], lambda _: [0] * max(1, design.model.heads))[1][name]
-    machine = run_machine(numbered(steps, _top_k(design), queues), design.arch, design.board)
+    steps = scheduled(network, design.arch, [name], lambda array: [0] * network.arrays[array].shape[0])[1][name]
+    machine = run_machine(numbered(steps, queues), design.arch, design.board)
     entries = tuple(
         InstructionEstimate(
             index=index,
@@ -74,7 +75,7 @@ def estimate(design: Design, task: str | None = None, queues: Queues | None = No
             opcode=step.opcode.name,
             start_cycle=interval.start_cycle,
             end_cycle=interval.end_cycle,
-            cycles=step_cycles(step, design.arch, _top_k(design)),
+            cycles=step_cycles(step, design.arch),
             macs=step.macs,
         )
         for index, (step, interval) in enumerate(zip(steps, intervals(machine), strict=True))
@@ -97,7 +98,3 @@ def estimate(design: Design, task: str | None = None, queues: Queues | None = No
         resources=resources(design.arch).against(design.board),
         instructions=entries,
     )
-
-
-def _top_k(design: Design) -> int:
-    return max(1, design.model.top_k)

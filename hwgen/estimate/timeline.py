@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.step import Step
 from hwgen.estimate.compute import ComputeUnit
-from hwgen.estimate.cycles import expert_rows
+from hwgen.estimate.cycles import even_queues
 from hwgen.estimate.dram import Ddr, ReadEngine, WeightLoader
 from hwgen.estimate.io import IoEngine, Sequencer
 from hwgen.estimate.issue import Issuer
@@ -19,7 +19,7 @@ from hwgen.spec.isa import Opcode, Unit
 Queues = Mapping[str, Sequence[int]]
 
 
-def numbered(steps: Sequence[Step], top_k: int, queues: Queues | None) -> list[Instruction]:
+def numbered(steps: Sequence[Step], queues: Queues | None) -> list[Instruction]:
     """Instructions with the lengths of their expert queues: those given, or even ones."""
     program: list[Instruction] = []
     name = ""  # of the lengths that the last gate has left
@@ -27,7 +27,7 @@ def numbered(steps: Sequence[Step], top_k: int, queues: Queues | None) -> list[I
         name = next((item.tensor for item in step.produced if item.channel == "gate" and len(item.shape) == 1), name)
         lengths: Sequence[int] = ()
         if step.opcode is Opcode.EXPERTS:
-            even = expert_rows(step.fields["rows"], top_k, step.fields["experts"])
+            even = even_queues(step)
             lengths = even if queues is None else queues[name]
             if (len(lengths), sum(lengths)) != (len(even), sum(even)):
                 raise ValueError(

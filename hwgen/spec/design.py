@@ -15,7 +15,7 @@ class DesignError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Design:
-    """One accelerator for one network on one board. Whether buffers hold the network is the compiler's to check."""
+    """One accelerator for one network on one board. Whether the machine is large enough is the compiler's to check."""
 
     model: ModelConfig
     arch: ArchConfig
@@ -58,15 +58,4 @@ class Design:
             found.append(f"numerics profile {self.numerics.profile!r} differs from {NUMERICS.profile!r}, the only one")
         if not self.model.tasks:
             found.append(f"model {self.model.name} has no task")
-        limits = {
-            "tokens": (self.model.tokens, "max_tokens", self.arch.max_tokens),
-            "channels": (self.model.dim, "max_channels", self.arch.max_channels),
-            "experts": (self.model.experts, "max_experts", self.arch.max_experts),
-        }
-        for what, (need, field, limit) in limits.items():
-            if need > limit:
-                found.append(
-                    f"{self.model.name} has {need} {what}, arch {self.arch.name} takes {limit};"
-                    f" {self.arch.advice(field, need)}"
-                )
         return found

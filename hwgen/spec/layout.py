@@ -53,8 +53,8 @@ def port_slices(words: U8, arch: ArchConfig) -> U8:
     return np.ascontiguousarray(split.transpose(1, 0, 2)).reshape(arch.weight_ports, -1)
 
 
-def position_words(position: Array, dim: int, arch: ArchConfig) -> U8:
-    """int16 [tokens, dim] -> bytes of residual words, rows padded to whole words."""
+def position_words(position: Array, arch: ArchConfig) -> U8:
+    """int16 [tokens, channels] -> bytes of residual words, rows padded to whole words."""
     return padded(position.astype("<i2"), 1, arch.output_lanes).view(np.uint8).reshape(-1)
 
 

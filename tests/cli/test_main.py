@@ -117,7 +117,7 @@ def test_estimate_takes_a_machine_from_a_file(tmp_path: Path):
         (("estimate", "--board", "sim", "--model", "m3vit-mikro"), "did you mean 'm3vit-micro'?"),
         (("estimate", "--board", "sim", "--arch", "simm"), "unknown arch 'simm'; did you mean 'sim'?"),
         (("estimate", "--board", "sim", "--arch", "none.yaml"), "none.yaml: no such file"),
-        (("estimate", "--board", "sim"), "m3vit-tiny has 129 tokens, arch sim takes 65; set max_tokens >= 129"),
+        (("estimate", "--board", "sim"), "position: tokens 129, this arch takes 65; set max_tokens >= 129"),
         (("build", "--board", "sim", "--model", "m3vit-tiny"), "set max_channels >= 192"),
         (("estimate", "--board", "zcu102", "--task", "segm"), "m3vit-tiny has the tasks seg, depth; give one of them"),
         (

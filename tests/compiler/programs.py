@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
-from hwgen.compiler.allocate import fits
 from hwgen.compiler.compile import Compiled, Program, compile_model
-from hwgen.compiler.shapes import Shapes
+from hwgen.compiler.fit import fits
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.encoding import decode
@@ -32,7 +31,7 @@ PAIRS = [
     (model, arch)
     for model in CONFIGS
     for arch in ARCHS
-    if fits(Shapes(config=CONFIGS[model], arch=ARCHS[arch])) and model != "vit-tiny"  # the same shape as deit-tiny
+    if fits(CONFIGS[model].network, ARCHS[arch]) and model != "vit-tiny"  # the same shape as deit-tiny
 ]
 
 

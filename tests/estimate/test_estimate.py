@@ -12,7 +12,7 @@ from hwgen.estimate.estimate import Estimate, estimate
 from hwgen.estimate.resources import memories, resources
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.design import Design, DesignError
+from hwgen.spec.design import Design
 from hwgen.spec.isa import Opcode, Unit
 from hwgen.spec.ops import OPS
 from hwgen.spec.presets import M3VIT_MICRO, M3VIT_TINY, MODELS
@@ -137,8 +137,10 @@ def test_every_board_and_model(name: str, model: str):
     target = board(name)
     arch = arch_preset(target.arch)
     if name == "sim" and model != "m3vit-micro":
-        with pytest.raises(DesignError, match=rf"{model} has \d+ tokens, arch {arch.name} takes 65"):
-            Design(model=MODELS[model], arch=arch, board=target)
+        with pytest.raises(
+            CompileError, match=rf"{model} does not fit arch {arch.name}:\n  position: tokens \d+, this"
+        ):
+            estimate(Design(model=MODELS[model], arch=arch, board=target))
         return
     found = estimate(Design(model=MODELS[model], arch=arch, board=target))
     data = json.loads(json.dumps(found.to_json()))

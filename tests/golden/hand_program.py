@@ -260,7 +260,7 @@ class HandProgram:
         for table in TABLES:
             at = self.put(pack_table(self.get(f"tables.{table.name}").astype(np.int64)).tobytes())
             self.emit(Opcode.LOAD_TABLE, offset=at, table=table.index, words=table.words)
-        position = self.put(position_words(self.get("position"), config.dim, arch).tobytes())
+        position = self.put(position_words(self.get("position"), arch).tobytes())
         self.emit(Opcode.LOAD_POSITION, offset=position, rows=tokens, row_words=self.words)
         self.counted(Counter.RESIDUAL, tokens)
         stride = arch.words(config.patch_values)

@@ -5,19 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from hwgen.compiler.allocate import allocate
 from hwgen.compiler.errors import CompileError
-from hwgen.compiler.shapes import Shapes
+from hwgen.compiler.fit import check_fit
 from hwgen.emit.verilog import emit
-from hwgen.frontend.importers.limits import limit_faults
 from hwgen.rtl.memory.activation_buffers import RowBuffer
 from hwgen.rtl.memory.ring import Ring
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.design import Design, DesignError
 from hwgen.spec.presets import M3VIT_MICRO
 from hwgen.store.archs import load_arch
-from hwgen.store.boards import board
 from hwgen.store.strict_yaml import ConfigError
 from sim.toolchain import lint
 from tests.unchecked import unchecked
@@ -91,29 +87,22 @@ def test_a_file_with_such_a_size(tmp_path: Path, text: str, says: str):
 def test_advice_is_never_below_the_least_value():
     narrow = replace(M3VIT_MICRO, dim=16, heads=1)
     with pytest.raises(CompileError, match=r"set norm_entries >= 2$"):
-        allocate(Shapes(config=narrow, arch=unchecked(SIM, norm_entries=0)))
+        check_fit(narrow.name, narrow.network, unchecked(SIM, norm_entries=0))
 
 
 def test_a_network_that_fits_no_machine_is_told_so():
     many = replace(M3VIT_MICRO, experts=40)
     says = "max_experts reaches 32, so that the network fits no machine with these lanes"
-    with pytest.raises(DesignError) as found:
-        Design(model=many, arch=SIM, board=board("sim"))
-    assert str(found.value) == f"m3vit-micro has 40 experts, arch sim takes 8; {says}"
-    with pytest.raises(CompileError) as compiled:
-        allocate(Shapes(config=many, arch=SIM))
-    assert f"experts: 40, this arch takes 8; {says}" in str(compiled.value)
-    assert "set max_experts" not in str(compiled.value)
-    faults = limit_faults(many, SIM)
-    assert faults == [f"blocks.{n}.gate: experts 40 exceeds max_experts 8 of arch sim; {says}" for n in (1, 3)]
-    wide = limit_faults(replace(M3VIT_MICRO, experts=20), SIM)
-    assert wide[0].endswith("; choose --arch FILE.yaml with max_experts >= 20")
+    with pytest.raises(CompileError) as found:
+        check_fit(many.name, many.network, SIM)
+    assert str(found.value).splitlines()[1] == f"  blocks.1.gate.seg: experts 40, this arch takes 8; {says}"
+    assert "set max_experts" not in str(found.value)
 
 
 def test_a_ring_that_no_machine_has():
     hungry = replace(M3VIT_MICRO, dim=1024, heads=16, mlp_hidden=65536)
     with pytest.raises(CompileError) as found:
-        allocate(Shapes(config=hungry, arch=SIM))
+        check_fit(hungry.name, hungry.network, SIM)
     assert "fc1 needs 67,108,864 B of the weight ring, this arch has 32,768; ring_bytes reaches 4,194,303" in str(
         found.value
     )

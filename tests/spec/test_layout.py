@@ -77,7 +77,7 @@ def test_port_slices(arch: ArchConfig):
 @arches
 def test_position_words(arch: ArchConfig):
     position = np.random.default_rng(4).integers(-32768, 32768, (3, 70)).astype(np.int16)
-    words = position_words(position, 70, arch).view("<i2").reshape(3, -1)
+    words = position_words(position, arch).view("<i2").reshape(3, -1)
     assert words.shape[1] == arch.words(70) * arch.output_lanes
     assert np.array_equal(words[:, :70], position)
     assert not words[:, 70:].any()

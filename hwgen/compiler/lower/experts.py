@@ -1,17 +1,23 @@
 """Experts: both layers of every expert are one instruction, which takes its tokens from the queues."""
 
+from collections.abc import Iterator, Mapping
+
+from hwgen.compiler.lower.face import Face, Limit
 from hwgen.compiler.lower.writer import Writer
-from hwgen.compiler.streams import expert_streams
+from hwgen.compiler.places import Held, Place
+from hwgen.compiler.streams import Stream, expert_streams
+from hwgen.compiler.walk import Walk
+from hwgen.spec.buffers import ACTIVATION, NORM, RESIDUAL
 from hwgen.spec.isa import Counter, Destination, Opcode
 from hwgen.spec.layers import Experts
 
 
 def lower(writer: Writer, layer: Experts) -> None:
     """EXPERTS."""
-    (tensor,), region = layer.tensors(), writer.buffers.expert_hidden
-    streams = expert_streams(writer.shapes, layer)
-    first, second = streams[0].layers
-    words, place = writer.row_words(tensor), writer.place(layer.source)
+    (tensor,) = layer.tensors()
+    source, inner = writer.places[layer.source.tensor], writer.places[layer.codes]
+    weights = streams(writer.walk, layer)
+    first, second = weights[0].sections
     fields = {
         **writer.spans[layer.gate.tensor].complete(),
         "rows": layer.rows,
@@ -20,12 +26,11 @@ def lower(writer: Writer, layer: Experts) -> None:
         "hidden_tiles": first.out_tiles,
         "hidden_chunks": second.in_chunks,
         "out_tiles": second.out_tiles,
-        "src_base": place.base + place.skipped * place.stride,
-        "src_stride": place.stride,
-        "hidden_base": region.base,
-        "hidden_stride": region.stride,
-        "dst_base": 0,
-        "dst_stride": words,
+        "src_base": source.address(layer.source.first),
+        "src_stride": source.stride,
+        "hidden_base": inner.base,
+        "hidden_stride": inner.stride,
+        **writer.places[layer.writes].target(layer.into.first),
         "gelu_mult": writer.scalar(f"{layer.name}.fc1.gelu_mult"),
         "gelu_shift": writer.scalar(f"{layer.name}.fc1.gelu_shift"),
         "int4_first": first.format.code,
@@ -33,5 +38,44 @@ def lower(writer: Writer, layer: Experts) -> None:
     }
     macs = 2 * layer.rows * layer.top_k * layer.columns * layer.hidden
     produced = (writer.produced(tensor, Destination.EXPERT),)
-    writer.emit(Opcode.EXPERTS, layer.name, fields, streams, macs, produced)
+    writer.emit(Opcode.EXPERTS, layer.name, fields, weights, macs, produced, chosen=layer.top_k)
     writer.spans[layer.writes] = writer.progress.finish(Counter.RESIDUAL, layer.rows)
+
+
+def holds(walk: Walk, layer: Experts) -> Iterator[Held]:
+    """Hidden units of one expert at a time, and the residual stream."""
+    (tensor,) = layer.tensors()
+    yield Held(tensor=layer.codes, memory=ACTIVATION, rows=layer.rows, words=walk.arch.words(layer.hidden))
+    yield Held(
+        tensor=layer.writes,
+        memory=RESIDUAL,
+        rows=layer.rows,
+        words=walk.row_words(tensor),
+        into=layer.into.tensor,
+    )
+
+
+def streams(walk: Walk, layer: Experts) -> tuple[Stream, ...]:
+    """One an expert."""
+    return expert_streams(walk, layer)
+
+
+def limits(walk: Walk, layer: Experts) -> Iterator[Limit]:
+    """Queues and the depth of products."""
+    yield Limit(what="tokens", need=layer.rows, field="max_tokens")
+    yield Limit(what="experts", need=layer.experts, field="max_experts")
+    yield Limit(what="hidden units", need=layer.hidden, field="max_inputs")
+    yield Limit(what="inputs", need=layer.columns, field="max_inputs")
+
+
+def refusals(walk: Walk, places: Mapping[str, Place], layer: Experts) -> Iterator[str]:
+    """Queues name rows of whole tensors, and the operand loader reads them where it reads a linear layer's."""
+    for rows in layer.reads():
+        if walk.is_part(rows):
+            yield f"{layer.name}: takes a part of {rows.tensor}; experts take all of it"
+    source = layer.source.tensor
+    if source not in places or places[source].memory is not NORM:
+        yield f"{layer.name}: reads {source}, which {walk.writer(source).name} leaves where experts do not read"
+
+
+FACE = Face(lower=lower, holds=holds, streams=streams, limits=limits, refusals=refusals)

@@ -1,33 +1,37 @@
 """Linear: weights from the ring, and what its finish asks of the post-processor."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from hwgen.compiler.listing import Produced
-from hwgen.compiler.lower.writer import Writer, target
-from hwgen.compiler.streams import linear_stream
+from hwgen.compiler.lower.face import Face, Limit
+from hwgen.compiler.lower.writer import Writer
+from hwgen.compiler.places import Held, Place
+from hwgen.compiler.streams import Stream, linear_stream
+from hwgen.compiler.walk import Walk
 from hwgen.spec.arch import BEAT_BYTES
 from hwgen.spec.destinations import DESTINATIONS
 from hwgen.spec.isa import Destination, Opcode
-from hwgen.spec.layers import Attention, Codes, Gate, Gelu, Linear, Position, Residual, Result
+from hwgen.spec.layers import Attention, Codes, Gate, Gelu, Linear, Position, Residual, Result, Rows
 from hwgen.spec.layout import result_bytes
+from hwgen.spec.ops.linear import SOURCES
+
+_FINISHES = {
+    Gelu: Destination.HIDDEN,
+    Residual: Destination.RESIDUAL,
+    Gate: Destination.GATE,
+    Result: Destination.RESULT,
+}
+_READABLE = {memory.name: source for source, memory in SOURCES.items()}
 
 
 def lower(writer: Writer, layer: Linear) -> None:
     """LINEAR, and the STORE of a result."""
-    destination = _destination(writer, layer)
-    tensor, inputs = layer.tensors()[0], writer.tensors[layer.source.tensor]
-    stream = linear_stream(
-        writer.shapes,
-        layer.name,
-        out_tiles=writer.row_words(tensor),
-        in_chunks=_chunks(writer, layer),
-        heads_out=tensor.heads,
-        heads_in=inputs.heads,
-    )
-    shape = stream.layers[0]
+    destination = destination_of(writer.walk, layer)
+    (stream,) = streams(writer.walk, layer)
+    (shape,) = stream.sections
     fields = {
         **_waits(writer, layer),
-        **writer.place(layer.source).fields(),
+        **source_fields(writer.places[layer.source.tensor], layer.source),
         **_target(writer, layer, destination),
         "rows": layer.rows,
         "in_chunks": shape.in_chunks,
@@ -36,76 +40,98 @@ def lower(writer: Writer, layer: Linear) -> None:
     }
     macs = layer.rows * layer.inputs * layer.outputs
     writer.emit(Opcode.LINEAR, layer.name, fields, (stream,), macs, _produced(writer, layer, destination))
-    first = layer.finish.into.first if isinstance(layer.finish, Residual) else 0
     counter = DESTINATIONS[destination].counter
-    writer.spans[layer.writes] = writer.progress.finish(counter, layer.rows, first_row=first)
+    writer.spans[layer.writes] = writer.progress.finish(counter, layer.rows, first_row=_first(layer))
     if isinstance(layer.finish, Result):
-        writer.emit(
-            Opcode.STORE, "store", {"beats": result_bytes(layer.rows, layer.outputs, writer.arch) // BEAT_BYTES}
-        )
+        size = result_bytes(layer.rows, layer.outputs, writer.arch)
+        writer.emit(Opcode.STORE, "store", {"beats": size // BEAT_BYTES})
 
 
-def _chunks(writer: Writer, layer: Linear) -> int:
-    """Input chunks: padding between heads counts."""
-    inputs = writer.tensors[layer.source.tensor]
-    if inputs.heads is not None:
-        return writer.row_words(inputs) * writer.arch.subwords
-    return writer.arch.chunks(layer.inputs)
+def source_fields(place: Place, rows: Rows) -> dict[str, int]:
+    """Where a LINEAR reads its rows."""
+    source = _READABLE[place.memory.name]
+    return {"source": source, "src_base": place.address(rows.first), "src_stride": place.stride}
 
 
-def _destination(writer: Writer, layer: Linear) -> Destination:
-    """Where its rows go: codes where their reader wants them."""
-    finishes = {
-        Gelu: Destination.HIDDEN,
-        Residual: Destination.RESIDUAL,
-        Gate: Destination.GATE,
-        Result: Destination.RESULT,
-    }
+def _first(layer: Linear) -> int:
+    """First row of the tensor that it writes."""
+    return layer.finish.into.first if isinstance(layer.finish, Residual) else 0
+
+
+def destination_of(walk: Walk, layer: Linear) -> Destination:
+    """Where its rows go: codes where their first reader wants them, the activation buffer when that does not matter."""
     if not isinstance(layer.finish, Codes):
-        return finishes[type(layer.finish)]
-    for reader in writer.network.readers(layer.writes, writer.task):
+        return _FINISHES[type(layer.finish)]
+    for reader in walk.readers(layer.writes):
         if isinstance(reader, Attention):
-            roles = {reader.query.tensor: "QUERY", reader.key.tensor: "KEY", reader.value.tensor: "VALUE"}
-            return Destination[roles[layer.writes]]
-    raise ValueError(f"{layer.name}: no attention reads its codes")
+            roles = {reader.key.tensor: Destination.KEY, reader.value.tensor: Destination.VALUE}
+            return roles.get(layer.writes, Destination.QUERY)
+    return Destination.QUERY
 
 
 def _waits(writer: Writer, layer: Linear) -> dict[str, int]:
     """Rows as they come; the residual stream at once, when IO and not this unit has begun it."""
-    waits = writer.spans[layer.source.tensor].row_by_row(writer.place(layer.source).skipped)
+    waits = writer.spans[layer.source.tensor].row_by_row(layer.source.first)
     if isinstance(layer.finish, Residual):
         stream = layer.finish.into.tensor
-        if isinstance(writer.network.writer(stream, writer.task), Position):
+        if isinstance(writer.walk.writer(stream), Position):
             waits |= writer.spans[stream].complete()
     return waits
 
 
 def _target(writer: Writer, layer: Linear, destination: Destination) -> Mapping[str, int]:
     """Where its rows go, and what is done on the way."""
-    tensor, finish = layer.tensors()[0], layer.finish
-    match finish:
-        case Residual():
-            return writer.residual_target(tensor, finish.into.first)
-        case Gate():
-            scores = {"experts": layer.outputs, "top_k": finish.top_k, "renormalise": finish.renormalise}
-            return {"destination": destination, **scores}
+    fields: dict[str, int] = {"destination": destination}
+    if layer.writes in writer.places:
+        fields |= writer.places[layer.writes].target(_first(layer))
+    match layer.finish:
+        case Gate() as gate:
+            return fields | {"experts": layer.outputs, "top_k": gate.top_k, "renormalise": gate.renormalise}
         case Gelu():
-            scale = {part: writer.scalar(f"{layer.name}.{part}") for part in ("gelu_mult", "gelu_shift")}
-            return {"destination": destination, **target(writer.buffers.hidden), **scale}
-        case Result():
-            return {"destination": destination}
-        case Codes():
-            if destination is Destination.QUERY:
-                return {"destination": destination, **target(writer.buffers.query)}
-            return {"destination": destination, "dst_base": 0, "dst_stride": writer.row_words(tensor)}
+            return fields | {part: writer.scalar(f"{layer.name}.{part}") for part in ("gelu_mult", "gelu_shift")}
+        case Codes() | Residual() | Result():
+            return fields
 
 
 def _produced(writer: Writer, layer: Linear, destination: Destination) -> tuple[Produced, ...]:
     """Its tensor; behind a gate also what was chosen."""
     tensor, *chosen = layer.tensors()
-    first = layer.finish.into.first if isinstance(layer.finish, Residual) else 0
     following = (
         Produced(tensor=item.name, channel="gate", destination=None, shape=item.shape, rows=layer.rows)
         for item in chosen
     )
-    return (writer.produced(tensor, destination, first), *following)
+    return (writer.produced(tensor, destination, _first(layer)), *following)
+
+
+def holds(walk: Walk, layer: Linear) -> Iterator[Held]:
+    """Its rows, unless they are a stream."""
+    tensor, memory = layer.tensors()[0], DESTINATIONS[destination_of(walk, layer)].buffer
+    into = layer.finish.into.tensor if isinstance(layer.finish, Residual) else None
+    if memory is not None:
+        words = walk.row_words(tensor)
+        yield Held(tensor=tensor.name, memory=memory, rows=tensor.rows, words=words, into=into)
+
+
+def streams(walk: Walk, layer: Linear) -> tuple[Stream, ...]:
+    """Its weights."""
+    return (linear_stream(walk, layer),)
+
+
+def limits(walk: Walk, layer: Linear) -> Iterator[Limit]:
+    """The depth of products, padding counted, and what a gate may choose from."""
+    inputs = walk.tensors[layer.source.tensor]
+    padded = inputs.heads is not None
+    count = walk.row_words(inputs) * walk.arch.output_lanes if padded else layer.inputs
+    yield Limit(what="inputs", need=count, field="max_inputs")
+    if isinstance(layer.finish, Gate):
+        yield Limit(what="experts", need=layer.outputs, field="max_experts")
+
+
+def refusals(walk: Walk, places: Mapping[str, Place], layer: Linear) -> Iterator[str]:
+    """Rows that lie where the operand loader does not read."""
+    source = layer.source.tensor
+    if source not in places or places[source].memory.name not in _READABLE:
+        yield f"{layer.name}: reads {source}, which {walk.writer(source).name} leaves where no linear layer can read it"
+
+
+FACE = Face(lower=lower, holds=holds, streams=streams, limits=limits, refusals=refusals)

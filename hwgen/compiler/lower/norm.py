@@ -1,7 +1,13 @@
 """Norm: rows of the residual stream into the norm buffer, only those that somebody reads."""
 
+from collections.abc import Iterator
+
+from hwgen.compiler.lower.face import Face, Limit, nothing
 from hwgen.compiler.lower.writer import Writer
-from hwgen.compiler.streams import norm_stream
+from hwgen.compiler.places import Held
+from hwgen.compiler.streams import Stream, norm_stream
+from hwgen.compiler.walk import Walk
+from hwgen.spec.buffers import NORM
 from hwgen.spec.isa import Counter, Opcode
 from hwgen.spec.layers import Norm
 
@@ -9,20 +15,38 @@ from hwgen.spec.layers import Norm
 def lower(writer: Writer, layer: Norm) -> None:
     """LAYERNORM."""
     (tensor,) = layer.tensors()
-    words = writer.row_words(tensor)
-    start, rows = writer.demanded(layer.writes)
-    first = layer.source.first + start
+    source, place = writer.places[layer.source.tensor], writer.places[layer.writes]
+    read = layer.source.first + place.first
     fields = {
-        **writer.spans[layer.source.tensor].row_by_row(first),
-        "rows": rows,
+        **writer.spans[layer.source.tensor].row_by_row(read),
+        "rows": place.rows,
         "channels": layer.columns,
-        "words": words,
-        "src_base": first * words,
-        "src_stride": words,
-        "dst_base": 0,
-        "dst_stride": words,
+        "words": place.stride,
+        "src_base": source.address(read),
+        "src_stride": source.stride,
+        **place.target(),
         "shift": writer.scalar(f"{layer.name}.shift"),
     }
-    produced = (writer.produced(tensor, None, start, rows),)
-    writer.emit(Opcode.LAYERNORM, layer.name, fields, (norm_stream(layer.name, words),), 0, produced)
-    writer.spans[layer.writes] = writer.progress.finish(Counter.NORM, rows)
+    produced = (writer.produced(tensor, None, place.first, place.rows),)
+    writer.emit(Opcode.LAYERNORM, layer.name, fields, streams(writer.walk, layer), 0, produced)
+    writer.spans[layer.writes] = writer.progress.finish(Counter.NORM, place.rows, first_row=place.first)
+
+
+def holds(walk: Walk, layer: Norm) -> Iterator[Held]:
+    """The rows that somebody reads."""
+    (tensor,) = layer.tensors()
+    first, rows = walk.demanded(layer.writes)
+    yield Held(tensor=layer.writes, memory=NORM, rows=rows, words=walk.row_words(tensor), first=first)
+
+
+def streams(walk: Walk, layer: Norm) -> tuple[Stream, ...]:
+    """Gains and offsets."""
+    return (norm_stream(walk, layer),)
+
+
+def limits(walk: Walk, layer: Norm) -> Iterator[Limit]:
+    """The unit counts channels."""
+    yield Limit(what="channels", need=layer.columns, field="max_channels")
+
+
+FACE = Face(lower=lower, holds=holds, streams=streams, limits=limits, refusals=nothing)

@@ -1,6 +1,12 @@
 """Patches: the image is gathered into the activation buffer."""
 
-from hwgen.compiler.lower.writer import Writer, target
+from collections.abc import Iterator, Mapping
+
+from hwgen.compiler.lower.face import Face, nothing
+from hwgen.compiler.lower.writer import Writer
+from hwgen.compiler.places import Held, Place
+from hwgen.compiler.walk import Walk
+from hwgen.spec.buffers import ACTIVATION
 from hwgen.spec.isa import Counter, Opcode
 from hwgen.spec.layers import Patches
 
@@ -14,7 +20,24 @@ def lower(writer: Writer, layer: Patches) -> None:
         "channels": layer.channels,
         "width": layer.width,
         "plane_bytes": layer.height * layer.width,
-        **target(writer.buffers.patches),
+        **writer.places[layer.writes].target(),
     }
     writer.emit(Opcode.LOAD_PATCHES, layer.name, fields)
     writer.spans[layer.writes] = writer.progress.finish(Counter.PATCH, layer.rows)
+
+
+def holds(walk: Walk, layer: Patches) -> Iterator[Held]:
+    """A row a patch."""
+    (tensor,) = layer.tensors()
+    yield Held(tensor=layer.writes, memory=ACTIVATION, rows=layer.rows, words=walk.row_words(tensor))
+
+
+def refusals(walk: Walk, places: Mapping[str, Place], layer: Patches) -> Iterator[str]:
+    """The gather reads whole beats."""
+    if layer.patch != 8 and layer.patch % 16:
+        yield f"patch side {layer.patch} must be 8 or a multiple of 16"
+    if layer.width % 16:
+        yield f"image width {layer.width} must be a multiple of 16"
+
+
+FACE = Face(lower=lower, holds=holds, streams=nothing, limits=nothing, refusals=refusals)

@@ -1,0 +1,98 @@
+"""Where tensors lie in the buffers: the first place that is free from the first row written to the last row read."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.buffers import MemoryInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """Rows that a layer leaves in a buffer, or needs there while it runs."""
+
+    tensor: str
+    memory: MemoryInfo
+    rows: int
+    words: int  # of a row
+    first: int = 0  # row of the tensor that lies first; those before it are not made
+    into: str | None = None  # tensor whose rows it updates where they are
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Rows of a tensor in a buffer."""
+
+    tensor: str
+    memory: MemoryInfo
+    base: int  # word address of the first row that is made
+    stride: int  # words from row to row, of each bank
+    rows: int
+    first: int  # row of the tensor that lies at the base
+    depth: int  # words of each bank
+
+    @property
+    def end(self) -> int:
+        """First word past it."""
+        return self.base + self.depth
+
+    def address(self, row: int) -> int:
+        """Word address of a row of the tensor."""
+        return self.base + (row - self.first) * self.stride
+
+    def target(self, row: int | None = None) -> dict[str, int]:
+        """As where an instruction writes, from ``row`` on; the first one that is made when not given."""
+        return {"dst_base": self.address(self.first if row is None else row), "dst_stride": self.stride}
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """Something held, from the layer that writes it to the last one that reads it, by their numbers in the walk."""
+
+    held: Held
+    begins: int
+    ends: int
+
+
+def placed(lifetimes: Sequence[Lifetime], arch: ArchConfig) -> dict[str, Place]:
+    """Tensor -> place: first fit among the words that nothing holds that is still needed, in the order of the walk.
+
+    A tensor is not written over what the same layer reads, because a layer's rows come and go one by one.
+    """
+    found: dict[str, Place] = {}
+    live: list[tuple[Place, int]] = []
+    for item in lifetimes:
+        live = [(place, ends) for place, ends in live if ends >= item.begins]
+        if item.held.into is not None:
+            old = found[item.held.into]
+            place = _place(item.held, old.base, arch)
+            live = [(other, ends) for other, ends in live if other != old]
+        else:
+            busy = [place for place, _ in live if place.memory is item.held.memory]
+            place = _first_fit(item.held, busy, arch)
+        found[item.held.tensor] = place
+        live.append((place, item.ends))
+    return found
+
+
+def _place(held: Held, base: int, arch: ArchConfig) -> Place:
+    banks = held.memory.bank_count(arch)
+    return Place(
+        tensor=held.tensor,
+        memory=held.memory,
+        base=base,
+        stride=held.words,
+        rows=held.rows,
+        first=held.first,
+        depth=-(-held.rows // banks) * held.words,
+    )
+
+
+def _first_fit(held: Held, busy: Iterable[Place], arch: ArchConfig) -> Place:
+    """The lowest base behind nothing, or behind something busy, that overlaps nothing busy."""
+    taken = sorted(busy, key=lambda place: place.base)
+    place = _place(held, 0, arch)
+    for other in taken:
+        if place.base < other.end and other.base < place.end:
+            place = _place(held, other.end, arch)
+    return place

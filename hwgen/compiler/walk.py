@@ -1,0 +1,62 @@
+"""What one task runs on one machine: its layers, and their tensors in words."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.graph import Network
+from hwgen.spec.layers import Layer, Rows, Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """The layers of a task, and how many words of the machine their rows take."""
+
+    network: Network
+    task: str
+    arch: ArchConfig
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """In the order of the machine."""
+        return tuple(self.network.walk(self.task))
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """By name."""
+        return self.network.tensors(self.task)
+
+    def writer(self, tensor: str) -> Layer:
+        """The layer that leaves a tensor."""
+        return self.network.writer(tensor, self.task)
+
+    def readers(self, tensor: str) -> list[Layer]:
+        """The layers that read any of a tensor, in order."""
+        return self.network.readers(tensor, self.task)
+
+    def group_words(self, tensor: Tensor) -> int:
+        """Words of one group of columns: heads are padded to whole words."""
+        return self.arch.words(tensor.columns // tensor.groups)
+
+    def row_words(self, tensor: Tensor) -> int:
+        """Words of a row."""
+        return tensor.groups * self.group_words(tensor)
+
+    def chunks(self, tensor: Tensor) -> int:
+        """Input chunks of a row that a LINEAR reads; padding between heads counts."""
+        if tensor.heads is not None:
+            return self.row_words(tensor) * self.arch.subwords
+        return self.arch.chunks(tensor.columns)
+
+    def is_part(self, rows: Rows) -> bool:
+        """Whether these are not all rows of their tensor."""
+        whole = self.tensors[rows.tensor].rows
+        return (rows.first, rows.count or whole - rows.first) != (0, whole)
+
+    def demanded(self, tensor: str) -> tuple[int, int]:
+        """First row and number of rows of a tensor that any later layer reads."""
+        whole = self.tensors[tensor].rows
+        reads = [rows for layer in self.readers(tensor) for rows in layer.reads() if rows.tensor == tensor]
+        wanted = [(rows.first, rows.count or whole - rows.first) for rows in reads]
+        first = min(start for start, _ in wanted)
+        return first, max(start + count for start, count in wanted) - first
