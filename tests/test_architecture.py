@@ -68,7 +68,7 @@ ABOVE = (TOP, "hwgen.cli", "benchmarks", "tests")  # parts that may use every ot
 # External package -> where it may be imported.
 CONFINED: dict[str, tuple[str, ...]] = {
     "torch": ("hwgen.frontend", "golden.reference", "tests.frontend", "tests.golden"),
-    "amaranth": ("hwgen.rtl", "hwgen.emit.verilog", "tests.emit", "tests.rtl", "tests.sim"),
+    "amaranth": ("hwgen.rtl", "hwgen.emit.verilog", "hwgen.emit.wires", "tests.emit", "tests.rtl", "tests.sim"),
     "cocotb": ("sim", "tests.sim"),
     "pydantic": ("hwgen.store", "hwgen.frontend"),
     "yaml": ("hwgen.store", "tests"),

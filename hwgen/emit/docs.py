@@ -1,4 +1,4 @@
-"""Tables of documents, generated from the declarations and fenced by HTML comments.
+"""Tables and a picture of documents, generated from the declarations and fenced by HTML comments.
 
 ``python -m hwgen.emit.docs docs/programming.md docs/architecture.md`` writes them; a test checks that both are up to
 date.
@@ -6,9 +6,10 @@ date.
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from hwgen.emit.picture import drawn, picture
 from hwgen.emit.verilog import unit_timing, units
 from hwgen.spec.buffers import MEMORIES, MemoryInfo
 from hwgen.spec.destinations import DESTINATIONS
@@ -70,9 +71,24 @@ def _size(memory: MemoryInfo) -> str:
     return f"`{memory.size_field}`{times}"
 
 
+def _units(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
+
+
 def memories_table() -> str:
-    """Every buffer and ring."""
-    rows = [(f"`{m.name}`", m.holds, _word(m), _size(m), m.written_by, m.read_by) for m in MEMORIES.values()]
+    """Every buffer and ring; who writes and reads it is what the picture says."""
+    found = drawn()
+    rows = [
+        (
+            f"`{memory.name}`",
+            memory.holds,
+            _word(memory),
+            _size(memory),
+            _units(source.name for source, target in found if target.name == memory.name),
+            _units(target.name for source, target in found if source.name == memory.name),
+        )
+        for memory in MEMORIES.values()
+    ]
     return _table(("memory", "holds", "word", "size", "written by", "read by"), rows)
 
 
@@ -144,7 +160,12 @@ PAGES: dict[str, Sections] = {
         "codes": codes_table,
         "fields": fields_tables,
     },
-    "architecture.md": {"memories": memories_table, "destinations": destinations_table, "units": units_table},
+    "architecture.md": {
+        "picture": picture,
+        "memories": memories_table,
+        "destinations": destinations_table,
+        "units": units_table,
+    },
 }
 
 
@@ -157,7 +178,7 @@ def regenerate(text: str, sections: Sections) -> str:
 
 
 def main(paths: list[str]) -> None:
-    """Rewrite the fenced tables of files."""
+    """Rewrite what is fenced in files."""
     for file in map(Path, paths):
         write_text(file, regenerate(file.read_text(), PAGES[file.name]))
 

@@ -63,6 +63,7 @@ class Core(wiring.Component):
 
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch
+        self.memories: dict[str, wiring.Component] = {}  # by their names in hwgen/spec/buffers.py, once elaborated
         super().__init__(
             {
                 **{unit: In(stream.Signature(issued())) for unit in UNITS},
@@ -133,12 +134,12 @@ class Core(wiring.Component):
             made: Any = RowBuffer(words, bits, reads=info.readers, granularity=granularity)
         else:
             made = BankedBuffer(info.bank_count(self._arch), words, bits)
-        m.submodules[name] = made
+        m.submodules[name] = self.memories[info.name] = made
         return made
 
     def _ring(self, m: Module, info: MemoryInfo) -> Ring:
         made = Ring(info.words(self._arch), info.word_bits(self._arch), self._arch.weight_ports)
-        m.submodules[info.name] = made
+        m.submodules[info.name] = self.memories[info.name] = made
         return made
 
     def _instructions(self, m: Module) -> None:

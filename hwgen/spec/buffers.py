@@ -23,8 +23,6 @@ class MemoryInfo:
 
     name: str
     holds: str
-    written_by: str
-    read_by: str
     size_field: str  # of ArchConfig: bytes when its name says so, else words
     words_per_size: int = 1
     element_bits: int
@@ -55,8 +53,6 @@ class MemoryInfo:
 RESIDUAL = MemoryInfo(
     name="residual",
     holds="residual stream, int16",
-    written_by="IO (position), post-processor (read-modify-write)",
-    read_by="post-processor, LayerNorm",
     size_field="residual_bytes",
     element_bits=16,
     readers=2,
@@ -64,33 +60,25 @@ RESIDUAL = MemoryInfo(
 NORM = MemoryInfo(
     name="norm",
     holds="rows of a LayerNorm, int8",
-    written_by="LayerNorm",
-    read_by="operand loader",
     size_field="norm_bytes",
     element_bits=8,
 )
 ACTIVATION = MemoryInfo(
     name="activation",
     holds="query, context, hidden units and patches, int8; regions by the compiler",
-    written_by="post-processor, IO (patches)",
-    read_by="operand loader",
     size_field="activation_bytes",
     element_bits=8,
 )
 KEY = MemoryInfo(
     name="key",
-    holds="keys of all heads, int8",
-    written_by="post-processor",
-    read_by="array, `Po` keys x `Pi` dims a cycle",
+    holds="keys of all heads, int8; the array takes `Po` keys x `Pi` dims a cycle",
     size_field="key_bytes",
     element_bits=8,
     banks="output_lanes",
 )
 VALUE = MemoryInfo(
     name="value",
-    holds="values of all heads, int8",
-    written_by="post-processor",
-    read_by="array, `Pi` keys x `Po` dims a cycle",
+    holds="values of all heads, int8; the array takes `Pi` keys x `Po` dims a cycle",
     size_field="value_bytes",
     element_bits=8,
     banks="input_lanes",
@@ -98,8 +86,6 @@ VALUE = MemoryInfo(
 SCORE = MemoryInfo(
     name="score",
     holds="scores of two heads, query `q` and key tile `k` at `base + q * key_tiles + k`",
-    written_by="post-processor",
-    read_by="operand loader (CONTEXT)",
     size_field="score_words",
     element_bits=10,
     depth=(SCORE_SLOTS, ADDRESS_WORDS),
@@ -107,8 +93,6 @@ SCORE = MemoryInfo(
 ROW_FACTOR = MemoryInfo(
     name="row_factor",
     holds="largest octave, multiplier and shift of query `q` at `slot * max_tokens + q`",
-    written_by="softmax",
-    read_by="post-processor, operand loader",
     size_field="max_tokens",
     words_per_size=SCORE_SLOTS,
     element_bits=ROW_FACTOR_BITS,
@@ -118,8 +102,6 @@ ROW_FACTOR = MemoryInfo(
 WEIGHT_RING = MemoryInfo(
     name="weight_ring",
     holds="tiles of weights",
-    written_by="weight loader",
-    read_by="array",
     size_field="ring_bytes",
     element_bits=8,
     elements="tile",
@@ -128,8 +110,6 @@ WEIGHT_RING = MemoryInfo(
 PARAM_RING = MemoryInfo(
     name="param_ring",
     holds="bias, multiplier and shift of the channels of an output tile",
-    written_by="weight loader",
-    read_by="post-processor",
     size_field="param_entries",
     element_bits=8 * PARAM_BYTES,
     depth=RING_WORDS,
@@ -137,8 +117,6 @@ PARAM_RING = MemoryInfo(
 NORM_RING = MemoryInfo(
     name="norm_ring",
     holds="offset and gain of the channels of a LayerNorm word",
-    written_by="weight loader",
-    read_by="LayerNorm",
     size_field="norm_entries",
     element_bits=8 * PARAM_BYTES,
     depth=RING_WORDS,
