@@ -20,42 +20,9 @@ Arrays = Mapping[str, FloatArray]
 Tensors = dict[str, NDArray[Any]]
 
 
-def _linear_shapes(name: str, out: int, inputs: int, lead: tuple[int, ...] = ()) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (*lead, out, inputs), f"{name}.bias": (*lead, out)}
-
-
-def _norm_shapes(name: str, dim: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (dim,), f"{name}.bias": (dim,)}
-
-
-def _block_shapes(config: ModelConfig, block: int) -> dict[str, tuple[int, ...]]:
-    at, dim = f"blocks.{block}", config.dim
-    shapes = _norm_shapes(f"{at}.norm1", dim) | _norm_shapes(f"{at}.norm2", dim)
-    for name in ("query", "key", "value", "proj"):
-        shapes |= _linear_shapes(f"{at}.{name}", dim, dim)
-    if not config.is_moe(block):
-        return (
-            shapes
-            | _linear_shapes(f"{at}.fc1", config.mlp_hidden, dim)
-            | _linear_shapes(f"{at}.fc2", dim, config.mlp_hidden)
-        )
-    for task in config.tasks:
-        shapes[f"{at}.gate.{task.name}.weight"] = (config.experts, dim)
-    lead = (config.experts,)
-    shapes |= _linear_shapes(f"{at}.experts.fc1", config.expert_hidden, dim, lead)
-    return shapes | _linear_shapes(f"{at}.experts.fc2", dim, config.expert_hidden, lead)
-
-
 def float_arrays(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every array of a float model."""
-    shapes: dict[str, tuple[int, ...]] = {"class_token": (config.dim,), "position": (config.tokens, config.dim)}
-    shapes |= _linear_shapes("patch_embed", config.dim, config.patch_values)
-    for block in range(config.depth):
-        shapes |= _block_shapes(config, block)
-    shapes |= _norm_shapes("norm", config.dim)
-    for task in config.tasks:
-        shapes |= _linear_shapes(f"heads.{task.name}", task.outputs, config.dim)
-    return shapes
+    return dict(config.network.floats)
 
 
 def check_float_arrays(arrays: Arrays, config: ModelConfig) -> None:
@@ -76,8 +43,8 @@ class FloatModel:
     ----------
     arrays: the arrays named by `float_arrays`; ValueError names one that does not fit.
     config: shape of the network.
-    details: also return what calibration needs inside a MoE block, experts ascending as in ``blocks.b.experts``:
-        ``blocks.b.expert_hidden`` [tokens, top_k, hidden] and ``blocks.b.expert_outputs`` [tokens, top_k, dim].
+    details: also return what calibration needs inside a mixture of experts (``Experts.observed``), a token's experts
+        ascending as the gate leaves them: hidden units [tokens, top_k, hidden] and outputs [tokens, top_k, columns].
     """
 
     def __init__(self, arrays: Arrays, config: ModelConfig, *, details: bool = False) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hwgen.spec.array_kinds import Specs
-from hwgen.spec.layers import Experts, Layer, Linear, Result, Rows, Tensor
+from hwgen.spec.layers import Experts, Floats, Layer, Linear, Position, Result, Rows, Tensor
 from hwgen.spec.layers.linear import Part
 from hwgen.spec.weight_formats import WeightFormat
 
@@ -76,6 +76,16 @@ class Network:
     def arrays(self) -> Specs:
         """Every array of every layer, in the order of the layers."""
         return {name: spec for layer in self.layers for name, spec in layer.arrays().items()}
+
+    @cached_property
+    def floats(self) -> Floats:
+        """Every array of a float model, in the order of the layers."""
+        return {name: shape for layer in self.layers for name, shape in layer.floats().items()}
+
+    @property
+    def rows(self) -> int:
+        """Rows of its residual stream, the longest where there are several."""
+        return max(layer.rows for layer in self.layers if isinstance(layer, Position))
 
     @cached_property
     def linears(self) -> dict[str, LinearInfo]:

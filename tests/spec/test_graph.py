@@ -103,3 +103,19 @@ def test_arrays_follow_the_layers():
     assert gate.task == "depth"
     assert isinstance(proj, Linear)
     assert proj.finish == Residual(into=Rows(tensor="blocks.1.moe"), rows=65)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_a_float_model_has_the_weights_of_the_integers(config: ModelConfig):
+    """Every weight in the shape of its codes, a bias but at gates, two arrays a norm, the table and the class token."""
+    network = config.network
+    wanted = {"class_token": (config.dim,), "position": network.arrays["position"].shape}
+    for layer in network.layers:
+        if isinstance(layer, Norm):
+            shape = network.arrays[f"{layer.name}.gain"].shape
+            wanted |= {f"{layer.name}.weight": shape, f"{layer.name}.bias": shape}
+    for name, item in network.linears.items():
+        parts = ("weight",) if item.part == "gates" else ("weight", "bias")
+        wanted |= {f"{name}.{part}": network.arrays[f"{name}.{part}"].shape for part in parts}
+    assert network.floats == wanted
+    assert network.rows == config.tokens

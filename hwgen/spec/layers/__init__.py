@@ -2,7 +2,7 @@
 
 from hwgen.spec.layers.attention import Attention
 from hwgen.spec.layers.experts import Experts
-from hwgen.spec.layers.layer import Layer, Rows, Tensor
+from hwgen.spec.layers.layer import Floats, Layer, Rows, Tensor
 from hwgen.spec.layers.linear import Codes, Gate, Gelu, Linear, Residual, Result
 from hwgen.spec.layers.norm import Norm
 from hwgen.spec.layers.patches import Patches
@@ -15,6 +15,7 @@ __all__ = [
     "Attention",
     "Codes",
     "Experts",
+    "Floats",
     "Gate",
     "Gelu",
     "Layer",

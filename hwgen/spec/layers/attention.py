@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwgen.spec.array_kinds import BIAS, CONTEXT_SHIFT, ArraySpec, Specs, scale_arrays
-from hwgen.spec.layers.layer import Layer, Rows, Tensor
+from hwgen.spec.layers.layer import Floats, Layer, Rows, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,3 +43,7 @@ class Attention(Layer):
             **scale_arrays(f"{self.name}.scores", count=self.heads),
             **scale_arrays(f"{self.name}.context", shift=CONTEXT_SHIFT),
         }
+
+    def floats(self) -> Floats:
+        """None."""
+        return {}

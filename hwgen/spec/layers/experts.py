@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwgen.spec.array_kinds import Specs, linear_arrays, scale_arrays
-from hwgen.spec.layers.layer import Layer, Rows, Tensor
+from hwgen.spec.layers.layer import Floats, Layer, Rows, Tensor
 from hwgen.spec.weight_formats import DENSE8, WeightFormat
 
 
@@ -53,3 +53,11 @@ class Experts(Layer):
             **scale_arrays(f"{self.name}.fc1", "gelu_"),
             **linear_arrays(f"{self.name}.fc2", self.columns, self.hidden, self.second, stack),
         }
+
+    def floats(self) -> Floats:
+        """Two stacks of weights [experts, out, in] and biases."""
+        found: Floats = {}
+        widths = ((self.columns, self.hidden), (self.hidden, self.columns))
+        for name, (inputs, outputs) in zip(self.formats(), widths, strict=True):
+            found |= {f"{name}.weight": (self.experts, outputs, inputs), f"{name}.bias": (self.experts, outputs)}
+        return found

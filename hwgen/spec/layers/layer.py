@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from hwgen.spec.array_kinds import Specs
 
+Floats = dict[str, tuple[int, ...]]  # name -> shape of arrays of a float model
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tensor:
@@ -67,3 +69,7 @@ class Layer(ABC):
     @abstractmethod
     def arrays(self) -> Specs:
         """Name -> shape, type and range of its arrays."""
+
+    @abstractmethod
+    def floats(self) -> Floats:
+        """Name -> shape of its arrays in a float model."""

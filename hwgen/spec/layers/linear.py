@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hwgen.spec.array_kinds import Specs, linear_arrays, scale_arrays
-from hwgen.spec.layers.layer import Layer, Rows, Tensor
+from hwgen.spec.layers.layer import Floats, Layer, Rows, Tensor
 from hwgen.spec.weight_formats import DENSE8, WeightFormat
 
 Part = Literal["patch_embed", "attention", "mlp", "gates", "experts", "heads"]  # of a network, as --weights names it
@@ -92,3 +92,8 @@ class Linear(Layer):
         """Weights, and bias, multiplier and shift of every channel; behind GELU one more scale."""
         specs = linear_arrays(self.name, self.outputs, self.inputs, self.format)
         return specs | (scale_arrays(self.name, "gelu_") if isinstance(self.finish, Gelu) else {})
+
+    def floats(self) -> Floats:
+        """Weights [out, in]; and a bias, unless it was trained without one."""
+        bias: Floats = {} if self.bias == "none" else {f"{self.name}.bias": (self.outputs,)}
+        return {f"{self.name}.weight": (self.outputs, self.inputs)} | bias

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwgen.spec.array_kinds import GAIN, NORM_SHIFT, OFFSET, ArraySpec, Specs
-from hwgen.spec.layers.layer import Layer, Rows, Tensor
+from hwgen.spec.layers.layer import Floats, Layer, Rows, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,3 +34,7 @@ class Norm(Layer):
             f"{self.name}.offset": ArraySpec((self.columns,), OFFSET),
             f"{self.name}.shift": ArraySpec((1,), NORM_SHIFT),
         }
+
+    def floats(self) -> Floats:
+        """A weight and a bias a channel."""
+        return {f"{self.name}.weight": (self.columns,), f"{self.name}.bias": (self.columns,)}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwgen.spec.array_kinds import Specs
-from hwgen.spec.layers.layer import Layer, Rows, Tensor
+from hwgen.spec.layers.layer import Floats, Layer, Rows, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,5 +39,9 @@ class Patches(Layer):
         return (Tensor(name=self.writes, shape=(self.rows, self.columns)),)
 
     def arrays(self) -> Specs:
+        """None."""
+        return {}
+
+    def floats(self) -> Floats:
         """None."""
         return {}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwgen.spec.array_kinds import POSITION, ArraySpec, Specs
-from hwgen.spec.layers.layer import Layer, Rows, Tensor
+from hwgen.spec.layers.layer import Floats, Layer, Rows, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,3 +29,7 @@ class Position(Layer):
     def arrays(self) -> Specs:
         """The table itself."""
         return {self.name: ArraySpec((self.rows, self.columns), POSITION)}
+
+    def floats(self) -> Floats:
+        """The class token, which row 0 holds, too, and the table."""
+        return {"class_token": (self.columns,), self.name: (self.rows, self.columns)}
