@@ -12,6 +12,7 @@ from golden.reference.layers import FACES as FLOAT_FACES
 from hwgen.compiler.lower import FACES as LOWERINGS
 from hwgen.compiler.lower.face import Face
 from hwgen.frontend.layers.observe import FACES as OBSERVERS
+from hwgen.frontend.layers.spread import FACES as SPREADS
 from hwgen.frontend.quantise import FACES as QUANTISERS
 from hwgen.spec.isa import Opcode
 from hwgen.spec.layers import KINDS
@@ -270,7 +271,7 @@ FACES = {
 }  # worlds that walk the graph: kind of layer -> face
 
 
-FRONTEND_FACES = {"calibration": OBSERVERS, "quantiser": QUANTISERS}
+FRONTEND_FACES = {"calibration": OBSERVERS, "quantiser": QUANTISERS, "seeded numbers": SPREADS}
 
 
 @pytest.mark.parametrize("world", FACES)

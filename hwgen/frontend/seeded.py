@@ -4,55 +4,45 @@ For shapes without trained weights: hardware does not care what the numbers mean
 scores that prefer some keys, gates that use every expert, a residual that grows slowly. NumPy only.
 """
 
-import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.reference.m3vit_float import float_arrays
 from golden.reference.scenes import CALIBRATION_FIRST_SEED, draw_scene
 from hwgen.frontend.calibration import Calibration, calibrate, equalise
+from hwgen.frontend.layers.spread import FACES, Edges
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.scaling import FloatArray
+from hwgen.spec.graph import Network
+from hwgen.spec.layers import Layer, Norm
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.package import QuantisedModel
 
 _CALIBRATION_TOKENS = 256  # rows that a seeded package is calibrated on, under every task
 _MOST_IMAGES = 16
 _STREAM = 0x5EED
-_GATE_GAIN = 2.0  # standard deviation of gate logits when their input has unit variance
-_ATTENTION_GAIN = 1.4  # of query and key, so that scores have a standard deviation of about two
-_BIAS = 0.03  # standard deviation of biases: what all tokens share would send them all to the same experts
-_NORM_SPREAD = 0.1  # standard deviation of LayerNorm weights around one
-_POSITION = 1.0  # standard deviation of the position embedding and the class token
 
 
-def _weight_deviation(name: str, shape: tuple[int, ...], config: ModelConfig) -> float:
-    """Standard deviation of a weight [.., out, in] so that a unit-variance input gives the output wanted there."""
-    unit = 1.0 / math.sqrt(shape[-1])
-    if ".gate." in name:
-        return _GATE_GAIN * unit
-    if ".query." in name or ".key." in name:
-        return _ATTENTION_GAIN * unit
-    if ".proj." in name:
-        return unit / math.sqrt(config.depth)
-    if ".fc2." in name:
-        return 2.0 * unit / math.sqrt(config.depth)
-    return unit
+def _drawn(network: Network) -> Iterator[Layer]:
+    """The layers in the order of their numbers: that of the network, but norms two by two, a pair at its first."""
+    norms = [layer for layer in network.layers if isinstance(layer, Norm)]
+    pairs = {first.name: norms[at : at + 2] for at, first in enumerate(norms) if at % 2 == 0}
+    for layer in network.layers:
+        yield from pairs.get(layer.name, []) if isinstance(layer, Norm) else [layer]
 
 
 def seeded_float(config: ModelConfig, seed: int = 0) -> dict[str, FloatArray]:
     """Float arrays (float32) of a network of this shape; the same seed gives the same numbers."""
     rng = np.random.default_rng((_STREAM, seed))
+    edges = Edges(config.network)
     arrays: dict[str, FloatArray] = {}
-    for name, shape in float_arrays(config).items():
-        noise = rng.standard_normal(shape, dtype=np.float32)
-        if "norm" in name and name.endswith(".weight"):
-            arrays[name] = 1.0 + _NORM_SPREAD * noise
-        elif name.endswith(".weight"):
-            arrays[name] = noise * np.float32(_weight_deviation(name, shape, config))
-        else:
-            arrays[name] = noise * np.float32(_POSITION if name in ("position", "class_token") else _BIAS)
+    for layer in _drawn(config.network):
+        spreads = FACES[type(layer)](edges, layer)
+        for name, shape in layer.floats().items():
+            mean, deviation = spreads[name]
+            noise = rng.standard_normal(shape, dtype=np.float32) * np.float32(deviation)
+            arrays[name] = np.float32(mean) + noise if mean else noise
     return arrays
 
 
@@ -66,7 +56,7 @@ def calibration_images(config: ModelConfig, count: int) -> list[NDArray[np.uint8
 
 def seeded_images(config: ModelConfig) -> int:
     """Number of calibration images of a seeded package: few large ones or more small ones."""
-    return max(1, min(_MOST_IMAGES, _CALIBRATION_TOKENS // config.tokens))
+    return max(1, min(_MOST_IMAGES, _CALIBRATION_TOKENS // config.network.rows))
 
 
 def seeded_calibrated(config: ModelConfig, seed: int = 0) -> tuple[dict[str, FloatArray], Calibration]:
