@@ -11,6 +11,7 @@ from golden.layers import FACES as GOLDEN_FACES
 from golden.reference.layers import FACES as FLOAT_FACES
 from hwgen.compiler.lower import FACES as LOWERINGS
 from hwgen.compiler.lower.face import Face
+from hwgen.frontend.layers.formats import FACES as FORMATS
 from hwgen.frontend.layers.observe import FACES as OBSERVERS
 from hwgen.frontend.layers.spread import FACES as SPREADS
 from hwgen.frontend.quantise import FACES as QUANTISERS
@@ -271,7 +272,12 @@ FACES = {
 }  # worlds that walk the graph: kind of layer -> face
 
 
-FRONTEND_FACES = {"calibration": OBSERVERS, "quantiser": QUANTISERS, "seeded numbers": SPREADS}
+FRONTEND_FACES = {
+    "calibration": OBSERVERS,
+    "formats": FORMATS,
+    "quantiser": QUANTISERS,
+    "seeded numbers": SPREADS,
+}
 
 
 @pytest.mark.parametrize("world", FACES)

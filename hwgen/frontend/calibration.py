@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from golden.reference.layers.patches import pixel_rows
 from golden.reference.m3vit_float import Arrays, FloatModel
 from hwgen.frontend.equalisation import norms_of
+from hwgen.frontend.layers.formats import code_names, tensor_formats
 from hwgen.frontend.layers.observe import Collector
 from hwgen.frontend.scaling import Array, FloatArray
-from hwgen.spec.layers import Linear, Patches
+from hwgen.spec.graph import Network
+from hwgen.spec.layers import Linear, Patches, Position
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import DARKEST_PIXEL, NUMERICS
 
@@ -47,7 +49,9 @@ def calibrate(arrays: Arrays, config: ModelConfig, images: Sequence[NDArray[np.u
             collector.add_rows(layer.name, pixel_rows(image, patches))
         for task in config.tasks:
             collector.add(model.run(image, task.name), task.name)
-    collector.residual_max = max(collector.residual_max, float(np.abs(arrays["position"]).max()))
+    for layer in layers:
+        if isinstance(layer, Position):
+            collector.add_to_residual(arrays[layer.name])
     return Calibration(
         images=len(images),
         samples={name: np.concatenate(rows) for name, rows in collector.samples.items()},
@@ -59,14 +63,16 @@ def calibrate(arrays: Arrays, config: ModelConfig, images: Sequence[NDArray[np.u
     )
 
 
-def saturation_notes(calibration: Calibration) -> list[str]:
-    """A sentence for each block whose hidden units pass the largest input of GELU, where the machine saturates."""
+def saturation_notes(calibration: Calibration, network: Network) -> list[str]:
+    """A sentence for each tensor of hidden units that passes the largest input of GELU, where the machine saturates."""
+    formats, names = tensor_formats(network), code_names(network)
     notes: list[str] = []
-    for name, sample in calibration.samples.items():
-        share = float((sample > GELU_INPUT_LIMIT).mean()) if name.endswith("hidden") else 0.0
+    for observed, sample in calibration.samples.items():
+        name = names.get(observed, observed)
+        share = float((sample > GELU_INPUT_LIMIT).mean()) if formats[name].behind_gelu else 0.0
         if share > 0.0:
             notes.append(
-                f"{name.replace('expert_hidden', 'hidden')} reaches {float(sample.max()):.1f} in calibration; the input"
+                f"{name} reaches {float(sample.max()):.1f} in calibration; the input"
                 f" of GELU ends at {GELU_INPUT_LIMIT:g}: {100 * share:.2g} % of the values are cut there"
             )
     return notes
@@ -91,9 +97,8 @@ def equalise(
         equal[f"{name}.weight"] /= factors
         equal[f"{name}.bias"] /= factors
         for reader in readers:
-            equal[reader] *= factors
-            layer = reader.removesuffix(".weight")
-            if layer in means:
-                means[layer] = means[layer] / factors
+            equal[f"{reader}.weight"] *= factors
+            if reader in means:
+                means[reader] = means[reader] / factors
     seen = replace(calibration, samples=samples, means=means)
     return {name: array.astype(np.float32) for name, array in equal.items()}, seen

@@ -18,15 +18,14 @@ Factors = Mapping[str, Sequence[float]]
 
 
 def norms_of(config: ModelConfig) -> dict[str, tuple[str, ...]]:
-    """Every LayerNorm -> the weights whose columns are its channels."""
+    """Every LayerNorm -> the linear layers whose weights have its channels as columns."""
     found: dict[str, tuple[str, ...]] = {}
     layers = config.network.layers
     for norm in (layer for layer in layers if isinstance(layer, Norm)):
         readers: list[str] = []
         for layer in layers:
             if isinstance(layer, Linear | Experts) and layer.source.tensor == norm.writes:
-                name = next(iter(layer.formats())) if isinstance(layer, Experts) else layer.name
-                readers.append(f"{name}.weight")
+                readers.append(next(iter(layer.formats())) if isinstance(layer, Experts) else layer.name)
         found[norm.name] = tuple(readers)
     return found
 
@@ -35,7 +34,7 @@ def equalisation_factors(before: Arrays, after: Arrays, config: ModelConfig) -> 
     """What each LayerNorm channel was divided by between two versions of one float model, to seven digits."""
     factors: dict[str, list[float]] = {}
     for norm in norms_of(config):
-        ratio = np.ones(config.dim)
+        ratio = np.ones(len(after[f"{norm}.weight"]))
         for part in ("bias", "weight"):  # the weight decides, the bias where the weight is zero
             old, new = (np.asarray(arrays[f"{norm}.{part}"], dtype=np.float64) for arrays in (before, after))
             ratio = np.divide(old, new, out=ratio, where=(new != 0.0) & (old != 0.0))
@@ -53,7 +52,8 @@ def without_equalisation(arrays: Arrays, config: ModelConfig, factors: Factors) 
         for part in ("weight", "bias"):
             found[f"{norm}.{part}"] = (found[f"{norm}.{part}"] * factor).astype(np.float32)
         for reader in readers:
-            found[reader] = (found[reader] / factor).astype(np.float32)
+            weight = f"{reader}.weight"
+            found[weight] = (found[weight] / factor).astype(np.float32)
     return found
 
 

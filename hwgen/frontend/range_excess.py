@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwgen.frontend.calibration import GELU_INPUT_LIMIT
+from hwgen.frontend.layers.formats import Format, tensor_formats
 from hwgen.frontend.scaling import Array
-from hwgen.frontend.sensitivity import decibels, float_tensors, largest_code
+from hwgen.frontend.sensitivity import decibels, float_tensors
+from hwgen.spec.graph import Network
 
 CUT_SHARE = 1e-3  # of a tensor's power: what is cut alone leaves 30 dB, less than all roundings of a usual picture
 SHOWN = 5  # tensors that a warning lists
@@ -24,6 +26,7 @@ class Excess:
     largest: float  # magnitude
     limit: float  # real value of the end of the range
     cut: float  # power of what lies beyond, relative to the tensor's
+    at_gelu: bool  # the format of GELU's input ends here, whatever the scale: no calibration moves it
 
     def __str__(self) -> str:
         """Tensor, count, magnitude and what is left when nothing else goes wrong."""
@@ -33,16 +36,12 @@ class Excess:
             f" the {what} ends at {self.limit:.3g}, leaves {decibels(1.0, self.cut):.1f} dB"
         )
 
-    @property
-    def at_gelu(self) -> bool:
-        """The format of GELU's input ends here, whatever the scale: no calibration moves it."""
-        return self.limit == GELU_INPUT_LIMIT and self.name.endswith(".hidden")
 
-
-def _excess(name: str, real: Array, scale: float) -> Excess:
-    limit = (largest_code(name) + 0.5) * scale
-    if name.endswith(".hidden"):
-        limit = min(limit, GELU_INPUT_LIMIT)
+def _excess(name: str, real: Array, scale: float, form: Format) -> Excess:
+    limit = (form.largest + 0.5) * scale
+    at_gelu = form.behind_gelu and limit >= GELU_INPUT_LIMIT
+    if at_gelu:
+        limit = GELU_INPUT_LIMIT
     magnitudes = np.abs(real)
     beyond = np.maximum(magnitudes - limit, 0.0)
     power = float(np.square(magnitudes).sum())
@@ -53,29 +52,32 @@ def _excess(name: str, real: Array, scale: float) -> Excess:
         largest=float(magnitudes.max()),
         limit=limit,
         cut=float(np.square(beyond).sum()) / power if power else 0.0,
+        at_gelu=at_gelu,
     )
 
 
-def excesses(tensors: Mapping[str, Array], scales: Mapping[str, float]) -> list[Excess]:
+def excesses(tensors: Mapping[str, Array], scales: Mapping[str, float], network: Network) -> list[Excess]:
     """Tensors of a float model that lose more than `CUT_SHARE` of their power at the ends of their ranges, worst first.
 
     ``tensors`` are those of one picture and task, with details; ``scales`` the package's.
     """
-    named = float_tensors(tensors)
+    named, formats = float_tensors(tensors, network), tensor_formats(network)
     found = [
-        _excess(name, real, scales[name])
+        _excess(name, real, scales[name], formats[name])
         for name, real in named.items()
-        if name in scales and not name.endswith(".expert_scores")
+        if name in scales and name in formats
     ]
     return sorted((item for item in found if item.cut > CUT_SHARE), key=lambda item: -item.cut)
 
 
-def excess_warnings(runs: Iterable[tuple[str, Mapping[str, Array]]], scales: Mapping[str, float]) -> list[str]:
+def excess_warnings(
+    runs: Iterable[tuple[str, Mapping[str, Array]]], scales: Mapping[str, float], network: Network
+) -> list[str]:
     """A paragraph for each of the worst runs that leave the range of a tensor, and how many more do.
 
     ``runs`` are pictures under a task, by name, with their float tensors.
     """
-    left = [(what, found) for what, tensors in runs if (found := excesses(tensors, scales))]
+    left = [(what, found) for what, tensors in runs if (found := excesses(tensors, scales, network))]
     left.sort(key=lambda run: -run[1][0].cut)
     said = [_text(what, found) for what, found in left[:SHOWN_RUNS]]
     more = len(left) - SHOWN_RUNS

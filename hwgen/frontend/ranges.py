@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from hwgen.frontend.layers.formats import tensor_formats
 from hwgen.frontend.scaling import Array, FloatArray
-from hwgen.spec.layers import Attention, Codes, Experts, Gelu, Linear, Norm
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import NUMERICS
 
@@ -86,15 +86,8 @@ class Ranges:
 
 def int8_tensors(config: ModelConfig) -> tuple[str, ...]:
     """Names of the activations that have a range: all that become codes of eight bits."""
-    found: list[str] = []
-    for layer in config.network.layers:
-        if isinstance(layer, Norm | Attention) or (
-            isinstance(layer, Linear) and isinstance(layer.finish, Codes | Gelu)
-        ):
-            found.append(layer.writes)
-        elif isinstance(layer, Experts):
-            found.append(layer.codes)
-    return tuple(found)
+    formats = tensor_formats(config.network)
+    return tuple(name for name, form in formats.items() if form.largest == NUMERICS.activation_max)
 
 
 def range_scale(values: Array, images: int, rule: RangeRule) -> float:

@@ -18,6 +18,8 @@ from hwgen.frontend.calibration import Calibration, equalise
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.ranges import RULES, RangeRule, Ranges
 from hwgen.frontend.sensitivity import decibels
+from hwgen.spec.graph import Network
+from hwgen.spec.layers import Experts, Layer, Linear, Position, Residual
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.package import QuantisedModel
 
@@ -61,10 +63,16 @@ def _first(calibration: Calibration, images: int) -> Calibration:
 
 
 def _compared(config: ModelConfig, task: str) -> list[str]:
-    """The residual behind every attention and MLP, and the head."""
-    layers = (("attention", "moe" if config.is_moe(block) else "mlp") for block in range(config.depth))
-    inside = [f"blocks.{block}.{name}" for block, names in enumerate(layers) for name in names]
-    return [*inside, f"heads.{task}"]
+    """The residual behind everything that is added to it, the patches left out, and the result."""
+    network = config.network
+    return [layer.writes for layer in network.walk(task) if _adds(layer, network, task)] + [network.result(task).writes]
+
+
+def _adds(layer: Layer, network: Network, task: str) -> bool:
+    """Whether a layer adds to a residual stream that is more than a position table."""
+    if isinstance(layer, Linear) and isinstance(layer.finish, Residual):
+        return not isinstance(network.writer(layer.finish.into.tensor, task), Position)
+    return isinstance(layer, Experts)
 
 
 def _mean_db(package: QuantisedModel, runs: Sequence[tuple[NDArray[np.uint8], str]], real: Sequence[Tensors]) -> float:

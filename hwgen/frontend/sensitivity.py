@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 
 from golden.network import run_network
 from golden.reference.m3vit_float import Arrays, FloatModel, Tensors
+from hwgen.frontend.layers.formats import code_names, tensor_formats
 from hwgen.frontend.scaling import Array, FloatArray
-from hwgen.spec.numerics import NUMERICS
+from hwgen.spec.graph import Network
 from hwgen.spec.package import QuantisedModel
 
-_INT8_TENSORS = ("norm", "norm1", "norm2", "query", "key", "value", "context", "hidden")
-_INT8_MAX = NUMERICS.activation_max
-_INT16_MAX = 2 ** (NUMERICS.residual_bits - 1) - 1
 _PERFECT_DB = 999.0  # of a tensor without error, so that reports stay numbers
 
 
@@ -50,11 +48,6 @@ def decibels(signal: float, noise: float) -> float:
     if noise == 0.0:
         return _PERFECT_DB
     return 10.0 * float(np.log10(signal / noise)) if signal > 0.0 else -_PERFECT_DB
-
-
-def largest_code(name: str) -> int:
-    """Largest code of an activation tensor."""
-    return _INT8_MAX if name.rsplit(".", 1)[-1] in _INT8_TENSORS else _INT16_MAX
 
 
 class _Sums:
@@ -96,24 +89,26 @@ class _Sums:
         )
 
 
-def float_tensors(tensors: Mapping[str, Array]) -> Tensors:
-    """Float tensors under the names of the scales: hidden units of experts count as the block's."""
-    return {name.replace(".expert_hidden", ".hidden"): tensor for name, tensor in tensors.items()}
+def float_tensors(tensors: Mapping[str, Array], network: Network) -> Tensors:
+    """Float tensors under the names of the scales: hidden units of all experts have one."""
+    names = code_names(network)
+    return {names.get(name, name): tensor for name, tensor in tensors.items()}
 
 
 def _activations(
     package: QuantisedModel, arrays: Arrays, images: Sequence[NDArray[np.uint8]], *, golden: bool
 ) -> list[TensorDamage]:
-    model = FloatModel(arrays, package.config, details=True)
+    network = package.config.network
+    model, formats = FloatModel(arrays, package.config, details=True), tensor_formats(network)
     sums: defaultdict[str, _Sums] = defaultdict(_Sums)
     for image in images:
         for task in package.config.tasks:
             found = run_network(package, image, task.name) if golden else {}
-            for name, real in float_tensors(model.run(image, task.name)).items():
+            for name, real in float_tensors(model.run(image, task.name), network).items():
                 scale = package.scales.get(name)
-                if scale is None or name.endswith(".expert_scores"):
+                if scale is None or name not in formats:
                     continue
-                limit = largest_code(name)
+                limit = formats[name].largest
                 codes = np.minimum(np.maximum(np.round(real / scale), -limit), limit)
                 sums[name].add(real, codes * scale, (limit + 0.5) * scale)
                 if name in found and found[name].shape == real.shape:
@@ -129,11 +124,9 @@ def _channel_scales(real: FloatArray, codes: FloatArray) -> FloatArray:
 
 def _weights(package: QuantisedModel, arrays: Arrays) -> list[TensorDamage]:
     lines: list[TensorDamage] = []
-    for name, array in package.arrays.items():
-        if not name.endswith(".weight") or name not in arrays:
-            continue
+    for name in (f"{layer}.weight" for layer in package.config.network.linears):
         real: Array = np.asarray(arrays[name], dtype=np.float64)
-        codes = array.astype(np.float64)
+        codes = package.arrays[name].astype(np.float64)
         scales = _channel_scales(real, codes)
         total = _Sums()
         total.add(real, codes * scales, np.inf)

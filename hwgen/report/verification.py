@@ -106,7 +106,8 @@ class Verification:
     def warnings(self) -> list[str]:
         """What about these pictures keeps the machine from following the float model."""
         runs = ((f"picture {item.run.image + 1}, task {item.run.task},", item.reference) for item in self.passes)
-        return black_warnings(self.images, "pictures") + excess_warnings(runs, self.scales)
+        found = excess_warnings(runs, self.scales, self.design.model.network)
+        return black_warnings(self.images, "pictures") + found
 
     def report(self) -> dict[str, Any]:
         """Everything as data."""

@@ -155,6 +155,6 @@ def test_stand_in_experts(standing: Imported, image: np.ndarray) -> None:
         assert min(found.ratios.values()) >= 12.0
         assert found.same.mean() >= 0.86
         check_gaps(found)
-    notes = saturation_notes(calibrate(standing.arrays, standing.config, [image]))
+    notes = saturation_notes(calibrate(standing.arrays, standing.config, [image]), standing.config.network)
     assert len(notes) == 1
     assert "blocks.9.hidden reaches 54.6" in notes[0]

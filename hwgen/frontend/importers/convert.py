@@ -122,7 +122,7 @@ def convert(
     with np.errstate(over="ignore", invalid="ignore"):  # said by name below
         found = calibrate(imported.arrays, config, images)
     _refuse_dead_ranges(config, found)
-    notes = saturation_notes(found)
+    notes = saturation_notes(found, config.network)
     ranges, chosen = _ranges(imported, images, found, ranges or Ranges(), choose=choose)
     notes += chosen
     arrays, calibration = equalise(imported.arrays, config, found)
