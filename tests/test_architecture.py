@@ -11,6 +11,7 @@ from golden.layers import FACES as GOLDEN_FACES
 from golden.reference.layers import FACES as FLOAT_FACES
 from hwgen.compiler.lower import FACES as LOWERINGS
 from hwgen.compiler.lower.face import Face
+from hwgen.frontend.exporters.dequantise import FACES as DEQUANTISERS
 from hwgen.frontend.layers.formats import FACES as FORMATS
 from hwgen.frontend.layers.observe import FACES as OBSERVERS
 from hwgen.frontend.layers.spread import FACES as SPREADS
@@ -274,6 +275,7 @@ FACES = {
 
 FRONTEND_FACES = {
     "calibration": OBSERVERS,
+    "dequantiser": DEQUANTISERS,
     "formats": FORMATS,
     "quantiser": QUANTISERS,
     "seeded numbers": SPREADS,

@@ -89,13 +89,13 @@ def equalise(
     """
     equal = {name: np.array(array, dtype=np.float64) for name, array in arrays.items()}
     samples, means = dict(calibration.samples), dict(calibration.means)
-    for name, readers in norms_of(config).items():
-        spans = np.abs(samples[name]).max(axis=0).astype(np.float64)
+    for norm, readers in norms_of(config).items():
+        spans = np.abs(samples[norm.writes]).max(axis=0).astype(np.float64)
         spans = np.maximum(spans, max(float(spans.max()) * _FACTOR_FLOOR, 1e-30))
         factors = spans / np.exp(np.log(spans).mean())
-        samples[name] = (samples[name] / factors).astype(np.float32)
-        equal[f"{name}.weight"] /= factors
-        equal[f"{name}.bias"] /= factors
+        samples[norm.writes] = (samples[norm.writes] / factors).astype(np.float32)
+        equal[f"{norm.name}.weight"] /= factors
+        equal[f"{norm.name}.bias"] /= factors
         for reader in readers:
             equal[f"{reader}.weight"] *= factors
             if reader in means:

@@ -17,23 +17,23 @@ Arrays = Mapping[str, FloatArray]
 Factors = Mapping[str, Sequence[float]]
 
 
-def norms_of(config: ModelConfig) -> dict[str, tuple[str, ...]]:
+def norms_of(config: ModelConfig) -> dict[Norm, tuple[str, ...]]:
     """Every LayerNorm -> the linear layers whose weights have its channels as columns."""
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[Norm, tuple[str, ...]] = {}
     layers = config.network.layers
     for norm in (layer for layer in layers if isinstance(layer, Norm)):
         readers: list[str] = []
         for layer in layers:
             if isinstance(layer, Linear | Experts) and layer.source.tensor == norm.writes:
                 readers.append(next(iter(layer.formats())) if isinstance(layer, Experts) else layer.name)
-        found[norm.name] = tuple(readers)
+        found[norm] = tuple(readers)
     return found
 
 
 def equalisation_factors(before: Arrays, after: Arrays, config: ModelConfig) -> Factors:
     """What each LayerNorm channel was divided by between two versions of one float model, to seven digits."""
     factors: dict[str, list[float]] = {}
-    for norm in norms_of(config):
+    for norm in (layer.name for layer in norms_of(config)):
         ratio = np.ones(len(after[f"{norm}.weight"]))
         for part in ("bias", "weight"):  # the weight decides, the bias where the weight is zero
             old, new = (np.asarray(arrays[f"{norm}.{part}"], dtype=np.float64) for arrays in (before, after))
@@ -45,7 +45,8 @@ def equalisation_factors(before: Arrays, after: Arrays, config: ModelConfig) -> 
 def without_equalisation(arrays: Arrays, config: ModelConfig, factors: Factors) -> dict[str, FloatArray]:
     """The same function with the channels of every LayerNorm as they were before they were equalised."""
     found = dict(arrays)
-    for norm, readers in norms_of(config).items():
+    for layer, readers in norms_of(config).items():
+        norm = layer.name
         if norm not in factors:
             continue
         factor = np.asarray(factors[norm], dtype=np.float64)

@@ -78,13 +78,18 @@ def scored(head: Head, config: ModelConfig, scenes: Sequence[Scene]) -> Quality:
 def float_quality(arrays: Arrays, config: ModelConfig, scenes: Sequence[Scene]) -> Quality:
     """Quality of a float model."""
     model = FloatModel(arrays, config)
-    return scored(lambda scene, task: model.run(scenes[scene].image, task)[f"heads.{task}"], config, scenes)
+
+    def head(scene: int, task: str) -> NDArray[Any]:
+        return model.run(scenes[scene].image, task)[config.network.result(task).writes]
+
+    return scored(head, config, scenes)
 
 
 def integer_quality(package: QuantisedModel, scenes: Sequence[Scene]) -> Quality:
     """Quality of a quantised model, run by the golden model."""
 
     def head(scene: int, task: str) -> NDArray[Any]:
-        return run_network(package, scenes[scene].image, task)[f"heads.{task}"] * package.scales[f"heads.{task}"]
+        result = package.config.network.result(task).writes
+        return run_network(package, scenes[scene].image, task)[result] * package.scales[result]
 
     return scored(head, package.config, scenes)

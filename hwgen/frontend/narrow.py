@@ -39,7 +39,7 @@ def narrow_losses(
         for name in (f"{layer}.weight" for layer in config.int4)
     ]
     for task in config.tasks:
-        name = f"heads.{task.name}"
+        name = config.network.result(task.name).writes
         before, after = (table[name].golden_db for table in tables)
         if before is not None and after is not None:
             losses.append(NarrowLoss(name=name, narrow_db=before, wide_db=after))

@@ -99,9 +99,8 @@ class _Quantiser:
         mult, shift = multiplier(np.atleast_1d(np.asarray(ratio, dtype=np.float64)), max_shift=max_shift)
         self.put(prefix, {f"{name}mult": mult, f"{name}shift": shift})
 
-    def norm(self, name: str) -> float:
-        """Fold gamma, beta and the output scale into gain, offset and shift; returns the output scale."""
-        scale = self.activation(name)
+    def norm(self, name: str, scale: float) -> None:
+        """Fold gamma, beta and the output scale into gain, offset and shift."""
         gain = self.source[f"{name}.weight"] / scale / 2**NUMERICS.norm_fraction_bits
         offset = self.source[f"{name}.bias"] / scale
         shift = MAX_NORM_SHIFT
@@ -117,7 +116,6 @@ class _Quantiser:
                 "shift": np.array([shift], dtype=np.uint8),
             },
         )
-        return scale
 
     def scores(self, layer: Attention, query_scale: float, key_scale: float) -> None:
         """Fold log2 e, the root of the head size and both scales into one multiplier per head.
@@ -151,7 +149,7 @@ def _patches(q: _Quantiser, layer: Patches) -> None:
 
 
 def _norm(q: _Quantiser, layer: Norm) -> None:
-    q.norm(layer.name)
+    q.norm(layer.name, q.activation(layer.writes))
 
 
 def _linear(q: _Quantiser, layer: Linear) -> None:

@@ -6,16 +6,15 @@ the errors of the function tables. Biases of keys, which softmax does not see, a
 of the position table.
 """
 
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import numpy as np
 
 from golden.reference.layers.patches import PIXEL_SCALE
-from golden.reference.m3vit_float import float_arrays
-from hwgen.frontend.equalisation import EQUALISATION, Factors, norms_of, without_equalisation
+from hwgen.frontend.equalisation import EQUALISATION, Factors, without_equalisation
 from hwgen.frontend.scaling import FloatArray
-from hwgen.spec.layers import Experts, Gelu, Linear, Patches, Residual
+from hwgen.spec.layers import Attention, Experts, Gelu, Layer, Linear, Norm, Patches, Position, Residual
 from hwgen.spec.numerics import NUMERICS
 from hwgen.spec.package import PackageError, QuantisedModel
 
@@ -49,33 +48,60 @@ def weight_steps(package: QuantisedModel, layer: str) -> FloatArray:
     return np.ldexp(mult.astype(np.float64), -shift) * outputs / inputs
 
 
-def _linear(package: QuantisedModel, layer: str) -> dict[str, FloatArray]:
-    steps, inputs = weight_steps(package, layer), _scales_of_layer(package, layer)[0]
-    weight, bias = package.arrays[f"{layer}.weight"], package.arrays[f"{layer}.bias"]
-    return {f"{layer}.weight": weight * steps[..., None], f"{layer}.bias": bias * steps * inputs}
+# --- one function a kind of layer ---------------------------------------------------------------------------------
 
 
-def _norm(package: QuantisedModel, norm: str) -> dict[str, FloatArray]:
-    gain, offset, shift = (package.arrays[f"{norm}.{part}"].astype(np.float64) for part in ("gain", "offset", "shift"))
-    unit = package.scales[norm] * np.exp2(-shift)
-    return {f"{norm}.weight": gain * unit * _NORM_ONE, f"{norm}.bias": offset * unit}
+def _position(package: QuantisedModel, layer: Position) -> dict[str, FloatArray]:
+    return {layer.name: package.arrays[layer.name] * package.scales["residual"]}
+
+
+def _nothing(package: QuantisedModel, layer: Layer) -> dict[str, FloatArray]:
+    """It has no arrays."""
+    return {}
+
+
+def _linear(package: QuantisedModel, layer: Linear) -> dict[str, FloatArray]:
+    return _stack(package, layer.name)
+
+
+def _experts(package: QuantisedModel, layer: Experts) -> dict[str, FloatArray]:
+    first, second = layer.formats()
+    return _stack(package, first) | _stack(package, second)
+
+
+def _stack(package: QuantisedModel, name: str) -> dict[str, FloatArray]:
+    """Weight and bias of a linear layer, or of one per expert."""
+    steps, inputs = weight_steps(package, name), _scales_of_layer(package, name)[0]
+    weight, bias = package.arrays[f"{name}.weight"], package.arrays[f"{name}.bias"]
+    return {f"{name}.weight": weight * steps[..., None], f"{name}.bias": bias * steps * inputs}
+
+
+def _norm(package: QuantisedModel, layer: Norm) -> dict[str, FloatArray]:
+    name = layer.name
+    gain, offset, shift = (package.arrays[f"{name}.{part}"].astype(np.float64) for part in ("gain", "offset", "shift"))
+    unit = package.scales[layer.writes] * np.exp2(-shift)
+    return {f"{name}.weight": gain * unit * _NORM_ONE, f"{name}.bias": offset * unit}
+
+
+FACES: dict[type[Layer], Callable[[QuantisedModel, Any], dict[str, FloatArray]]] = {
+    Position: _position,
+    Patches: _nothing,
+    Norm: _norm,
+    Linear: _linear,
+    Attention: _nothing,
+    Experts: _experts,
+}
 
 
 def dequantise(package: QuantisedModel) -> dict[str, FloatArray]:
-    """Float32 arrays of a package, by the names of `golden.reference.m3vit_float.float_arrays`; still equalised."""
-    config = package.config
-    arrays: dict[str, FloatArray] = {"position": package.arrays["position"] * package.scales["residual"]}
-    names = float_arrays(config)
-    norms = norms_of(config)
-    for norm in norms:
-        arrays |= _norm(package, norm)
-    for name in names:
-        layer = name.removesuffix(".weight")
-        if layer != name and layer not in norms:
-            arrays |= _linear(package, layer)
+    """Float32 arrays of a package, by the names of ``Network.floats``; still equalised."""
+    network = package.config.network
+    arrays: dict[str, FloatArray] = {}
+    for layer in network.layers:
+        arrays |= FACES[type(layer)](package, layer)
     return {
         name: np.asarray(arrays.get(name, np.zeros(shape)), dtype=np.float32).reshape(shape)
-        for name, shape in names.items()
+        for name, shape in network.floats.items()
     }
 
 
