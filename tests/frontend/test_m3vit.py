@@ -7,12 +7,15 @@ from golden.reference.m3vit_float import FloatModel, float_arrays
 from golden.reference.scenes import HELD_OUT_FIRST_SEED, draw_scene
 from hwgen.frontend.seeded import seeded_float
 from hwgen.frontend.store import load_float
+from hwgen.spec.layers import KINDS
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.presets import M3VIT_MICRO, model_config
 from tests.frontend.shapes import SMALL, noise_image
 
 torch = pytest.importorskip("torch", reason="the float model in torch needs torch")
 M3ViT = pytest.importorskip("hwgen.frontend.m3vit", reason="needs torch").M3ViT
+torch_layers = pytest.importorskip("hwgen.frontend.torch_layers", reason="needs torch")
+initial = pytest.importorskip("hwgen.frontend.torch_layers.initial", reason="needs torch")
 
 
 def _torch_outputs(config: ModelConfig, arrays: dict, images: list, task: str) -> np.ndarray:
@@ -28,6 +31,26 @@ def test_parameters_are_the_float_arrays(name: str) -> None:
     with torch.device("meta"):
         state = M3ViT(config).state_dict()
     assert {key: tuple(tensor.shape) for key, tensor in state.items()} == float_arrays(config)
+
+
+def test_every_kind_of_layer_has_a_face_and_a_file() -> None:
+    assert set(torch_layers.FACES) == set(initial.FACES) == set(KINDS)
+    for kind, face in torch_layers.FACES.items():
+        assert face.__module__ == f"hwgen.frontend.torch_layers.{kind.__name__.lower()}"
+
+
+def test_training_starts_from_uniform_weights_no_bias_and_small_positions() -> None:
+    torch.manual_seed(0)
+    state = M3ViT(M3VIT_MICRO).state_dict()
+    for name, item in M3VIT_MICRO.network.linears.items():
+        weight, bound = state[f"{name}.weight"], (6.0 / (item.inputs + item.outputs)) ** 0.5
+        assert 0.95 * bound < weight.abs().max() <= bound, name
+        assert weight.std().item() == pytest.approx(bound / 3.0**0.5, rel=0.1), name
+        assert item.part == "gates" or not state[f"{name}.bias"].any(), name
+    for name in ("class_token", "position"):
+        assert state[name].std().item() == pytest.approx(0.02, rel=0.25), name
+    assert state["blocks.2.norm2.weight"].eq(1.0).all()
+    assert not state["norm.bias"].any()
 
 
 @pytest.mark.parametrize("task", ["seg", "depth"])
@@ -69,3 +92,24 @@ def test_balance_loss_is_one_for_even_gates() -> None:
             torch.nn.init.zeros_(parameter)
     model(torch.from_numpy(noise_image(SMALL)[None]), "seg")
     assert model.balance_loss().item() == pytest.approx(1.0)
+
+
+def test_gates_are_noisy_in_training_only() -> None:
+    torch.manual_seed(0)
+    model, images = M3ViT(SMALL), torch.from_numpy(noise_image(SMALL)[None])
+    with torch.no_grad():
+        plain = model.eval()(images, "seg")
+        assert torch.equal(model.train()(images, "seg"), plain)
+        model.set_gate_noise(1.0)
+        assert not torch.equal(model(images, "seg"), plain)
+        assert torch.equal(model.eval()(images, "seg"), plain)
+
+
+def test_a_head_can_start_at_a_constant() -> None:
+    model, images = M3ViT(SMALL).eval(), torch.from_numpy(noise_image(SMALL)[None])
+    with torch.no_grad():
+        before = model(images, "class")
+        model.set_output_bias("class", 3.5)
+        torch.testing.assert_close(model(images, "class"), before + 3.5)
+        assert before.shape == (1, 1, 7)
+    assert not model.state_dict()["heads.seg.bias"].any()

@@ -25,7 +25,7 @@ class Edges:
         self.matched = {rows.tensor for layer in attentions for rows in (layer.query, layer.key)}
         self.contexts = {layer.writes for layer in attentions}
         self.tables = {layer.writes for layer in network.layers if isinstance(layer, Position)}
-        self.depth = len(attentions)  # every one, and what follows it, adds to the residual stream
+        self.attentions = len(attentions)  # each, and what follows it, adds to the residual stream
 
 
 def _position(edges: Edges, layer: Position) -> Spreads:
@@ -56,12 +56,12 @@ def _deviation(edges: Edges, layer: Linear) -> float:
     if not isinstance(layer.finish, Residual) or layer.finish.into.tensor in edges.tables:
         return unit
     gain = 1.0 if layer.source.tensor in edges.contexts else _HIDDEN_GAIN
-    return gain * unit / math.sqrt(max(edges.depth, 1))
+    return gain * unit / math.sqrt(max(edges.attentions, 1))
 
 
 def _experts(edges: Edges, layer: Experts) -> Spreads:
     first, second = layer.formats()
-    outer = _HIDDEN_GAIN * (1.0 / math.sqrt(layer.hidden)) / math.sqrt(max(edges.depth, 1))
+    outer = _HIDDEN_GAIN * (1.0 / math.sqrt(layer.hidden)) / math.sqrt(max(edges.attentions, 1))
     return {
         f"{first}.weight": (0.0, 1.0 / math.sqrt(layer.columns)),
         f"{first}.bias": (0.0, _BIAS),

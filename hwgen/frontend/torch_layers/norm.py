@@ -1,0 +1,17 @@
+"""Norm: every row normalised."""
+
+# pyright: basic
+# (torch is only partly typed)
+
+from torch.nn import functional
+
+from golden.reference.functions import NORM_EPSILON
+from hwgen.frontend.torch_layers.forward import Forward
+from hwgen.spec.layers import Norm
+
+
+def run(forward: Forward, layer: Norm) -> None:
+    """Over the columns."""
+    weight, bias = (forward.arrays[f"{layer.name}.{part}"] for part in ("weight", "bias"))
+    rows = forward.rows(layer.source)
+    forward.tensors[layer.writes] = functional.layer_norm(rows, (layer.columns,), weight, bias, NORM_EPSILON)
