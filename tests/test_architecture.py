@@ -16,6 +16,8 @@ from hwgen.frontend.layers.formats import FACES as FORMATS
 from hwgen.frontend.layers.observe import FACES as OBSERVERS
 from hwgen.frontend.layers.spread import FACES as SPREADS
 from hwgen.frontend.quantise import FACES as QUANTISERS
+from hwgen.frontend.torch_layers import FACES as TORCH_FACES
+from hwgen.frontend.torch_layers.initial import FACES as INITIAL
 from hwgen.spec.isa import Opcode
 from hwgen.spec.layers import KINDS
 
@@ -270,6 +272,7 @@ FACES = {
     "golden": GOLDEN_FACES,
     "float reference": FLOAT_FACES,
     "compiler": LOWERINGS,
+    "torch": TORCH_FACES,
 }  # worlds that walk the graph: kind of layer -> face
 
 
@@ -279,6 +282,7 @@ FRONTEND_FACES = {
     "formats": FORMATS,
     "quantiser": QUANTISERS,
     "seeded numbers": SPREADS,
+    "torch's first values": INITIAL,
 }
 
 

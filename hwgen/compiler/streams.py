@@ -23,6 +23,7 @@ class Section:
     heads_out: int | None = None  # of the outputs: each is padded to whole words
     heads_in: int | None = None  # of the inputs
     format: WeightFormat = DENSE8
+    identity: int = 0  # inputs that become outputs as they are, without arrays in the package
 
     @property
     def words(self) -> int:
@@ -83,6 +84,20 @@ def linear_stream(walk: Walk, layer: Linear) -> Stream:
     return Stream(name=layer.name, sections=(section,))
 
 
+def identity_stream(walk: Walk, name: str, source: str) -> Stream:
+    """Weights that pass rows of the tensor ``source`` on as they are."""
+    inputs = walk.tensors[source]
+    section = Section(
+        source=name,
+        expert=None,
+        out_tiles=walk.arch.words(inputs.columns),
+        in_chunks=walk.chunks(inputs),
+        heads_in=inputs.heads,
+        identity=inputs.columns,
+    )
+    return Stream(name=name, sections=(section,))
+
+
 def expert_streams(walk: Walk, layer: Experts) -> tuple[Stream, ...]:
     """One stream per expert: both layers."""
     arch, widths = walk.arch, ((layer.hidden, layer.columns), (layer.columns, layer.hidden))
@@ -119,6 +134,10 @@ def pad_heads(array: Array, axis: int, heads: int | None, lanes: int) -> Array:
 
 def _section_arrays(package: QuantisedModel, section: Section, arch: ArchConfig) -> tuple[Array, Array, Array, Array]:
     """Weight, bias, multiplier and shift with heads padded."""
+    if section.identity:
+        bias = np.zeros(section.identity, dtype=np.int32)
+        weight = pad_heads(np.eye(section.identity, dtype=np.int8), 1, section.heads_in, arch.output_lanes)
+        return weight, bias, bias + 1, bias
     parts = [package.arrays[f"{section.source}.{part}"] for part in ("weight", "bias", "mult", "shift")]
     if section.expert is not None:
         parts = [part[section.expert] for part in parts]

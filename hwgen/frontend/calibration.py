@@ -89,14 +89,15 @@ def equalise(
     """
     equal = {name: np.array(array, dtype=np.float64) for name, array in arrays.items()}
     samples, means = dict(calibration.samples), dict(calibration.means)
-    for norm, readers in norms_of(config).items():
+    for norm, reach in norms_of(config).items():
         spans = np.abs(samples[norm.writes]).max(axis=0).astype(np.float64)
         spans = np.maximum(spans, max(float(spans.max()) * _FACTOR_FLOOR, 1e-30))
         factors = spans / np.exp(np.log(spans).mean())
-        samples[norm.writes] = (samples[norm.writes] / factors).astype(np.float32)
+        for tensor in (norm.writes, *reach.tensors):
+            samples[tensor] = (samples[tensor] / factors).astype(np.float32)
         equal[f"{norm.name}.weight"] /= factors
         equal[f"{norm.name}.bias"] /= factors
-        for reader in readers:
+        for reader in reach.weights:
             equal[f"{reader}.weight"] *= factors
             if reader in means:
                 means[reader] = means[reader] / factors

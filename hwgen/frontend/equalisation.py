@@ -5,11 +5,12 @@ columns of the next weights by them. The function stays the same; the weights ar
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from hwgen.frontend.scaling import FloatArray
-from hwgen.spec.layers import Experts, Linear, Norm
+from hwgen.spec.layers import Experts, Layer, Linear, Norm, Pool
 from hwgen.spec.model import ModelConfig
 
 EQUALISATION = "equalisation"  # entry of the provenance: LayerNorm -> factor of every channel
@@ -17,17 +18,33 @@ Arrays = Mapping[str, FloatArray]
 Factors = Mapping[str, Sequence[float]]
 
 
-def norms_of(config: ModelConfig) -> dict[Norm, tuple[str, ...]]:
-    """Every LayerNorm -> the linear layers whose weights have its channels as columns."""
-    found: dict[Norm, tuple[str, ...]] = {}
+@dataclass(frozen=True)
+class Reach:
+    """How far the channels of a LayerNorm go as they are."""
+
+    weights: tuple[str, ...]  # linear layers whose weights have them as columns
+    tensors: tuple[str, ...]  # behind it: a mean of rows has the same channels
+
+
+def norms_of(config: ModelConfig) -> dict[Norm, Reach]:
+    """Every LayerNorm, and who takes its channels."""
     layers = config.network.layers
-    for norm in (layer for layer in layers if isinstance(layer, Norm)):
-        readers: list[str] = []
-        for layer in layers:
-            if isinstance(layer, Linear | Experts) and layer.source.tensor == norm.writes:
-                readers.append(next(iter(layer.formats())) if isinstance(layer, Experts) else layer.name)
-        found[norm] = tuple(readers)
-    return found
+    return {norm: _reach(layers, norm.writes) for norm in layers if isinstance(norm, Norm)}
+
+
+def _reach(layers: Sequence[Layer], tensor: str) -> Reach:
+    weights: dict[str, None] = {}
+    tensors: dict[str, None] = {}
+    for layer in layers:
+        if isinstance(layer, Linear) and layer.source.tensor == tensor:
+            weights[layer.name] = None
+        elif isinstance(layer, Experts) and layer.source.tensor == tensor:
+            weights[next(iter(layer.formats()))] = None
+        elif isinstance(layer, Pool) and layer.source.tensor == tensor:
+            behind = _reach(layers, layer.writes)
+            weights |= dict.fromkeys(behind.weights)
+            tensors |= dict.fromkeys((layer.writes, *behind.tensors))
+    return Reach(tuple(weights), tuple(tensors))
 
 
 def equalisation_factors(before: Arrays, after: Arrays, config: ModelConfig) -> Factors:
@@ -45,14 +62,14 @@ def equalisation_factors(before: Arrays, after: Arrays, config: ModelConfig) -> 
 def without_equalisation(arrays: Arrays, config: ModelConfig, factors: Factors) -> dict[str, FloatArray]:
     """The same function with the channels of every LayerNorm as they were before they were equalised."""
     found = dict(arrays)
-    for layer, readers in norms_of(config).items():
+    for layer, reach in norms_of(config).items():
         norm = layer.name
         if norm not in factors:
             continue
         factor = np.asarray(factors[norm], dtype=np.float64)
         for part in ("weight", "bias"):
             found[f"{norm}.{part}"] = (found[f"{norm}.{part}"] * factor).astype(np.float32)
-        for reader in readers:
+        for reader in reach.weights:
             weight = f"{reader}.weight"
             found[weight] = (found[weight] / factor).astype(np.float32)
     return found

@@ -20,6 +20,7 @@ from hwgen.frontend.calibration import Calibration
 from hwgen.frontend.ranges import Ranges
 from hwgen.frontend.scaling import Array, FloatArray, clipping_scale, multiplier, quantised_linear, rounded
 from hwgen.spec.layers import (
+    CLASS_TOKEN,
     Attention,
     Codes,
     Experts,
@@ -29,6 +30,7 @@ from hwgen.spec.layers import (
     Linear,
     Norm,
     Patches,
+    Pool,
     Position,
     Residual,
     Result,
@@ -137,9 +139,10 @@ class _Quantiser:
 
 
 def _position(q: _Quantiser, layer: Position) -> None:
-    """The table, with the class token in row 0, at the scale of the residual stream."""
+    """The table, with the class token in row 0 where there is one, at the scale of the residual stream."""
     table = q.source[layer.name].copy()
-    table[0] += q.source["class_token"]
+    if layer.class_token:
+        table[0] += q.source[CLASS_TOKEN]
     q.arrays[layer.name] = rounded(table / q.residual, _INT16_MAX).astype(np.int16)
 
 
@@ -183,6 +186,13 @@ def _attention(q: _Quantiser, layer: Attention) -> None:
     q.scale_pair(f"{layer.name}.context", value / context, max_shift=MAX_CONTEXT_SHIFT)
 
 
+def _pool(q: _Quantiser, layer: Pool) -> None:
+    """The mean is smaller than its rows, and has a scale of its own."""
+    rows = q.scales[layer.source.tensor]
+    q.scales[layer.values], q.scales[layer.scores] = rows, 1.0 / _SCORES_PER_NAT
+    q.scale_pair(f"{layer.name}.context", rows / q.activation(layer.writes), max_shift=MAX_CONTEXT_SHIFT)
+
+
 def _experts(q: _Quantiser, layer: Experts) -> None:
     """Hidden units of all experts have one scale."""
     first, second = layer.formats()
@@ -199,6 +209,7 @@ FACES: dict[type[Layer], Callable[[_Quantiser, Any], None]] = {
     Norm: _norm,
     Linear: _linear,
     Attention: _attention,
+    Pool: _pool,
     Experts: _experts,
 }
 

@@ -85,9 +85,9 @@ class Ranges:
 
 
 def int8_tensors(config: ModelConfig) -> tuple[str, ...]:
-    """Names of the activations that have a range: all that become codes of eight bits."""
+    """Names of the activations that have a range: all that become codes of eight bits by a scale of their own."""
     formats = tensor_formats(config.network)
-    return tuple(name for name, form in formats.items() if form.largest == NUMERICS.activation_max)
+    return tuple(name for name, form in formats.items() if form.largest == NUMERICS.activation_max and form.chosen)
 
 
 def range_scale(values: Array, images: int, rule: RangeRule) -> float:

@@ -98,15 +98,27 @@ class Network:
 
     def _check(self, task: str) -> None:
         written: dict[str, Tensor] = {}
+        changed: dict[str, Layer] = {}  # residual streams that are no longer what they were
+        names = set[str]()
         for layer in self.walk(task):
+            if layer.name in names:
+                raise GraphError(f"{layer.name}: two layers of task {task} have this name")
+            names.add(layer.name)
             for rows in layer.reads():
                 _check_rows(layer, rows, written)
+                if rows.tensor in changed:
+                    by = changed[rows.tensor].name
+                    raise GraphError(f"{layer.name}: reads {rows.tensor}, which {by} has changed in place")
             _check_sizes(layer, written)
+            _check_stream(layer, written, changed)
             for tensor in layer.tensors():
                 if tensor.name in written:
                     raise GraphError(f"{layer.name}: writes {tensor.name}, which a layer before it has written")
                 written[tensor.name] = tensor
-        self.result(task)
+        result = self.result(task)
+        for layer in self.walk(task):
+            if layer is not result and not self.readers(layer.writes, task):
+                raise GraphError(f"{layer.name}: nobody reads {layer.writes} under task {task}")
 
 
 @dataclass(frozen=True)
@@ -164,3 +176,14 @@ def _check_sizes(layer: Layer, written: dict[str, Tensor]) -> None:
         read = there.rows - rows.first if rows.count is None else rows.count
         if read != count:
             raise GraphError(f"{layer.name}: works on {count} rows and reads {read} of {rows.tensor}")
+
+
+def _check_stream(layer: Layer, written: dict[str, Tensor], changed: dict[str, Layer]) -> None:
+    """What is changed in place is a stream of its kind, whole behind the layer."""
+    into = layer.updates()
+    if into is None:
+        return
+    before, behind = written[into.tensor], layer.tensors()[0]
+    if before.shape != behind.shape:
+        raise GraphError(f"{layer.name}: leaves {list(behind.shape)} of {into.tensor}, which is {list(before.shape)}")
+    changed[into.tensor] = layer

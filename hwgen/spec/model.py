@@ -12,6 +12,8 @@ from hwgen.spec.shown import shown
 from hwgen.spec.vit import Maker
 
 TaskKind = Literal["segmentation", "depth", "classification"]
+ClassToken = Literal["learned", "none"]
+Pooling = Literal["token", "mean"]
 _MOST = 65_536  # of anything that a network counts
 Count = Annotated[int, Limits(1, _MOST)]
 CountOrNone = Annotated[int, Limits(0, _MOST)]
@@ -23,7 +25,7 @@ class TaskConfig:
 
     A dense task (segmentation, depth) predicts ``classes`` values for each of ``cell x cell`` sub-cells of every patch;
     output channel ``(y * cell + x) * classes + c`` of a patch token is class ``c`` of sub-cell ``(y, x)``.
-    A classification task predicts ``classes`` values from the class token (token 0).
+    A classification task predicts ``classes`` values from the class token (row 0), or from the mean of the patches.
     """
 
     name: str
@@ -66,6 +68,8 @@ class ModelConfig:
     tasks: tuple[TaskConfig, ...] = ()
     channels: Count = 3  # colour channels of the image
     int4: tuple[str, ...] = ()  # linear layers whose weights have four bits; the others have eight
+    class_token: ClassToken = "learned"  # none: the patches are all tokens
+    pool: Pooling = "token"  # what a classification head reads: the class token, or the mean of the patches
 
     def __post_init__(self) -> None:
         """Refuse shapes that no machine could run; the message says what was given."""
@@ -80,6 +84,7 @@ class ModelConfig:
         if self.dim % self.heads:
             raise ValueError(f"{self.name}: dim {self.dim} is not a multiple of heads {self.heads}")
         self._check_moe_blocks()
+        self._check_tokens()
         if len({task.name for task in self.tasks}) != len(self.tasks):
             raise ValueError(f"{self.name}: task names must differ, got {[task.name for task in self.tasks]}")
         unknown = [name for name in self.int4 if name not in self.linear_layers]
@@ -97,6 +102,18 @@ class ModelConfig:
             raise ValueError(f"{self.name}: top_k {self.top_k} must be in 1..experts ({self.experts})")
         if blocks and not self.expert_hidden:
             raise ValueError(f"{self.name}: expert_hidden is zero, and there are moe_blocks")
+
+    def _check_tokens(self) -> None:
+        """Refuse kinds of tokens that do not exist, and heads of a class token that is not there."""
+        for field, kinds in (("class_token", get_args(ClassToken)), ("pool", get_args(Pooling))):
+            value = getattr(self, field)
+            if value not in kinds:
+                raise ValueError(f"{self.name}: {field} = {shown(value)}: there are {', '.join(kinds)}")
+        heads = [task.name for task in self.tasks if task.kind == "classification"]
+        if self.class_token == "none" and self.pool == "token" and heads:
+            raise ValueError(
+                f"{self.name}: task {heads[0]} reads the class token, and class_token is none; give pool: mean"
+            )
 
     @cached_property
     def network(self) -> Network:
@@ -127,9 +144,14 @@ class ModelConfig:
         return self.patch_rows * self.patch_columns
 
     @property
+    def first_patch(self) -> int:
+        """Row of the first patch token: behind the class token, where there is one."""
+        return 0 if self.class_token == "none" else 1
+
+    @property
     def tokens(self) -> int:
-        """Patch tokens plus the class token."""
-        return self.patches + 1
+        """Patch tokens, and the class token where there is one."""
+        return self.patches + self.first_patch
 
     @property
     def patch_values(self) -> int:

@@ -14,6 +14,7 @@ from hwgen.spec.layers import (
     Linear,
     Norm,
     Patches,
+    Pool,
     Position,
     Residual,
     Result,
@@ -35,7 +36,13 @@ class Maker:
     def layers(self) -> Iterator[Layer]:
         """All of them, in the order of the machine."""
         config = self.config
-        yield Position(name="position", writes="position", rows=config.tokens, columns=config.dim)
+        yield Position(
+            name="position",
+            writes="position",
+            rows=config.tokens,
+            columns=config.dim,
+            class_token=config.first_patch > 0,
+        )
         patches = Patches(
             name="patches",
             writes="patches",
@@ -45,7 +52,7 @@ class Maker:
             patch=config.patch,
         )
         yield patches
-        embed = Residual(into=Rows(tensor="position", first=1), rows=config.tokens)
+        embed = Residual(into=Rows(tensor="position", first=config.first_patch), rows=config.tokens)
         widths, name = (config.patch_values, config.dim), "patch_embed"
         yield self._linear(name, "patches", widths, embed, "patch_embed", name, rows=config.patches)
         residual = "patch_embed"
@@ -157,12 +164,27 @@ class Maker:
         )
 
     def _heads(self) -> Iterator[Layer]:
-        """One a task: of the class token, or of every patch."""
+        """One a task: of the class token, of the mean of the patches, or of every patch."""
         config = self.config
+        patches = Rows(tensor="norm", first=config.first_patch, count=config.patches)
         for task in config.tasks:
-            first, rows = (0, 1) if task.kind == "classification" else (1, config.patches)
-            source = Rows(tensor="norm", first=first, count=rows)
-            widths = (config.dim, task.outputs)
-            yield self._linear(
-                f"heads.{task.name}", source, widths, Result(), "heads", f"heads.{task.name}", rows=rows, task=task.name
-            )
+            source = patches
+            if task.kind == "classification":
+                source = Rows(tensor="norm", first=0, count=1)
+                if config.pool == "mean":
+                    yield self._pool(patches, task.name)
+                    source = Rows(tensor="pool", count=1)
+            name, widths = f"heads.{task.name}", (config.dim, task.outputs)
+            yield self._linear(name, source, widths, Result(), "heads", name, rows=source.count, task=task.name)
+
+    def _pool(self, source: Rows, task: str) -> Pool:
+        return Pool(
+            name="pool",
+            writes="pool",
+            task=task,
+            source=source,
+            rows=self.config.patches,
+            columns=self.config.dim,
+            values="pool.values",
+            scores="pool.scores",
+        )

@@ -1,33 +1,45 @@
 """Random quantised models with sensible scales: activations neither constant nor all saturated."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwgen.spec.arrays import package_arrays
+from hwgen.spec.array_kinds import Specs
+from hwgen.spec.graph import Network
+from hwgen.spec.layers import (
+    Attention,
+    Codes,
+    Experts,
+    Gate,
+    Gelu,
+    Layer,
+    Linear,
+    Norm,
+    Patches,
+    Pool,
+    Position,
+    Residual,
+    Result,
+)
+from hwgen.spec.layers.linear import Finish
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.tables import default_tables
+from hwgen.spec.weight_formats import PACKED4, WeightFormat
 
 WEIGHT = 40  # standard deviation of weight codes
 NARROW_WEIGHT = 3  # ... of four bits
 ACTIVATION = 35  # of activation codes
 PIXEL = 73  # of centred uniform pixels
+GELU_FACTOR = ACTIVATION * 1.3 / 2**16
 
 # Standard deviation wanted behind each linear layer: int8 codes, residual codes, Q5.11, Q7.8, result codes.
-TARGETS = {
-    "patch_embed": 2000,
-    "query": ACTIVATION,
-    "key": ACTIVATION,
-    "value": ACTIVATION,
-    "proj": 800,
-    "fc1": 2048,
-    "fc2": 800,
-    "gate": 512,
-    "heads": 5000,
-}
+EMBEDDED, ADDED = 2000, 800
+TARGETS: dict[type[Finish], int] = {Codes: ACTIVATION, Residual: ADDED, Gelu: 2048, Gate: 512, Result: 5000}
 
 MINI = ModelConfig(
     name="mini",
@@ -56,60 +68,86 @@ def fixed_point(factor: NDArray[np.float64]) -> tuple[NDArray[np.uint16], NDArra
     return np.minimum(np.round(factor * 2.0**shift), 65535).astype(np.uint16), shift.astype(np.uint8)
 
 
-def _linear(name: str, shape: tuple[int, ...], rng: np.random.Generator, *, int4: bool) -> dict[str, NDArray]:
-    deviation, limit = (NARROW_WEIGHT, 7) if int4 else (WEIGHT, 127)
-    kind = next(part for part in reversed(name.split(".")) if part in TARGETS)
-    inputs = PIXEL if kind == "patch_embed" else ACTIVATION
+def _linear(
+    name: str, specs: Specs, rng: np.random.Generator, form: WeightFormat, target: int, inputs: int = ACTIVATION
+) -> dict[str, NDArray]:
+    shape = specs[f"{name}.weight"].shape
+    deviation = NARROW_WEIGHT if form is PACKED4 else WEIGHT
     spread = inputs * deviation * math.sqrt(shape[-1])
-    mult, shift = fixed_point(TARGETS[kind] / spread * rng.uniform(0.5, 1.5, shape[:-1]))
+    mult, shift = fixed_point(target / spread * rng.uniform(0.5, 1.5, shape[:-1]))
     return {
-        f"{name}.weight": np.clip(np.round(rng.normal(0, deviation, shape)), -limit, limit).astype(np.int8),
+        f"{name}.weight": np.clip(np.round(rng.normal(0, deviation, shape)), -form.largest, form.largest).astype(
+            np.int8
+        ),
         f"{name}.bias": np.round(rng.normal(0, 0.3 * spread, shape[:-1])).astype(np.int32),
         f"{name}.mult": mult,
         f"{name}.shift": shift,
     }
 
 
-def _norm(name: str, dim: int, rng: np.random.Generator) -> dict[str, NDArray]:
+def _scale(name: str, factor: NDArray[np.float64] | float) -> dict[str, NDArray]:
+    mult, shift = fixed_point(np.atleast_1d(np.asarray(factor, dtype=np.float64)))
+    return {f"{name}mult": mult, f"{name}shift": shift}
+
+
+def _position(layer: Position, network: Network, rng: np.random.Generator) -> dict[str, NDArray]:
+    return {layer.name: np.round(rng.normal(0, 1000, (layer.rows, layer.columns))).astype(np.int16)}
+
+
+def _one_linear(layer: Linear, network: Network, rng: np.random.Generator) -> dict[str, NDArray]:
+    embeds = any(isinstance(item, Patches) and item.writes == layer.source.tensor for item in network.layers)
+    target = EMBEDDED if embeds else TARGETS[type(layer.finish)]
+    inputs = PIXEL if embeds else ACTIVATION
+    return _linear(layer.name, network.arrays, rng, layer.format, target, inputs)
+
+
+def _experts(layer: Experts, network: Network, rng: np.random.Generator) -> dict[str, NDArray]:
+    (first, one), (second, other) = layer.formats().items()
+    arrays = _linear(first, network.arrays, rng, one, TARGETS[Gelu])
+    return arrays | _linear(second, network.arrays, rng, other, ADDED) | _scale(f"{first}.gelu_", GELU_FACTOR)
+
+
+def _norm(layer: Norm, network: Network, rng: np.random.Generator) -> dict[str, NDArray]:
     scale = ACTIVATION / 1024 * 2**16
     return {
-        f"{name}.gain": np.round(scale * rng.uniform(-1.5, 1.5, dim)).astype(np.int16),
-        f"{name}.offset": np.round(rng.normal(0, 10, dim) * 2**16).astype(np.int32),
-        f"{name}.shift": np.array([16], np.uint8),
+        f"{layer.name}.gain": np.round(scale * rng.uniform(-1.5, 1.5, layer.columns)).astype(np.int16),
+        f"{layer.name}.offset": np.round(rng.normal(0, 10, layer.columns) * 2**16).astype(np.int32),
+        f"{layer.name}.shift": np.array([16], np.uint8),
     }
 
 
-def _scales(config: ModelConfig, block: int, rng: np.random.Generator) -> dict[str, NDArray]:
-    at = f"blocks.{block}"
-    spread = ACTIVATION**2 * math.sqrt(config.head_dim)
-    arrays: dict[str, NDArray] = {
-        f"{at}.scores.bias": np.round(rng.normal(0, spread, config.heads)).astype(np.int32),
-    }
-    pairs = {
-        "scores.": 60 / spread * rng.uniform(0.5, 2, config.heads),
-        "context.": np.array([2.5]) * rng.uniform(0.8, 1.2),
-        ("experts.fc1.gelu_" if config.is_moe(block) else "fc1.gelu_"): np.array([ACTIVATION * 1.3 / 2**16]),
-    }
-    for prefix, factor in pairs.items():
-        arrays[f"{at}.{prefix}mult"], arrays[f"{at}.{prefix}shift"] = fixed_point(factor)
-    return arrays
+# Drawn first, in the order of the layers; then the scales behind them.
+ARRAYS: dict[type[Layer], Callable[[Any, Network, np.random.Generator], dict[str, NDArray]]] = {
+    Position: _position,
+    Linear: _one_linear,
+    Experts: _experts,
+    Norm: _norm,
+}
+
+
+def _scales(layer: Layer, rng: np.random.Generator) -> dict[str, NDArray]:
+    if isinstance(layer, Attention):
+        spread = ACTIVATION**2 * math.sqrt(layer.columns // layer.heads)
+        bias = np.round(rng.normal(0, spread, layer.heads)).astype(np.int32)
+        scores = _scale(f"{layer.name}.scores.", 60 / spread * rng.uniform(0.5, 2, layer.heads))
+        context = _scale(f"{layer.name}.context.", 2.5 * rng.uniform(0.8, 1.2))
+        return {f"{layer.name}.scores.bias": bias, **scores, **context}
+    if isinstance(layer, Pool):
+        return _scale(f"{layer.name}.context.", math.sqrt(layer.rows) * rng.uniform(0.8, 1.2))
+    if isinstance(layer, Linear) and isinstance(layer.finish, Gelu):
+        return _scale(f"{layer.name}.gelu_", GELU_FACTOR)
+    return {}
 
 
 def random_package(config: ModelConfig, seed: int = 0) -> QuantisedModel:
     """A valid package of ``config`` with random weights."""
-    rng = np.random.default_rng(seed)
-    specs = package_arrays(config)
-    arrays: dict[str, NDArray] = {
-        "position": np.round(rng.normal(0, 1000, specs["position"].shape)).astype(np.int16),
-    }
-    for name, spec in specs.items():
-        if name.endswith(".weight"):
-            layer = name.removesuffix(".weight")
-            arrays |= _linear(layer, spec.shape, rng, int4=layer in config.int4)
-        elif name.endswith(".gain"):
-            arrays |= _norm(name.removesuffix(".gain"), spec.shape[0], rng)
-    for block in range(config.depth):
-        arrays |= _scales(config, block, rng)
+    rng, network = np.random.default_rng(seed), config.network
+    arrays: dict[str, NDArray] = {}
+    for layer in network.layers:
+        if type(layer) in ARRAYS:
+            arrays |= ARRAYS[type(layer)](layer, network, rng)
+    for layer in network.layers:
+        arrays |= _scales(layer, rng)
     arrays |= {f"tables.{name}": table.astype(np.int32) for name, table in default_tables().items()}
     return QuantisedModel(config=config, arrays=arrays, scales={})
 

@@ -6,7 +6,7 @@ import pytest
 
 from golden.network import run_network
 from hwgen.spec.graph import GraphError, Network
-from hwgen.spec.layers import Attention, Experts, Gate, Layer, Linear, Norm, Position, Residual, Rows
+from hwgen.spec.layers import Attention, Experts, Gate, Layer, Linear, Norm, Pool, Position, Residual, Rows
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.presets import M3VIT_MICRO, MODELS
 from tests.compiler.programs import CONFIGS
@@ -72,12 +72,33 @@ def test_the_layers_of_micro():
         ("patch_embed", {"rows": 65}, "patch_embed: works on 65 rows and reads 64 of patches"),
         ("blocks.0", {"keys": 64}, "blocks.0: works on 64 rows and reads 65 of blocks.0.key"),
         ("blocks.0.value", {"writes": "blocks.0.key"}, "blocks.0.value: writes blocks.0.key, which a layer before"),
+        (
+            "blocks.0.norm2",
+            {"source": Rows(tensor="patch_embed")},
+            "reads patch_embed, which blocks.0.proj has changed",
+        ),
+        ("blocks.1.experts", {"into": Rows(tensor="blocks.0.attention")}, "which blocks.0.fc2 has changed in place"),
+        ("blocks.2.norm1", {"source": Rows(tensor="blocks.0.mlp")}, "reads blocks.0.mlp, which blocks.1.proj has"),
+        ("heads.seg", {"source": Rows(tensor="blocks.3.norm2", first=1)}, "norm: nobody reads norm under task seg"),
+        (
+            "blocks.0.proj",
+            {"finish": Residual(into=Rows(tensor="patch_embed"), rows=64)},
+            "blocks.0.proj: leaves [64, 64] of patch_embed, which is [65, 64]",
+        ),
     ],
 )
 def test_lists_that_are_no_network(name: str, fields: dict[str, object], says: str):
     with pytest.raises(GraphError) as found:
         Network(changed(name, **fields), MICRO.tasks)
     assert says in str(found.value)
+
+
+def test_two_layers_of_one_name():
+    layers = list(MICRO.layers)
+    at = next(number for number, layer in enumerate(layers) if layer.name == "blocks.2.value")
+    layers[at] = replace(layers[at], name="blocks.2.key")
+    with pytest.raises(GraphError, match=r"^blocks\.2\.key: two layers of task seg have this name$"):
+        Network(tuple(layers), MICRO.tasks)
 
 
 def test_a_task_has_one_result():
@@ -103,6 +124,25 @@ def test_arrays_follow_the_layers():
     assert gate.task == "depth"
     assert isinstance(proj, Linear)
     assert proj.finish == Residual(into=Rows(tensor="blocks.1.moe"), rows=65)
+
+
+def test_a_mean_and_no_class_token():
+    """The head reads one row; the patches begin in row 0, and nothing is added to it."""
+    plain = MODELS["vit-tiny"]
+    config = replace(plain, class_token="none", pool="mean")
+    before, network = plain.network, config.network
+    assert (config.tokens, plain.tokens, network.rows) == (196, 197, 196)
+    assert [layer.name for layer in network.layers if layer.name not in {item.name for item in before.layers}] == [
+        "pool"
+    ]
+    assert network.result("class").source == Rows(tensor="pool", count=1)
+    (layer,) = (layer for layer in network.layers if isinstance(layer, Pool))
+    assert (layer.source, layer.rows) == (Rows(tensor="norm", first=0, count=196), 196)
+    assert set(before.floats) - set(network.floats) == {"class_token"}
+    assert set(network.arrays) - set(before.arrays) == {"pool.context.mult", "pool.context.shift"}
+    behind = replace(plain, pool="mean").network
+    (layer,) = (layer for layer in behind.layers if isinstance(layer, Pool))
+    assert layer.source == Rows(tensor="norm", first=1, count=196)
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

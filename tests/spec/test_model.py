@@ -38,6 +38,12 @@ def test_counts_are_whole_numbers_within_limits(field: str, value: Any):
         ({"expert_hidden": 0}, "expert_hidden is zero, and there are moe_blocks"),
         ({"tasks": M3VIT_MICRO.tasks[:1] * 2}, "task names must differ"),
         ({"int4": ("blocks.9.fc1",)}, "int4 must name different linear layers"),
+        ({"pool": "max"}, "pool = 'max': there are token, mean"),
+        ({"class_token": True}, "class_token = True: there are learned, none"),
+        (
+            {"class_token": "none", "tasks": (TaskConfig(name="c", kind="classification", classes=3),)},
+            "task c reads the class token, and class_token is none; give pool: mean",
+        ),
     ],
 )
 def test_shapes_that_cannot_be(fields: dict[str, Any], says: str):

@@ -125,6 +125,13 @@ NETWORKS: dict[str, Network] = {
     "queues-narrow": queue_network(
         20, 1, ("one", "none", "rest", "none"), (1, 0, TOKENS - 1, 0), "experts=4", dim=40, heads=1, expert_hidden=24
     ),
+    "mean": random_network(21, tasks=(CLASS, SEG), pool="mean"),
+    "mean-no-class-token": random_network(22, tasks=(CLASS, DEPTH), pool="mean", class_token="none"),
+    "mean-padded": random_network(23, dim=40, heads=5, tasks=(CLASS,), pool="mean", depth=1, moe_blocks=()),
+    "mean-of-one": random_network(
+        24, image_height=16, image_width=16, patch=16, channels=1, tasks=(CLASS,), pool="mean", class_token="none"
+    ),
+    "no-class-token": random_network(25, class_token="none", image_width=48, top_k=1),
 }
 
 MANY_EXPERTS = random_network(15, experts=20, top_k=3, moe_blocks=(0,))  # gate of more than one output tile

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from golden.reference.layers import attention, experts, linear, norm, patches, position
+from golden.reference.layers import attention, experts, linear, norm, patches, pool, position
 from golden.reference.layers.forward import Forward
-from hwgen.spec.layers import Attention, Experts, Layer, Linear, Norm, Patches, Position
+from hwgen.spec.layers import Attention, Experts, Layer, Linear, Norm, Patches, Pool, Position
 
 FACES: dict[type[Layer], Callable[[Forward, Any], None]] = {
     Position: position.run,
@@ -13,5 +13,6 @@ FACES: dict[type[Layer], Callable[[Forward, Any], None]] = {
     Linear: linear.run,
     Norm: norm.run,
     Attention: attention.run,
+    Pool: pool.run,
     Experts: experts.run,
 }

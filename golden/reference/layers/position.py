@@ -1,11 +1,12 @@
-"""Position: the table, with the class token in row 0."""
+"""Position: the table, with the class token in row 0 where there is one."""
 
 from golden.reference.layers.forward import Forward
-from hwgen.spec.layers import Position
+from hwgen.spec.layers import CLASS_TOKEN, Position
 
 
 def run(forward: Forward, layer: Position) -> None:
     """The residual stream begins."""
     stream = forward.arrays[layer.name].copy()
-    stream[0] += forward.arrays["class_token"]
+    if layer.class_token:
+        stream[0] += forward.arrays[CLASS_TOKEN]
     forward.tensors[layer.writes] = stream

@@ -1,11 +1,11 @@
 """Layers to instructions: one file a kind, which knows the instructions of its layer and no other layer's."""
 
-from hwgen.compiler.lower import attention, experts, linear, norm, patches, position
+from hwgen.compiler.lower import attention, experts, linear, norm, patches, pool, position
 from hwgen.compiler.lower.face import Face
 from hwgen.compiler.lower.writer import Writer
 from hwgen.compiler.step import Step
 from hwgen.spec.isa import Opcode
-from hwgen.spec.layers import Attention, Experts, Layer, Linear, Norm, Patches, Position
+from hwgen.spec.layers import Attention, Experts, Layer, Linear, Norm, Patches, Pool, Position
 from hwgen.spec.tables import TABLES
 
 FACES: dict[type[Layer], Face] = {
@@ -14,6 +14,7 @@ FACES: dict[type[Layer], Face] = {
     Linear: linear.FACE,
     Norm: norm.FACE,
     Attention: attention.FACE,
+    Pool: pool.FACE,
     Experts: experts.FACE,
 }
 

@@ -129,9 +129,13 @@ def limits(walk: Walk, layer: Linear) -> Iterator[Limit]:
 
 def refusals(walk: Walk, places: Mapping[str, Place], layer: Linear) -> Iterator[str]:
     """Rows that lie where the operand loader does not read."""
-    source = layer.source.tensor
+    yield from unreadable(walk, places, layer.name, layer.source.tensor)
+
+
+def unreadable(walk: Walk, places: Mapping[str, Place], name: str, source: str) -> Iterator[str]:
+    """A sentence when a LINEAR of layer ``name`` cannot read the tensor ``source``."""
     if source not in places or places[source].memory.name not in _READABLE:
-        yield f"{layer.name}: reads {source}, which {walk.writer(source).name} leaves where no linear layer can read it"
+        yield f"{name}: reads {source}, which {walk.writer(source).name} leaves where no linear layer can read it"
 
 
 FACE = Face(lower=lower, holds=holds, streams=streams, limits=limits, refusals=refusals)

@@ -14,7 +14,7 @@ import numpy as np
 from golden.reference.layers.patches import PIXEL_SCALE
 from hwgen.frontend.equalisation import EQUALISATION, Factors, without_equalisation
 from hwgen.frontend.scaling import FloatArray
-from hwgen.spec.layers import Attention, Experts, Gelu, Layer, Linear, Norm, Patches, Position, Residual
+from hwgen.spec.layers import Attention, Experts, Gelu, Layer, Linear, Norm, Patches, Pool, Position, Residual
 from hwgen.spec.numerics import NUMERICS
 from hwgen.spec.package import PackageError, QuantisedModel
 
@@ -89,6 +89,7 @@ FACES: dict[type[Layer], Callable[[QuantisedModel, Any], dict[str, FloatArray]]]
     Norm: _norm,
     Linear: _linear,
     Attention: _nothing,
+    Pool: _nothing,
     Experts: _experts,
 }
 

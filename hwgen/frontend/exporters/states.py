@@ -130,6 +130,8 @@ def _own_options(config: ModelConfig, pixels: Pixels) -> ImportOptions:
 def _refuse_for_timm(config: ModelConfig, arrays: Arrays) -> str | None:
     if config.moe_blocks:
         return f"blocks {list(config.moe_blocks)} have experts"
+    if config.class_token == "none" or config.pool == "mean":
+        return "it has no class token, or its head reads the mean of the patches"
     if [task.kind for task in config.tasks] != ["classification"]:
         return f"it has the tasks {', '.join(f'{t.name} ({t.kind})' for t in config.tasks)}, not one classification"
     return None
@@ -138,6 +140,8 @@ def _refuse_for_timm(config: ModelConfig, arrays: Arrays) -> str | None:
 def _refuse_for_m3vit(config: ModelConfig, arrays: Arrays) -> str | None:
     if not config.moe_blocks:
         return "no block has experts"
+    if config.class_token == "none":
+        return "it has no class token"
     for task in config.tasks:
         head = arrays[f"heads.{task.name}.weight"]
         if task.kind == "classification" or head.shape != (config.dim,) * 2 or np.any(head != np.diag(np.diag(head))):

@@ -7,10 +7,11 @@ import json
 from dataclasses import asdict, replace
 from typing import Any
 
-from golden.reference.m3vit_float import float_arrays
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
 from hwgen.frontend.importers.imported import Imported, ImportOptions, refuse_unused
 from hwgen.frontend.scaling import FloatArray
+from hwgen.spec.graph import Network
+from hwgen.spec.layers import Norm
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.package import config_from
 
@@ -34,10 +35,17 @@ def _config(checkpoint: Checkpoint) -> ModelConfig:
         raise CheckpointError(f"{checkpoint.label}: metadata entry {CONFIG_ENTRY} is damaged ({error})") from error
 
 
-def _array(checkpoint: Checkpoint, name: str, shape: tuple[int, ...]) -> FloatArray:
-    if name.endswith("norm.weight") or name.endswith(("norm1.weight", "norm2.weight")):
-        return checkpoint.gamma(name, shape[0])
-    return checkpoint.weight(name, shape) if name.endswith(".weight") else checkpoint.take(name, shape)
+def _arrays(checkpoint: Checkpoint, network: Network) -> dict[str, FloatArray]:
+    """Every array by its shape; weights and gammas may be dead where that is allowed."""
+    gammas = {f"{layer.name}.weight" for layer in network.layers if isinstance(layer, Norm)}
+    weights = {f"{name}.weight" for name in network.linears}
+    found: dict[str, FloatArray] = {}
+    for name, shape in network.floats.items():
+        if name in gammas:
+            found[name] = checkpoint.gamma(name, shape[0])
+        else:
+            found[name] = (checkpoint.weight if name in weights else checkpoint.take)(name, shape)
+    return found
 
 
 def import_own(checkpoint: Checkpoint, options: ImportOptions) -> Imported:
@@ -47,6 +55,6 @@ def import_own(checkpoint: Checkpoint, options: ImportOptions) -> Imported:
         if value is not None:
             raise CheckpointError(f"{option}: {checkpoint.label} says it itself; leave the option out")
     config = replace(_config(checkpoint), name=options.name)
-    arrays = {name: _array(checkpoint, name, shape) for name, shape in float_arrays(config).items()}
+    arrays = _arrays(checkpoint, config.network)
     refuse_unused(checkpoint)
     return Imported(config=config, arrays=arrays, notes=())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hwgen.spec.graph import Network
-from hwgen.spec.layers import Attention, Codes, Experts, Gelu, Layer, Linear, Norm, Patches, Position
+from hwgen.spec.layers import Attention, Codes, Experts, Gelu, Layer, Linear, Norm, Patches, Pool, Position
 from hwgen.spec.numerics import NUMERICS
 
 
@@ -18,9 +18,11 @@ class Format:
 
     largest: int  # code
     behind_gelu: bool = False  # whose input has a range of its own, whatever the scale
+    chosen: bool = True  # calibration chooses its scale
 
 
 INT8 = Format(largest=NUMERICS.activation_max)
+PASSED = Format(largest=NUMERICS.activation_max, chosen=False)
 HIDDEN = Format(largest=NUMERICS.activation_max, behind_gelu=True)
 INT16 = Format(largest=2 ** (NUMERICS.residual_bits - 1) - 1)
 Formats = dict[str, Format]  # tensor -> format
@@ -48,6 +50,11 @@ def _int8(layer: Norm | Attention) -> Formats:
     return {layer.writes: INT8}
 
 
+def _pool(layer: Pool) -> Formats:
+    """The values are codes of the rows that it reads, whose scale they keep."""
+    return {layer.values: PASSED, layer.writes: INT8}
+
+
 def _linear(layer: Linear) -> Formats:
     finish = layer.finish
     return {layer.writes: HIDDEN if isinstance(finish, Gelu) else INT8 if isinstance(finish, Codes) else INT16}
@@ -63,5 +70,6 @@ FACES: dict[type[Layer], Callable[[Any], Formats]] = {
     Norm: _int8,
     Linear: _linear,
     Attention: _int8,
+    Pool: _pool,
     Experts: _experts,
 }

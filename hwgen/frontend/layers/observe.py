@@ -18,6 +18,7 @@ from hwgen.spec.layers import (
     Linear,
     Norm,
     Patches,
+    Pool,
     Position,
     Residual,
     Result,
@@ -105,6 +106,10 @@ def _attention(collector: Collector, layer: Attention, tensors: Tensors) -> None
     collector.sample(layer.writes, tensors[layer.writes])
 
 
+def _pool(collector: Collector, layer: Pool, tensors: Tensors) -> None:
+    collector.sample(layer.writes, tensors[layer.writes])
+
+
 def _experts(collector: Collector, layer: Experts, tensors: Tensors) -> None:
     """What each expert's two layers were given, and gave."""
     hidden, outputs = (tensors[name] for name in layer.observed)
@@ -124,5 +129,6 @@ FACES: dict[type[Layer], Callable[[Collector, Any, Tensors], None]] = {
     Norm: _norm,
     Linear: _linear,
     Attention: _attention,
+    Pool: _pool,
     Experts: _experts,
 }

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hwgen.spec.graph import Network
-from hwgen.spec.layers import Attention, Experts, Gate, Layer, Linear, Norm, Patches, Position, Residual
+from hwgen.spec.layers import Attention, Experts, Gate, Layer, Linear, Norm, Patches, Pool, Position, Residual
 
 _GATE_GAIN = 2.0  # standard deviation of gate logits when their input has unit variance
 _ATTENTION_GAIN = 1.4  # of query and key, so that scores have a standard deviation of about two
@@ -76,5 +76,6 @@ FACES: dict[type[Layer], Callable[[Edges, Any], Spreads]] = {
     Linear: _linear,
     Norm: _norm,
     Attention: _nothing,
+    Pool: _nothing,
     Experts: _experts,
 }

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hwgen.spec.layers import Attention, Experts, Layer, Linear, Norm, Patches, Position
+from hwgen.spec.layers import Attention, Experts, Layer, Linear, Norm, Patches, Pool, Position
 
 _POSITION = 0.02  # standard deviation of the position table and the class token
 
@@ -51,5 +51,6 @@ FACES: dict[type[Layer], Callable[[Any], dict[str, Tensor]]] = {
     Linear: _linear,
     Norm: _norm,
     Attention: _nothing,
+    Pool: _nothing,
     Experts: _experts,
 }

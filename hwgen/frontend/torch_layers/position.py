@@ -1,4 +1,4 @@
-"""Position: the table, with the class token in row 0, for every image."""
+"""Position: the table, with the class token in row 0 where there is one, for every image."""
 
 # pyright: basic
 # (torch is only partly typed)
@@ -6,11 +6,12 @@
 import torch
 
 from hwgen.frontend.torch_layers.forward import Forward
-from hwgen.spec.layers import Position
+from hwgen.spec.layers import CLASS_TOKEN, Position
 
 
 def run(forward: Forward, layer: Position) -> None:
     """The residual stream begins."""
-    table = forward.arrays[layer.name]
-    stream = torch.cat([table[:1] + forward.arrays["class_token"], table[1:]])
+    stream = forward.arrays[layer.name]
+    if layer.class_token:
+        stream = torch.cat([stream[:1] + forward.arrays[CLASS_TOKEN], stream[1:]])
     forward.tensors[layer.writes] = stream.expand(len(forward.pixels), -1, -1)

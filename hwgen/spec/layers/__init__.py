@@ -6,11 +6,13 @@ from hwgen.spec.layers.layer import Floats, Layer, Rows, Tensor
 from hwgen.spec.layers.linear import Codes, Gate, Gelu, Linear, Residual, Result
 from hwgen.spec.layers.norm import Norm
 from hwgen.spec.layers.patches import Patches
-from hwgen.spec.layers.position import Position
+from hwgen.spec.layers.pool import Pool
+from hwgen.spec.layers.position import CLASS_TOKEN, Position
 
-KINDS: tuple[type[Layer], ...] = (Position, Patches, Linear, Norm, Attention, Experts)
+KINDS: tuple[type[Layer], ...] = (Position, Patches, Linear, Norm, Attention, Pool, Experts)
 
 __all__ = [
+    "CLASS_TOKEN",
     "KINDS",
     "Attention",
     "Codes",
@@ -22,6 +24,7 @@ __all__ = [
     "Linear",
     "Norm",
     "Patches",
+    "Pool",
     "Position",
     "Residual",
     "Result",

@@ -41,6 +41,10 @@ class Experts(Layer):
         """The residual stream with every expert's share."""
         return (Tensor(name=self.writes, shape=(self.rows, self.columns)),)
 
+    def updates(self) -> Rows:
+        """Every row of the residual stream."""
+        return self.into
+
     def formats(self) -> dict[str, WeightFormat]:
         """Prefix of the arrays of its two layers -> format of the weights."""
         return {f"{self.name}.fc1": self.first, f"{self.name}.fc2": self.second}

@@ -66,6 +66,10 @@ class Layer(ABC):
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors that it leaves, ``writes`` among them."""
 
+    def updates(self) -> Rows | None:
+        """Rows of a residual stream that it changes in place; nothing reads the stream as it was before."""
+        return None
+
     @abstractmethod
     def arrays(self) -> Specs:
         """Name -> shape, type and range of its arrays."""

@@ -88,6 +88,10 @@ class Linear(Layer):
             Tensor(name=f"{finish.block}.queue_lengths", shape=(self.outputs,)),
         )
 
+    def updates(self) -> Rows | None:
+        """The rows that it is added to."""
+        return self.finish.into if isinstance(self.finish, Residual) else None
+
     def arrays(self) -> Specs:
         """Weights, and bias, multiplier and shift of every channel; behind GELU one more scale."""
         specs = linear_arrays(self.name, self.outputs, self.inputs, self.format)

@@ -24,7 +24,9 @@ from hwgen.spec.timing import score_cycles
 
 
 def _reads(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
-    """Queries one by one; every key."""
+    """Queries one by one, and every key; nothing that matters when the multiplier makes every score zero."""
+    if f["mult"] == 0:
+        return ()
     words = chunk_words(f["in_chunks"], arch)
     return (
         rows_at(ACTIVATION, f, "src", f["rows"], words, by_row=True),

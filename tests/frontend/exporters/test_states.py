@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from golden.network import run_network
+from golden.reference.m3vit_float import FloatModel
 from hwgen.frontend.exporters.dequantise import float_weights, weight_steps
 from hwgen.frontend.exporters.states import FORMATS, State, format_of, pixels_of
 from hwgen.frontend.importers.checkpoint import Checkpoint
 from hwgen.frontend.importers.convert import convert
 from hwgen.frontend.importers.imported import IMAGENET_MEAN, IMAGENET_STD, ImportOptions
 from hwgen.frontend.importers.m3vit import import_m3vit
+from hwgen.frontend.importers.own import import_own, own_metadata
 from hwgen.frontend.importers.timm import import_timm
 from hwgen.frontend.seeded import seeded_package
 from hwgen.spec.package import PackageError, QuantisedModel
@@ -154,3 +156,20 @@ def test_a_dense_network_of_two_tasks_is_no_timm_network() -> None:
     for form, says in (("timm", "it has the tasks seg"), ("m3vit", "no block has experts")):
         with pytest.raises(PackageError, match=says):
             format_of(config, weights, form)
+
+
+@pytest.mark.parametrize("changes", [{"pool": "mean"}, {"pool": "mean", "class_token": "none"}])
+def test_a_mean_of_patches_is_named_by_our_names_alone(changes: dict[str, Any]) -> None:
+    """There a class token is read; ours say in their metadata what is."""
+    config = replace(SMALL, moe_blocks=(), experts=0, top_k=0, tasks=SMALL.tasks[1:], **changes)
+    package = seeded_package(config, 1)
+    weights = float_weights(package)
+    with pytest.raises(PackageError, match="it has no class token, or its head reads the mean of the patches"):
+        format_of(config, weights, "timm")
+    assert format_of(config, weights, None) == "hwgen"
+    checkpoint = Checkpoint("again", _state(package, "hwgen"), own_metadata(config))
+    again = import_own(checkpoint, ImportOptions(name=config.name))
+    assert again.config == config
+    picture = image(config.image_height, config.image_width, 2)
+    old, new = (FloatModel(arrays, config).run(picture, "class")["heads.class"] for arrays in (weights, again.arrays))
+    assert np.array_equal(old, new)
