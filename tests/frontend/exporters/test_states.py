@@ -167,7 +167,7 @@ def test_a_mean_of_patches_is_named_by_our_names_alone(changes: dict[str, Any]) 
     with pytest.raises(PackageError, match="it has no class token, or its head reads the mean of the patches"):
         format_of(config, weights, "timm")
     assert format_of(config, weights, None) == "hwgen"
-    checkpoint = Checkpoint("again", _state(package, "hwgen"), own_metadata(config))
+    checkpoint = Checkpoint("again", _state(package, "hwgen"), metadata=own_metadata(config))
     again = import_own(checkpoint, ImportOptions(name=config.name))
     assert again.config == config
     picture = image(config.image_height, config.image_width, 2)
