@@ -14,8 +14,8 @@ from hwgen.report.verification import Pass, Verification
 from hwgen.request import images_for
 from hwgen.spec.arrays import package_arrays
 from hwgen.spec.design import Design
+from hwgen.spec.graph_model import Model, TaskConfig
 from hwgen.spec.isa import Opcode, Unit
-from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.weight_bits import weight_bits_text
 from hwgen.store.boards import board
 
@@ -90,16 +90,13 @@ class Figures:
         return asdict(self)
 
 
-def least_bytes(model: ModelConfig, task: TaskConfig) -> int:
+def least_bytes(model: Model, task: TaskConfig) -> int:
     """Bytes of every array that the task uses, of the image, and of the result; two four-bit weights to a byte."""
-    others = {other.name for other in model.tasks} - {task.name}
     total = model.channels * model.image_height * model.image_width
     total += 2 * task.outputs * (1 if task.kind == "classification" else model.patches)
+    own = {name for layer in model.network.walk(task.name) for name in layer.arrays()}
     for name, spec in package_arrays(model).items():
-        parts = name.split(".")
-        alien = parts[0] == "heads" and parts[1] in others
-        alien |= len(parts) > 3 and parts[2] == "gate" and parts[3] in others
-        if not alien:
+        if name in own or name not in model.network.arrays:
             layer = model.network.linears.get(name.removesuffix(".weight"))
             bits = layer.format.bits if layer and name.endswith(".weight") else 8
             total += int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize * bits // 8

@@ -26,7 +26,9 @@ from hwgen.frontend.store import load_float, load_model
 from hwgen.report.verification import Pass, Tensors, Verification
 from hwgen.spec.buffers import PARAM_BYTES
 from hwgen.spec.design import Design
+from hwgen.spec.graph_model import Model
 from hwgen.spec.isa import Opcode
+from hwgen.spec.layers import Codes, Linear
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.package import QuantisedModel
 from hwgen.steps import Steps, digest, source_digest
@@ -43,8 +45,7 @@ from sim.session import SimResult, build_simulator, simulate
 SOURCES = Path(hwgen.__file__).parent
 CELL = "accelerator"  # name of the accelerator in the block design
 WAVES_FOLDER = "waves"  # where a simulation with waves leaves dump.vcd
-FLIPPED = "blocks.0.query"  # layer whose first weight the self-test spoils ...
-FLIPPED_BIT = 6  # ... in this bit: half of the largest weight
+FLIPPED_BIT = 6  # of the weight that the self-test spoils: half of the largest one
 BUILD_STEPS = ("network", "program", "Verilog", "board files", "driver", "network files", "summary")
 SYNTH_STEPS = ("synthesis",)
 SYNTH_CACHE = Path("build") / "synthesis"  # netlists of single modules, by hash: shared by all machines
@@ -158,10 +159,17 @@ def verify(design: Design, folder: Path, wanted: Wanted, say: Say) -> Verificati
     )
 
 
+def flipped_layer(model: Model) -> str:
+    """The layer whose first weight the self-test spoils: the first one whose sums become codes."""
+    layers = [layer for layer in model.network.walk(model.tasks[0].name) if isinstance(layer, Linear)]
+    return next((layer for layer in layers if isinstance(layer.finish, Codes)), layers[0]).name
+
+
 def spoilt(compiled: Compiled) -> Compiled:
     """The same programs on an image in which one bit of one weight is another."""
     listing = next(iter(compiled.programs.values())).listing
-    load = next(entry for entry in listing if entry.opcode is Opcode.LOAD_WEIGHTS and entry.name == FLIPPED)
+    spoilt = flipped_layer(compiled.config)
+    load = next(entry for entry in listing if entry.opcode is Opcode.LOAD_WEIGHTS and entry.name == spoilt)
     arch, fields = compiled.arch, load.fields
     entries = fields.get("norm_entries", 0) + fields.get("param_entries", 0)
     place = fields["offset"] + entries * arch.output_lanes * PARAM_BYTES // arch.weight_ports

@@ -14,11 +14,12 @@ from golden.reference.scenes import HELD_OUT_FIRST_SEED, draw_scene
 from hwgen.compiler.fit import check_fit
 from hwgen.frontend.pictures import PictureError, open_rgb
 from hwgen.spec.design import Design, DesignError
-from hwgen.spec.model import ModelConfig, TaskConfig
-from hwgen.spec.presets import model_config
+from hwgen.spec.graph_model import Model
+from hwgen.spec.model import TaskConfig
 from hwgen.spec.weight_bits import with_weight_bits
 from hwgen.store.archs import find_arch
 from hwgen.store.boards import board as board_named
+from hwgen.store.models import YAML, find_model
 from hwgen.store.output_file import is_special, target
 from hwgen.store.packages import load_package
 
@@ -35,7 +36,7 @@ class VerifyRequest:
     """What ``hwgen verify`` is asked for, as the user says it; nothing is checked yet."""
 
     board: str  # name
-    model: str = "m3vit-micro"  # preset or package file
+    model: str = "m3vit-micro"  # preset, package, or a YAML file that describes a network
     arch: str | None = None  # preset or file; the board's own when not given
     weights: str | None = None  # WHAT=BITS,..
     image: Path | None = None  # a picture instead of generated scenes
@@ -62,7 +63,7 @@ def model_name(name: str, where: str) -> str:
     return name
 
 
-def narrowed(config: ModelConfig, weights: str | None) -> ModelConfig:
+def narrowed(config: Model, weights: str | None) -> Model:
     """``config`` with the bits of weights that ``--weights`` gives to some layers."""
     try:
         return with_weight_bits(config, weights) if weights is not None else config
@@ -70,10 +71,14 @@ def narrowed(config: ModelConfig, weights: str | None) -> ModelConfig:
         raise InputError(f"--weights {weights}: {error}") from error
 
 
-def _network(model: str, weights: str | None) -> tuple[ModelConfig, str]:
-    """Shape of a preset, or of a package file and that file."""
+def _network(model: str, weights: str | None) -> tuple[Model, str]:
+    """What a preset, a YAML file or a package describes, and the file that it is read from."""
     if not model.endswith(PACKAGE_SUFFIX):
-        return narrowed(_found(model_config, model), weights), ""
+        config = narrowed(_found(find_model, model), weights)
+        if model.endswith(YAML):
+            model_name(config.name, f"{model}: the network's name")
+            return config, model
+        return config, ""
     if weights is not None:
         raise InputError(
             f"--weights {weights}: the weights of {model} have the bits that they were quantised to; make another"
@@ -87,7 +92,8 @@ def _network(model: str, weights: str | None) -> tuple[ModelConfig, str]:
 def resolve(board: str, model: str, arch: str | None, weights: str | None = None) -> Design:
     """Records of the names, checked together; the board names its own arch when none is given.
 
-    A model that ends in .safetensors is a package file, as `hwgen import` writes it. ``weights`` gives bits to the
+    A model that ends in .safetensors is a package, as `hwgen import` writes it; one that ends in .yaml describes a
+    network (`hwgen.store.models`). ``weights`` gives bits to the
     weights of some layers of a preset (`hwgen.spec.weight_bits`). CompileError: the machine is too small.
     """
     on_board = _found(board_named, board)
@@ -101,7 +107,7 @@ def resolve(board: str, model: str, arch: str | None, weights: str | None = None
     return design
 
 
-def tasks_of(model: ModelConfig, task: str | None) -> tuple[TaskConfig, ...]:
+def tasks_of(model: Model, task: str | None) -> tuple[TaskConfig, ...]:
     """The tasks meant by ``--task``: one by name, ``all`` of them, or the first."""
     if task == "all":
         return model.tasks
@@ -113,7 +119,7 @@ def tasks_of(model: ModelConfig, task: str | None) -> tuple[TaskConfig, ...]:
     return (model.task(task),)
 
 
-def read_image(path: Path, model: ModelConfig) -> NDArray[np.uint8]:
+def read_image(path: Path, model: Model) -> NDArray[np.uint8]:
     """Pixels [height, width, 3] of an image file that has exactly the model's size."""
     try:
         pixels = np.asarray(open_rgb(path))
@@ -130,7 +136,7 @@ def read_image(path: Path, model: ModelConfig) -> NDArray[np.uint8]:
     return pixels
 
 
-def images_for(model: ModelConfig, image: Path | None, count: int, seed: int) -> list[NDArray[np.uint8]]:
+def images_for(model: Model, image: Path | None, count: int, seed: int) -> list[NDArray[np.uint8]]:
     """The images of a run: the file that was given, or ``count`` generated scenes that no training has seen."""
     if image is not None:
         if count != 1:

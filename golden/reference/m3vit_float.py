@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from golden.reference.functions import FloatArray
 from golden.reference.layers import FACES
 from golden.reference.layers.forward import Forward
+from hwgen.spec.graph_model import Model
 from hwgen.spec.layers import Patches, Position
-from hwgen.spec.model import ModelConfig
 
 Arrays = Mapping[str, FloatArray]
 Tensors = dict[str, NDArray[Any]]
 
 
-def float_arrays(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+def float_arrays(config: Model) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every array of a float model."""
     return dict(config.network.floats)
 
 
-def check_float_arrays(arrays: Arrays, config: ModelConfig) -> None:
+def check_float_arrays(arrays: Arrays, config: Model) -> None:
     """ValueError names the first array that is missing, has the wrong shape, or is not finite."""
     for name, shape in float_arrays(config).items():
         if name not in arrays:
@@ -47,7 +47,7 @@ class FloatModel:
         ascending as the gate leaves them: hidden units [tokens, top_k, hidden] and outputs [tokens, top_k, columns].
     """
 
-    def __init__(self, arrays: Arrays, config: ModelConfig, *, details: bool = False) -> None:
+    def __init__(self, arrays: Arrays, config: Model, *, details: bool = False) -> None:
         check_float_arrays(arrays, config)
         self.config = config
         self.details = details
@@ -71,6 +71,6 @@ class FloatModel:
         return {name: tensor for name, tensor in forward.tensors.items() if name not in inputs}
 
 
-def run_float(arrays: Arrays, config: ModelConfig, image: NDArray[np.uint8], task: str) -> Tensors:
+def run_float(arrays: Arrays, config: Model, image: NDArray[np.uint8], task: str) -> Tensors:
     """Every named tensor of one image under one task; `FloatModel` when there are many images."""
     return FloatModel(arrays, config).run(image, task)

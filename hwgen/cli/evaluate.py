@@ -15,7 +15,7 @@ from hwgen.cli.report_file import write_json
 from hwgen.frontend.evaluate import scored_tasks
 from hwgen.pipeline import build_folder
 from hwgen.request import InputError, resolve, writable_folder
-from hwgen.spec.model import ModelConfig
+from hwgen.spec.graph_model import Model
 
 DEFAULT_MODEL = "m3vit-micro"
 COLUMNS = ("scenes", "mIoU", "depth RMSE m", "values compared", "RTL != golden")
@@ -61,7 +61,7 @@ def _closing(found: Accuracy) -> str:
     return f"RTL {where} equals golden in all {rtl[0].values:,} values of its {rtl[0].scenes} scenes"
 
 
-def _checked(config: ModelConfig) -> None:
+def _checked(config: Model) -> None:
     """Refuse a network whose predictions nothing is known about."""
     if not any(scored_tasks(config)):
         tasks = ", ".join(f"{t.name} ({t.kind}, {t.classes})" for t in config.tasks)
@@ -79,11 +79,9 @@ def _named(name: str | None, model: str | None) -> str:
 
 def evaluate_command(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME|FILE.safetensors]", help="Network; m3vit-micro when not given.")
+        str | None, typer.Argument(metavar="[NAME|FILE]", help="Network; m3vit-micro when not given.")
     ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", metavar="NAME|FILE.safetensors", help="The same as an option.")
-    ] = None,
+    model: Annotated[str | None, typer.Option("--model", metavar="NAME|FILE", help="The same as an option.")] = None,
     scenes: Annotated[
         int, typer.Option("--scenes", min=1, max=10_000, help="Scenes for the float and the golden model.")
     ] = 200,

@@ -36,11 +36,9 @@ BoardName = Annotated[str, typer.Option("--board", metavar="NAME", help="Board; 
 ArchName = Annotated[
     str | None, typer.Option("--arch", metavar="PRESET|FILE.yaml", help="Machine; the board's own when not given.")
 ]
-ModelName = Annotated[
-    str,
-    typer.Option("--model", metavar="NAME|FILE.safetensors", help="Network; see hwgen models and hwgen import."),
-]
-Network = Annotated[str, typer.Argument(metavar="NAME|FILE.safetensors", help="Network; see hwgen models.")]
+NETWORK_HELP = "Network: a preset (hwgen models), a package (hwgen import), or a YAML file that describes one."
+ModelName = Annotated[str, typer.Option("--model", metavar="NAME|FILE", help=NETWORK_HELP)]
+Network = Annotated[str, typer.Argument(metavar="NAME|FILE", help=NETWORK_HELP)]
 WeightBits = Annotated[
     str | None,
     typer.Option("--weights", metavar="WHAT=BITS,..", help="Four-bit weights for some layers, such as experts=4."),

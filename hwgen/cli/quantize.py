@@ -32,14 +32,14 @@ from hwgen.frontend.rule_choice import HELD_OUT
 from hwgen.frontend.sensitivity import sensitivity, sensitivity_text
 from hwgen.frontend.store import load_float, load_model, package_files
 from hwgen.request import InputError, images_for, model_name, narrowed, not_both, writable_folder
-from hwgen.spec.model import ModelConfig
+from hwgen.spec.graph_model import Model
 
 GENERATED = "generated"
 QUANTISED = Path("build") / "quantised"
 SHOWN = 20  # lines of the table on the terminal
 
 
-def _check_images(calib: Path | None, config: ModelConfig, used: int) -> tuple[list[NDArray[np.uint8]], str]:
+def _check_images(calib: Path | None, config: Model, used: int) -> tuple[list[NDArray[np.uint8]], str]:
     """One image that set no scale, and where it is from: the folder's next picture, or a held-out generated scene."""
     pictures = folder_images(calib, config, used + 1)[used:] if calib is not None else []
     if pictures:

@@ -6,7 +6,7 @@ from hwgen.frontend.overrides import read_overrides
 from hwgen.frontend.ranges import DEFAULT_PERCENTILE, RangeRule, Ranges
 from hwgen.frontend.rule_choice import HELD_OUT
 from hwgen.request import InputError
-from hwgen.spec.model import ModelConfig
+from hwgen.spec.graph_model import Model
 
 
 def rule_of(rule: str, percentile: float | None) -> RangeRule:
@@ -26,7 +26,7 @@ def rule_of(rule: str, percentile: float | None) -> RangeRule:
         raise InputError(f"--calibration-rule or --percentile: {error}") from error
 
 
-def ranges_of(rule: RangeRule, correction: bool, overrides: Path | None, config: ModelConfig) -> Ranges:
+def ranges_of(rule: RangeRule, correction: bool, overrides: Path | None, config: Model) -> Ranges:
     """Everything that sets scales; ConfigError names what is wrong in the file of overrides."""
     chosen = read_overrides(overrides, config) if overrides is not None else {}
     return Ranges(rule=rule, overrides=chosen, bias_correction=correction)

@@ -12,7 +12,7 @@ from hwgen.cli.progress import Progress
 from hwgen.cli.report_file import write_json
 from hwgen.cli.tables import verification_lines
 from hwgen.driver.device import MachineError
-from hwgen.pipeline import FLIPPED, WAVES_FOLDER, Wanted, build_folder, verify
+from hwgen.pipeline import WAVES_FOLDER, Wanted, build_folder, flipped_layer, verify
 from hwgen.report.agreement import tensor_table
 from hwgen.report.picture import compose, save
 from hwgen.report.verification import Verification
@@ -94,7 +94,8 @@ def run_request(request: VerifyRequest, json_file: Path | None) -> None:
     write_json(json_file, found.report() | extra)
     if request.self_test:
         noticed = "noticed" if found.mismatches else "NOT NOTICED"
-        OUT.print(f"self-test: one spoilt bit in the weights of {FLIPPED} was {noticed}", markup=False, highlight=False)
+        text = f"self-test: one spoilt bit in the weights of {flipped_layer(design.model)} was {noticed}"
+        OUT.print(text, markup=False, highlight=False)
         raise typer.Exit(0 if found.mismatches else MISMATCH)
     if not found.good:
         raise typer.Exit(MISMATCH)

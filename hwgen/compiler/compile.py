@@ -20,8 +20,8 @@ from hwgen.compiler.walk import Walk
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.encoding import encode, to_bytes
 from hwgen.spec.graph import Network
+from hwgen.spec.graph_model import Model
 from hwgen.spec.layout import U8, result_bytes
-from hwgen.spec.model import ModelConfig
 from hwgen.spec.ops import OPS
 from hwgen.spec.package import QuantisedModel
 
@@ -50,7 +50,7 @@ class Program:
 class Compiled:
     """Programs of every task and the memory image that they share."""
 
-    config: ModelConfig
+    config: Model
     arch: ArchConfig
     image: U8
     manifest: tuple[Entry, ...]

@@ -13,8 +13,8 @@ from hwgen.frontend.layers.formats import code_names, tensor_formats
 from hwgen.frontend.layers.observe import Collector
 from hwgen.frontend.scaling import Array, FloatArray
 from hwgen.spec.graph import Network
+from hwgen.spec.graph_model import Model
 from hwgen.spec.layers import Linear, Patches, Position
-from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import DARKEST_PIXEL, NUMERICS
 
 GELU_INPUT_LIMIT = 2.0 ** (NUMERICS.residual_bits - 1 - NUMERICS.gelu_fraction_bits)  # Q5.11; GELU(z) is z that far up
@@ -35,7 +35,7 @@ class Calibration:
     # that does not see every row of a sampled tensor: patch_embed, heads, and the layers of experts [experts, in]
 
 
-def calibrate(arrays: Arrays, config: ModelConfig, images: Sequence[NDArray[np.uint8]]) -> Calibration:
+def calibrate(arrays: Arrays, config: Model, images: Sequence[NDArray[np.uint8]]) -> Calibration:
     """Observe the model on every image under every task, pixels as the machine sees them; ValueError without images."""
     if not images:
         raise ValueError(f"{config.name}: calibration needs at least one image")
@@ -78,9 +78,7 @@ def saturation_notes(calibration: Calibration, network: Network) -> list[str]:
     return notes
 
 
-def equalise(
-    arrays: Arrays, config: ModelConfig, calibration: Calibration
-) -> tuple[dict[str, FloatArray], Calibration]:
+def equalise(arrays: Arrays, config: Model, calibration: Calibration) -> tuple[dict[str, FloatArray], Calibration]:
     """The same function with every LayerNorm output channel spanning the same range in the calibration.
 
     A channel's range divides the LayerNorm's weight and bias and multiplies the columns of every weight that reads it

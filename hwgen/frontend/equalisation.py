@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwgen.frontend.scaling import FloatArray
+from hwgen.spec.graph_model import Model
 from hwgen.spec.layers import Experts, Layer, Linear, Norm, Pool
-from hwgen.spec.model import ModelConfig
 
 EQUALISATION = "equalisation"  # entry of the provenance: LayerNorm -> factor of every channel
 Arrays = Mapping[str, FloatArray]
@@ -26,7 +26,7 @@ class Reach:
     tensors: tuple[str, ...]  # behind it: a mean of rows has the same channels
 
 
-def norms_of(config: ModelConfig) -> dict[Norm, Reach]:
+def norms_of(config: Model) -> dict[Norm, Reach]:
     """Every LayerNorm, and who takes its channels."""
     layers = config.network.layers
     return {norm: _reach(layers, norm.writes) for norm in layers if isinstance(norm, Norm)}
@@ -47,7 +47,7 @@ def _reach(layers: Sequence[Layer], tensor: str) -> Reach:
     return Reach(tuple(weights), tuple(tensors))
 
 
-def equalisation_factors(before: Arrays, after: Arrays, config: ModelConfig) -> Factors:
+def equalisation_factors(before: Arrays, after: Arrays, config: Model) -> Factors:
     """What each LayerNorm channel was divided by between two versions of one float model, to seven digits."""
     factors: dict[str, list[float]] = {}
     for norm in (layer.name for layer in norms_of(config)):
@@ -59,7 +59,7 @@ def equalisation_factors(before: Arrays, after: Arrays, config: ModelConfig) -> 
     return factors
 
 
-def without_equalisation(arrays: Arrays, config: ModelConfig, factors: Factors) -> dict[str, FloatArray]:
+def without_equalisation(arrays: Arrays, config: Model, factors: Factors) -> dict[str, FloatArray]:
     """The same function with the channels of every LayerNorm as they were before they were equalised."""
     found = dict(arrays)
     for layer, reach in norms_of(config).items():

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from golden.network import run_network
 from golden.reference.m3vit_float import Arrays, FloatModel
 from golden.reference.scenes import CLASS_NAMES, Scene
-from hwgen.spec.model import ModelConfig, TaskConfig
+from hwgen.spec.graph_model import Model
+from hwgen.spec.model import TaskConfig
 from hwgen.spec.package import QuantisedModel
 
 Head = Callable[[int, str], NDArray[Any]]  # index of the scene, task -> outputs [patches, outputs] in real units
@@ -28,7 +29,7 @@ class Quality:
     depth_rmse_mean_predictor: float  # metres; of predicting the mean depth of these scenes everywhere
 
 
-def scored_tasks(config: ModelConfig) -> tuple[TaskConfig | None, TaskConfig | None]:
+def scored_tasks(config: Model) -> tuple[TaskConfig | None, TaskConfig | None]:
     """(segmentation, depth): the first task of each kind whose outputs the labels of the scenes fit."""
     wanted = (("segmentation", len(CLASS_NAMES)), ("depth", 1))
     found = (next((t for t in config.tasks if (t.kind, t.classes) == pair), None) for pair in wanted)
@@ -36,7 +37,7 @@ def scored_tasks(config: ModelConfig) -> tuple[TaskConfig | None, TaskConfig | N
     return segmentation, depth
 
 
-def to_pixels(output: NDArray[Any], config: ModelConfig, task: TaskConfig) -> NDArray[Any]:
+def to_pixels(output: NDArray[Any], config: Model, task: TaskConfig) -> NDArray[Any]:
     """Head outputs [patches, outputs] of a dense task as [height, width, classes]; a sub-cell covers its pixels."""
     rows, columns, cell = config.patch_rows, config.patch_columns, task.cell
     grid = output.reshape(rows, columns, cell, cell, task.classes).transpose(0, 2, 1, 3, 4)
@@ -59,7 +60,7 @@ def rmse(predicted: NDArray[Any], truth: NDArray[Any]) -> float:
     return float(np.sqrt(np.square(predicted.astype(np.float64) - truth).mean()))
 
 
-def scored(head: Head, config: ModelConfig, scenes: Sequence[Scene]) -> Quality:
+def scored(head: Head, config: Model, scenes: Sequence[Scene]) -> Quality:
     """Quality of a network, given its head outputs for every scene under the tasks that are scored."""
     segmentation, depth = scored_tasks(config)
     numbers = range(len(scenes))
@@ -75,7 +76,7 @@ def scored(head: Head, config: ModelConfig, scenes: Sequence[Scene]) -> Quality:
     return Quality(miou=miou, depth_rmse=depth_rmse, depth_rmse_mean_predictor=float(true_depths.std()))
 
 
-def float_quality(arrays: Arrays, config: ModelConfig, scenes: Sequence[Scene]) -> Quality:
+def float_quality(arrays: Arrays, config: Model, scenes: Sequence[Scene]) -> Quality:
     """Quality of a float model."""
     model = FloatModel(arrays, config)
 

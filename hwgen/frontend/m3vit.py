@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from hwgen.frontend.torch_layers import FACES
 from hwgen.frontend.torch_layers.forward import Forward
 from hwgen.frontend.torch_layers.initial import FACES as INITIAL
-from hwgen.spec.model import ModelConfig
+from hwgen.spec.graph_model import Model
 
 
 class M3ViT(nn.Module):
     """The whole network; `forward` takes the task, which picks the gates and the head."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: Model) -> None:
         super().__init__()
         self.config = config
         self.gate_noise = 0.0  # standard deviation of the noise on gate logits; training only

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hwgen.frontend.sensitivity import TensorDamage
-from hwgen.spec.model import ModelConfig
+from hwgen.spec.graph_model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +26,7 @@ class NarrowLoss:
         return asdict(self) | {"loss_db": self.loss_db}
 
 
-def narrow_losses(
-    config: ModelConfig, narrow: Sequence[TensorDamage], wide: Sequence[TensorDamage]
-) -> list[NarrowLoss]:
+def narrow_losses(config: Model, narrow: Sequence[TensorDamage], wide: Sequence[TensorDamage]) -> list[NarrowLoss]:
     """Lines for the four-bit layers of ``config``, then for the heads, from the sensitivity tables of two packages.
 
     Both packages must come from the same float arrays, calibration and images; ``wide`` has eight bits everywhere.

@@ -15,7 +15,7 @@ from typing import Any, Self, cast
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hwgen.frontend.ranges import DEFAULT_PERCENTILE, RangeRule, int8_tensors
-from hwgen.spec.model import ModelConfig
+from hwgen.spec.graph_model import Model
 from hwgen.spec.numerics import NUMERICS
 from hwgen.spec.shown import shown
 from hwgen.store.strict_yaml import ConfigError, read_mapping, validated
@@ -62,7 +62,7 @@ def _unknown(name: str, known: Iterable[str]) -> str:
     return f"no int8 tensor has the name {shown(name)}; {hint}"
 
 
-def read_overrides(path: Path, config: ModelConfig) -> dict[str, RangeRule | float]:
+def read_overrides(path: Path, config: Model) -> dict[str, RangeRule | float]:
     """Tensor name -> rule or fixed scale; ConfigError lists every name and value that is wrong."""
     known = int8_tensors(config)
     chosen: dict[str, RangeRule | float] = {}

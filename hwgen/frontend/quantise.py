@@ -1,7 +1,7 @@
 """Float model to `QuantisedModel`, after docs/numerics.md; NumPy only.
 
 Weights are rounded to nearest with one scale per output channel, to eight bits or, in the layers that the network
-names (``ModelConfig.int4``), to four. The clipping range of an int8 activation follows a rule (`hwgen.frontend.ranges`)
+names (``Model.int4``), to four. The clipping range of an int8 activation follows a rule (`hwgen.frontend.ranges`)
 over the calibration images and all tasks. The residual has one scale for the whole network, with headroom since its
 int16 codes are plentiful. Equalise the float model first (`hwgen.frontend.calibration.equalise`): its tensors are then
 comparable with the integer ones by a single factor each.
@@ -19,6 +19,7 @@ from hwgen.frontend.bias_correction import corrected_bias, mean_input
 from hwgen.frontend.calibration import Calibration
 from hwgen.frontend.ranges import Ranges
 from hwgen.frontend.scaling import Array, FloatArray, clipping_scale, multiplier, quantised_linear, rounded
+from hwgen.spec.graph_model import Model
 from hwgen.spec.layers import (
     CLASS_TOKEN,
     Attention,
@@ -35,7 +36,6 @@ from hwgen.spec.layers import (
     Residual,
     Result,
 )
-from hwgen.spec.model import ModelConfig
 from hwgen.spec.numerics import MAX_BIAS, MAX_CONTEXT_SHIFT, MAX_NORM_SHIFT, NUMERICS
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.tables import default_tables
@@ -55,7 +55,7 @@ _GELU_OUT_SCALE = 2.0**-NUMERICS.gelu_table_bits
 class _Quantiser:
     """Builds the arrays of a package one layer at a time."""
 
-    def __init__(self, arrays: Arrays, config: ModelConfig, calibration: Calibration, ranges: Ranges | None) -> None:
+    def __init__(self, arrays: Arrays, config: Model, calibration: Calibration, ranges: Ranges | None) -> None:
         self.config = config
         self.ranges = ranges
         self.source = {name: np.asarray(array, dtype=np.float64) for name, array in arrays.items()}
@@ -216,7 +216,7 @@ FACES: dict[type[Layer], Callable[[_Quantiser, Any], None]] = {
 
 def quantise(
     arrays: Arrays,
-    config: ModelConfig,
+    config: Model,
     calibration: Calibration,
     *,
     ranges: Ranges | None = None,

@@ -14,7 +14,7 @@ import numpy as np
 
 from hwgen.frontend.layers.formats import tensor_formats
 from hwgen.frontend.scaling import Array, FloatArray
-from hwgen.spec.model import ModelConfig
+from hwgen.spec.graph_model import Model
 from hwgen.spec.numerics import NUMERICS
 
 RULES = ("mse", "percentile", "min-max")
@@ -84,7 +84,7 @@ class Ranges:
         return rule
 
 
-def int8_tensors(config: ModelConfig) -> tuple[str, ...]:
+def int8_tensors(config: Model) -> tuple[str, ...]:
     """Names of the activations that have a range: all that become codes of eight bits by a scale of their own."""
     formats = tensor_formats(config.network)
     return tuple(name for name, form in formats.items() if form.largest == NUMERICS.activation_max and form.chosen)

@@ -19,8 +19,8 @@ from hwgen.frontend.quantise import quantise
 from hwgen.frontend.ranges import RULES, RangeRule, Ranges
 from hwgen.frontend.sensitivity import decibels
 from hwgen.spec.graph import Network
+from hwgen.spec.graph_model import Model
 from hwgen.spec.layers import Experts, Layer, Linear, Position, Residual
-from hwgen.spec.model import ModelConfig
 from hwgen.spec.package import QuantisedModel
 
 HELD_OUT = "held-out"  # in the place of a rule: choose one
@@ -62,7 +62,7 @@ def _first(calibration: Calibration, images: int) -> Calibration:
     return replace(calibration, images=images, samples=samples)
 
 
-def _compared(config: ModelConfig, task: str) -> list[str]:
+def _compared(config: Model, task: str) -> list[str]:
     """The residual behind everything that is added to it, the patches left out, and the result."""
     network = config.network
     return [layer.writes for layer in network.walk(task) if _adds(layer, network, task)] + [network.result(task).writes]
@@ -95,7 +95,7 @@ def best_rule(mean_db: Mapping[str, float]) -> str:
 
 def choose_rule(
     arrays: Arrays,
-    config: ModelConfig,
+    config: Model,
     images: Sequence[NDArray[np.uint8]],
     calibration: Calibration,
     ranges: Ranges,

@@ -15,8 +15,8 @@ from hwgen.frontend.layers.spread import FACES, Edges
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.scaling import FloatArray
 from hwgen.spec.graph import Network
+from hwgen.spec.graph_model import Model
 from hwgen.spec.layers import Layer, Norm
-from hwgen.spec.model import ModelConfig
 from hwgen.spec.package import QuantisedModel
 
 _CALIBRATION_TOKENS = 256  # rows that a seeded package is calibrated on, under every task
@@ -32,7 +32,7 @@ def _drawn(network: Network) -> Iterator[Layer]:
         yield from pairs.get(layer.name, []) if isinstance(layer, Norm) else [layer]
 
 
-def seeded_float(config: ModelConfig, seed: int = 0) -> dict[str, FloatArray]:
+def seeded_float(config: Model, seed: int = 0) -> dict[str, FloatArray]:
     """Float arrays (float32) of a network of this shape; the same seed gives the same numbers."""
     rng = np.random.default_rng((_STREAM, seed))
     edges = Edges(config.network)
@@ -46,7 +46,7 @@ def seeded_float(config: ModelConfig, seed: int = 0) -> dict[str, FloatArray]:
     return arrays
 
 
-def calibration_images(config: ModelConfig, count: int) -> list[NDArray[np.uint8]]:
+def calibration_images(config: Model, count: int) -> list[NDArray[np.uint8]]:
     """Scenes of the size of the network's image, from the calibration seeds; ValueError unless it has 3 channels."""
     if config.channels != 3:
         raise ValueError(f"{config.name}: scenes have 3 channels, the network takes {config.channels}")
@@ -54,18 +54,18 @@ def calibration_images(config: ModelConfig, count: int) -> list[NDArray[np.uint8
     return [draw_scene(seed, height=config.image_height, width=config.image_width).image for seed in seeds]
 
 
-def seeded_images(config: ModelConfig) -> int:
+def seeded_images(config: Model) -> int:
     """Number of calibration images of a seeded package: few large ones or more small ones."""
     return max(1, min(_MOST_IMAGES, _CALIBRATION_TOKENS // config.network.rows))
 
 
-def seeded_calibrated(config: ModelConfig, seed: int = 0) -> tuple[dict[str, FloatArray], Calibration]:
+def seeded_calibrated(config: Model, seed: int = 0) -> tuple[dict[str, FloatArray], Calibration]:
     """Equalised seeded float arrays and their calibration."""
     arrays = seeded_float(config, seed)
     return equalise(arrays, config, calibrate(arrays, config, calibration_images(config, seeded_images(config))))
 
 
-def seeded_package(config: ModelConfig, seed: int = 0) -> QuantisedModel:
+def seeded_package(config: Model, seed: int = 0) -> QuantisedModel:
     """A quantised network of this shape with seeded random weights."""
     arrays, calibration = seeded_calibrated(config, seed)
     source = {"weights": "seeded random", "seed": seed, "calibration_first_seed": CALIBRATION_FIRST_SEED}

@@ -20,9 +20,10 @@ from hwgen.frontend.calibration import calibrate
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.scaling import FloatArray
 from hwgen.frontend.seeded import calibration_images, seeded_calibrated, seeded_package
-from hwgen.spec.model import ModelConfig
+from hwgen.spec.graph_model import Model
 from hwgen.spec.package import PackageError, QuantisedModel
 from hwgen.spec.presets import model_config
+from hwgen.store.models import find_model
 from hwgen.store.packages import load_package, write_arrays
 
 SHIPPED = ("m3vit-micro",)  # presets with trained weights in hwgen/data
@@ -65,14 +66,14 @@ def weights_sha256(arrays: Arrays) -> str:
     return sha.hexdigest()
 
 
-def save_float(path: Path, arrays: Arrays, config: ModelConfig, info: Mapping[str, Any]) -> None:
+def save_float(path: Path, arrays: Arrays, config: Model, info: Mapping[str, Any]) -> None:
     """Write a float model as float32 with what is known about it; ValueError if the arrays do not fit the config."""
     check_float_arrays(arrays, config)
     contents = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
     write_arrays(path, contents, {_METADATA: json.dumps(dict(info), sort_keys=True)})
 
 
-def read_float(path: Path, config: ModelConfig) -> tuple[dict[str, FloatArray], dict[str, Any]]:
+def read_float(path: Path, config: Model) -> tuple[dict[str, FloatArray], dict[str, Any]]:
     """Arrays and metadata of a float model; PackageError names the file and what is wrong."""
     if not path.is_file():
         raise PackageError(f"{path}: no such float model")
@@ -111,34 +112,40 @@ def _float_of_package(package: Path) -> dict[str, FloatArray]:
 
 
 def load_float(name: str, *, seed: int = 0) -> dict[str, FloatArray]:
-    """Float arrays of a preset or of an imported package (a path that ends in .safetensors).
+    """Float arrays of a preset, of a network in a YAML file, or of an imported package (a path in .safetensors).
 
     They are equalised, so that real = code * scale holds for each tensor of `load_model`.
     """
     if name.endswith(SUFFIX):
         return _float_of_package(Path(name))
-    config = model_config(name)
+    config = find_model(name)
     if name in SHIPPED:
         return read_float(float_path(name), config)[0]
     return seeded_calibrated(config, seed)[0]
 
 
 def load_model(name: str, *, seed: int = 0, int4: tuple[str, ...] = ()) -> QuantisedModel:
-    """The quantised model of a package file (a path that ends in .safetensors) or of a preset.
+    """The quantised model of a package file (a path that ends in .safetensors), of a preset, or of a YAML file.
 
-    A preset has its shipped package, or one with random weights of this seed (some seconds). ``int4``: layers of a
-    preset whose weights get four bits; the package of a shipped preset is then quantised anew. A file brings its own.
+    A preset has its shipped package, or one with random weights of this seed (some seconds); so has a network that a
+    YAML file describes. ``int4``: layers whose weights get four bits instead of eight; the package of a shipped preset
+    is then quantised anew. A package brings its own.
     """
-    return load_package(Path(name)) if name.endswith(SUFFIX) else _preset_model(name, seed, int4)
+    if name.endswith(SUFFIX):
+        return load_package(Path(name))
+    config = replace(find_model(name), int4=int4)
+    return _shipped_model(config) if name in SHIPPED else _seeded_model(config, seed)
 
 
 @cache
-def _preset_model(name: str, seed: int, int4: tuple[str, ...]) -> QuantisedModel:
-    config = replace(model_config(name), int4=int4)
-    if name not in SHIPPED:
-        return seeded_package(config, seed)
-    if not int4:
-        return load_package(package_path(name))
-    arrays = load_float(name)
+def _seeded_model(config: Model, seed: int) -> QuantisedModel:
+    return seeded_package(config, seed)
+
+
+@cache
+def _shipped_model(config: Model) -> QuantisedModel:
+    if not config.int4:
+        return load_package(package_path(config.name))
+    arrays = load_float(config.name)
     observed = calibrate(arrays, config, calibration_images(config, CALIBRATION_IMAGES))
-    return quantise(arrays, config, observed, provenance={"weights": float_path(name).name})
+    return quantise(arrays, config, observed, provenance={"weights": float_path(config.name).name})

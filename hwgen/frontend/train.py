@@ -32,7 +32,7 @@ from hwgen.frontend.quantise import quantise
 from hwgen.frontend.scaling import FloatArray
 from hwgen.frontend.seeded import calibration_images
 from hwgen.frontend.store import CALIBRATION_IMAGES, float_path, package_path, save_float
-from hwgen.spec.model import ModelConfig, TaskConfig
+from hwgen.spec.graph_model import Model, TaskConfig
 from hwgen.spec.presets import model_config
 from hwgen.store.output_file import placed
 from hwgen.store.packages import save_package
@@ -73,7 +73,7 @@ class Batch:
         return Batch(*(part.flip(2) if mirrored else part for part in parts))
 
 
-def training_scenes(config: ModelConfig, count: int, cache: Path) -> Batch:
+def training_scenes(config: Model, count: int, cache: Path) -> Batch:
     """Draw the training scenes of this network's image size, or read them from the cache folder."""
     path = cache / f"train-{config.image_height}x{config.image_width}-{count}.npz"
     if not path.is_file():
@@ -88,7 +88,7 @@ def training_scenes(config: ModelConfig, count: int, cache: Path) -> Batch:
         return Batch(*(torch.from_numpy(data[name]) for name in ("images", "labels", "depths")))
 
 
-def to_pixels(output: Tensor, config: ModelConfig, task: TaskConfig) -> Tensor:
+def to_pixels(output: Tensor, config: Model, task: TaskConfig) -> Tensor:
     """Head outputs [batch, patches, outputs] of a task with one sub-cell per pixel: [batch, height, width, classes]."""
     grid = output.view(-1, config.patch_rows, config.patch_columns, task.cell, task.cell, task.classes)
     return grid.permute(0, 1, 3, 2, 4, 5).reshape(-1, config.image_height, config.image_width, task.classes)
@@ -154,7 +154,7 @@ def float_model(model: M3ViT) -> dict[str, FloatArray]:
     return equalise(raw, model.config, observed)[0]
 
 
-def publish(arrays: dict[str, FloatArray], config: ModelConfig, info: dict[str, Any], folder: Path) -> None:
+def publish(arrays: dict[str, FloatArray], config: Model, info: dict[str, Any], folder: Path) -> None:
     """Write the float model and the quantised package made from that very file, each with its held-out quality."""
     first = HELD_OUT_FIRST_SEED
     held_out = draw_scenes(range(first, first + HELD_OUT_SCENES), height=config.image_height, width=config.image_width)

@@ -10,19 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.spec.array_kinds import ArrayKind, ArraySpec, Specs
-from hwgen.spec.model import ModelConfig
+from hwgen.spec.graph_model import Model
 from hwgen.spec.tables import TABLES, Int64Array, TableInfo, chord_ends
 
 Array = NDArray[Any]
 _AGAIN = "quantise or import the network again"
 
 
-def package_arrays(config: ModelConfig) -> Specs:
+def package_arrays(config: Model) -> Specs:
     """Name -> shape, type and range of every array in a package of this network."""
     return config.network.arrays | {f"tables.{table.name}": ArraySpec((table.words, 2), table) for table in TABLES}
 
 
-def shape_fault(config: ModelConfig, arrays: Mapping[str, Array]) -> str | None:
+def shape_fault(config: Model, arrays: Mapping[str, Array]) -> str | None:
     """What is wrong with the first array that is missing or has another shape or type; None when all are there."""
     for name, spec in package_arrays(config).items():
         if name not in arrays:
@@ -33,7 +33,7 @@ def shape_fault(config: ModelConfig, arrays: Mapping[str, Array]) -> str | None:
     return None
 
 
-def range_fault(config: ModelConfig, arrays: Mapping[str, Array]) -> str | None:
+def range_fault(config: Model, arrays: Mapping[str, Array]) -> str | None:
     """Name, index, value and limits of the first value outside its range; None when all are inside.
 
     ``arrays`` have the shapes and types of `package_arrays`.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.board import Board
-from hwgen.spec.model import ModelConfig
+from hwgen.spec.graph_model import Model
 from hwgen.spec.numerics import NUMERICS, PROFILES, NumericsConfig
 from hwgen.spec.weight_bits import weight_bits_text
 
@@ -17,10 +17,10 @@ class DesignError(ValueError):
 class Design:
     """One accelerator for one network on one board. Whether the machine is large enough is the compiler's to check."""
 
-    model: ModelConfig
+    model: Model
     arch: ArchConfig
     board: Board
-    weights: str = ""  # package file of an imported network; empty: what the preset of this name has
+    weights: str = ""  # file of the network, a package or YAML; empty: what the preset of this name has
     numerics: NumericsConfig = NUMERICS
 
     def __post_init__(self) -> None:

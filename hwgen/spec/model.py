@@ -1,22 +1,20 @@
 """What network: the shape of a multi-task vision transformer with mixture-of-experts blocks."""
 
 import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal, cast, get_args
 
+from hwgen.spec.constructors import Block, ClassToken, Embed, Heads, MoeBlock, Pooling, built
 from hwgen.spec.graph import Network
+from hwgen.spec.layers import Count, CountOrNone, Layer
 from hwgen.spec.layers.linear import Part
 from hwgen.spec.limits import Limits, refuse
 from hwgen.spec.shown import shown
-from hwgen.spec.vit import Maker
 
 TaskKind = Literal["segmentation", "depth", "classification"]
-ClassToken = Literal["learned", "none"]
-Pooling = Literal["token", "mean"]
-_MOST = 65_536  # of anything that a network counts
-Count = Annotated[int, Limits(1, _MOST)]
-CountOrNone = Annotated[int, Limits(0, _MOST)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +46,41 @@ class TaskConfig:
         return self.classes * self.cell * self.cell
 
 
+class Described(ABC):
+    """What follows from name, tasks and layers, however a network is described."""
+
+    name: str
+    tasks: tuple[TaskConfig, ...]
+    int4: tuple[str, ...]
+
+    @abstractmethod
+    def wide_layers(self) -> Iterable[Layer]:
+        """Its layers in the order of the machine, all weights with eight bits."""
+
+    @cached_property
+    def network(self) -> Network:
+        """Its layers, with the formats of their weights."""
+        layers = (layer.with_formats(self.int4) for layer in self.wide_layers())
+        return Network(tuple(layers), tuple(task.name for task in self.tasks))
+
+    def task(self, name: str) -> TaskConfig:
+        """The task called ``name``; ValueError names those that exist."""
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        raise ValueError(f"{self.name} has no task {name!r}; it has {[task.name for task in self.tasks]}")
+
+    @property
+    def linear_layers(self) -> dict[str, Part]:
+        """Every linear layer by the name of its arrays in a package, in the order of the network -> its kind.
+
+        The experts of a block are one layer of a stack of weights.
+        """
+        return {name: item.part for name, item in self.network.linears.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(Described):
     """Shape of an M3ViT / ViT; pre-norm, class token in row 0, exact-erf GELU, final LayerNorm before the task head."""
 
     name: str
@@ -115,18 +146,30 @@ class ModelConfig:
                 f"{self.name}: task {heads[0]} reads the class token, and class_token is none; give pool: mean"
             )
 
-    @cached_property
-    def network(self) -> Network:
-        """Its layers, in the order of the machine."""
-        return Network(tuple(Maker(self).layers()), tuple(task.name for task in self.tasks))
+    def wide_layers(self) -> Iterable[Layer]:
+        """Embedding, blocks, heads."""
+        embed = Embed(
+            height=self.image_height,
+            width=self.image_width,
+            patch=self.patch,
+            dim=self.dim,
+            channels=self.channels,
+            class_token=self.class_token,
+        )
+        blocks = [self._moe_block if self.is_moe(block) else self._dense_block for block in range(self.depth)]
+        return built(self.tasks, (embed, *(block() for block in blocks), Heads(pool=self.pool)))
 
-    @property
-    def linear_layers(self) -> dict[str, Part]:
-        """Every linear layer by the name of its arrays in a package, in the order of the network -> its kind.
+    def _dense_block(self) -> Block:
+        return Block(heads=self.heads, hidden=self.mlp_hidden)
 
-        The experts of a block are one layer of a stack of weights.
-        """
-        return {name: item.part for name, item in self.network.linears.items()}
+    def _moe_block(self) -> MoeBlock:
+        return MoeBlock(
+            heads=self.heads,
+            hidden=self.expert_hidden,
+            experts=self.experts,
+            top_k=self.top_k,
+            renormalise=self.gate_renormalise,
+        )
 
     @property
     def patch_rows(self) -> int:
@@ -166,10 +209,3 @@ class ModelConfig:
     def is_moe(self, block: int) -> bool:
         """Whether block ``block`` has a mixture of experts instead of a dense MLP."""
         return block in self.moe_blocks
-
-    def task(self, name: str) -> TaskConfig:
-        """The task called ``name``; ValueError names those that exist."""
-        for task in self.tasks:
-            if task.name == name:
-                return task
-        raise ValueError(f"{self.name} has no task {name!r}; it has {[task.name for task in self.tasks]}")

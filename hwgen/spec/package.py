@@ -3,19 +3,19 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from hwgen.spec.arrays import Array, package_arrays, range_fault, shape_fault
-from hwgen.spec.model import ModelConfig, TaskConfig
+from hwgen.spec.graph_model import Model
 
 
 class PackageError(ValueError):
     """A package that cannot be used; the message names the file or the tensor, and the limit."""
 
 
-def arrays_sha256(config: ModelConfig, arrays: Mapping[str, Array]) -> str:
+def arrays_sha256(config: Model, arrays: Mapping[str, Array]) -> str:
     """Digest of every array of a network, name by name."""
     digest = hashlib.sha256()
     for name in sorted(package_arrays(config)):
@@ -31,7 +31,7 @@ class QuantisedModel:
     ``scales`` holds floats for reports only (``residual``, ``blocks.0.norm1``, ``heads.seg`` ...): real = code * scale.
     """
 
-    config: ModelConfig
+    config: Model
     arrays: Mapping[str, Array]
     scales: Mapping[str, float]
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -45,15 +45,3 @@ class QuantisedModel:
     def sha256(self) -> str:
         """Digest of every array, name by name."""
         return arrays_sha256(self.config, self.arrays)
-
-
-def config_from(data: dict[str, Any]) -> ModelConfig:
-    """Shape of a network from its fields as JSON holds them; ValueError, KeyError or TypeError when there is none."""
-    if not isinstance(cast("object", data), dict):
-        raise TypeError(f"{type(data).__name__} instead of an object")
-    if not data["tasks"]:
-        raise ValueError("tasks is empty; a network has one or more")
-    tasks = tuple(TaskConfig(**task) for task in data["tasks"])
-    lists = {"moe_blocks": tuple(data["moe_blocks"]), "tasks": tasks, "int4": tuple(data.get("int4", ()))}
-    fields: dict[str, Any] = {**data, **lists}
-    return ModelConfig(**fields)

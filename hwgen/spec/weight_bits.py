@@ -3,13 +3,13 @@
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from hwgen.spec.model import ModelConfig
+from hwgen.spec.graph_model import Model
 from hwgen.spec.numerics import NUMERICS
 
 NARROW, WIDE = NUMERICS.narrow_weight_bits, NUMERICS.weight_bits
 
 
-def _meant(what: str, config: ModelConfig) -> list[str]:
+def _meant(what: str, config: Model) -> list[str]:
     """Layers of a kind, or those whose names match a pattern; ValueError when there are none."""
     layers = config.linear_layers
     found = [name for name, kind in layers.items() if kind == what or fnmatchcase(name, what)]
@@ -22,7 +22,7 @@ def _meant(what: str, config: ModelConfig) -> list[str]:
     return found
 
 
-def with_weight_bits(config: ModelConfig, text: str) -> ModelConfig:
+def with_weight_bits(config: Model, text: str) -> Model:
     """``config`` with the bits that ``text`` gives to some layers: WHAT=BITS, separated by commas, the last one counts.
 
     WHAT is a kind of layers, the name of a layer, or a pattern with ``*``; BITS is 4 or 8. Layers that nothing names
@@ -38,7 +38,7 @@ def with_weight_bits(config: ModelConfig, text: str) -> ModelConfig:
     return replace(config, int4=tuple(name for name in config.linear_layers if name in narrow))
 
 
-def weight_bits_text(config: ModelConfig) -> str:
+def weight_bits_text(config: Model) -> str:
     """What `with_weight_bits` takes for these layers: whole kinds where possible; empty when all have eight bits."""
     layers, narrow = config.linear_layers, set(config.int4)
     if narrow == layers.keys():

@@ -1,7 +1,7 @@
 """How the weights of a layer lie in the ring, declared once: bits of a code, and input chunks that share a word."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,7 +20,9 @@ class WeightFormat:
     chunks_per_word: int  # input chunks of an output tile whose weights share a ring word
     largest: int  # code; the smallest is its negative
     why: str  # of that range
-    pack: Callable[[U8, int], U8]  # (tiles of codes [tiles, tile_bytes], input chunks) -> ring words
+    pack: Callable[[U8, int], U8] = field(
+        repr=False
+    )  # (tiles of codes [tiles, tile_bytes], input chunks) -> ring words
 
     def words(self, in_chunks: int) -> int:
         """Ring words of the weights of one output tile."""

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,11 +11,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
 from hwgen.spec.arrays import Array, package_arrays, shape_fault
-from hwgen.spec.package import PackageError, QuantisedModel, arrays_sha256, config_from
+from hwgen.spec.graph_model import Model
+from hwgen.spec.package import PackageError, QuantisedModel, arrays_sha256
+from hwgen.spec.shown import shown
+from hwgen.store.models import is_shape, layers_data, model_from, shape_data
 from hwgen.store.output_file import placed
+from hwgen.store.strict_yaml import ConfigError
 
-PACKAGE_VERSION = 1
-MANIFEST = ("version", "config", "scales", "provenance", "sha256")  # entries of a package's metadata
+PACKAGE_VERSION = 2
+# Entries of a package's metadata. Version 1 has no layers: they follow from the shape in config.
+MANIFEST = {
+    1: ("version", "config", "scales", "provenance", "sha256"),
+    2: ("version", "config", "layers", "scales", "provenance", "sha256"),
+}
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
@@ -32,7 +39,8 @@ def save_package(package: QuantisedModel, path: Path) -> None:
     """Write a package as one safetensors file; the manifest is its metadata."""
     manifest = {
         "version": PACKAGE_VERSION,
-        "config": asdict(package.config),
+        "config": shape_data(package.config),
+        "layers": layers_data(package.config),
         "scales": dict(package.scales),
         "provenance": dict(package.provenance),
         "sha256": package.sha256(),
@@ -61,10 +69,7 @@ def load_package(path: Path) -> QuantisedModel:
     if text is None:
         raise PackageError(f"{path}: a safetensors file, but not an hwgen package (no manifest)")
     manifest = _manifest(path, text)
-    try:
-        config = config_from(manifest["config"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PackageError(f"{path}: the manifest's config is damaged ({error})") from error
+    config = _model(path, manifest)
     fault = shape_fault(config, arrays)
     if fault is not None:
         raise PackageError(f"{path}: {fault}")
@@ -76,6 +81,20 @@ def load_package(path: Path) -> QuantisedModel:
         )
     except PackageError as error:
         raise PackageError(f"{path}: {error}") from error
+
+
+def _model(path: Path, manifest: Mapping[str, Any]) -> Model:
+    """The network of a manifest: a shape whose layers are those that are listed, or the list itself."""
+    data, listed = manifest["config"], manifest.get("layers")
+    if isinstance(data, dict) and listed is not None and not is_shape(cast("dict[str, Any]", data)):
+        data = {**cast("dict[str, Any]", data), "layers": listed}
+    try:
+        config = model_from(data, "config")
+    except ConfigError as error:
+        raise PackageError(f"{path}: the manifest's config is damaged ({error})") from error
+    if listed is not None and layers_data(config) != listed:
+        raise PackageError(f"{path}: the manifest's layers are not those of its config; make the package again")
+    return config
 
 
 def _is_scale(value: object) -> bool:
@@ -91,11 +110,12 @@ def _manifest(path: Path, text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise PackageError(f"{path}: the manifest is damaged (a {type(found).__name__}, not an object)")
     manifest = cast("dict[str, Any]", found)
-    missing = [name for name in MANIFEST if name not in manifest]
+    version = manifest.get("version", PACKAGE_VERSION)
+    if type(version) is not int or version not in MANIFEST:
+        raise PackageError(f"{path}: package version {shown(version)}, this tool reads {', '.join(map(str, MANIFEST))}")
+    missing = [name for name in MANIFEST[version] if name not in manifest]
     if missing:
         raise PackageError(f"{path}: the manifest lacks {', '.join(missing)}; make the package again")
-    if manifest["version"] != PACKAGE_VERSION:
-        raise PackageError(f"{path}: package version {manifest['version']}, this tool reads {PACKAGE_VERSION}")
     if not isinstance(manifest["provenance"], dict):
         raise PackageError(f"{path}: the manifest's provenance is damaged; make the package again")
     scales = manifest["scales"]

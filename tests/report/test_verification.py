@@ -12,7 +12,7 @@ from golden.reference.scenes import CLASS_NAMES
 from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.estimate.estimate import estimate
 from hwgen.frontend.store import load_float, load_model
-from hwgen.pipeline import FLIPPED, spoilt
+from hwgen.pipeline import flipped_layer, spoilt
 from hwgen.report.verification import Pass, Verification
 from hwgen.request import images_for, resolve, tasks_of
 from sim.compare import compare
@@ -130,7 +130,9 @@ def test_the_self_test_changes_one_bit_of_one_weight(compiled: Compiled):
     changed = np.flatnonzero(image != other)
     assert changed.size == 1
     assert bin(int(image[changed[0]] ^ other[changed[0]])).count("1") == 1
-    entry = compiled.entry(FLIPPED)
+    layer = flipped_layer(compiled.config)
+    assert layer == "blocks.0.query"
+    entry = compiled.entry(layer)
     assert entry.offset <= changed[0] < entry.offset + entry.bytes
-    weight = load_model("m3vit-micro").arrays[f"{FLIPPED}.weight"]
+    weight = load_model("m3vit-micro").arrays[f"{layer}.weight"]
     assert image[changed[0]].astype(np.int8) == weight[0, 0]

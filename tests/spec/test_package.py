@@ -12,8 +12,10 @@ from safetensors.numpy import save_file
 
 from hwgen.frontend.seeded import seeded_package
 from hwgen.frontend.store import load_model, package_path
-from hwgen.spec.package import PackageError, config_from
+from hwgen.spec.package import PackageError
+from hwgen.store.models import model_from
 from hwgen.store.packages import MANIFEST, PACKAGE_VERSION, load_package, save_package
+from hwgen.store.strict_yaml import ConfigError
 from tests.frontend.shapes import SMALL
 
 
@@ -25,10 +27,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def test_version_digest_provenance_and_calibration_rule_are_carried(tmp_path: Path) -> None:
     save_package(seeded_package(SMALL, 3), tmp_path / "small.safetensors")
     checked = 0
-    for path in (tmp_path / "small.safetensors", package_path("m3vit-micro")):
+    for path, version in ((tmp_path / "small.safetensors", PACKAGE_VERSION), (package_path("m3vit-micro"), 1)):
         manifest, arrays = _read(path)
-        assert set(manifest) == set(MANIFEST)
-        assert manifest["version"] == PACKAGE_VERSION
+        assert set(manifest) == set(MANIFEST[version])
+        assert manifest["version"] == version
         assert re.fullmatch("[0-9a-f]{64}", manifest["sha256"])
         assert manifest["sha256"] == load_package(path).sha256()
         source = manifest["provenance"]
@@ -75,15 +77,15 @@ def test_the_digest_is_of_the_content_and_of_every_array() -> None:
 )
 def test_shapes_that_no_network_has_are_named(change: dict[str, Any], says: str) -> None:
     config = _read(package_path("m3vit-micro"))[0]["config"]
-    assert config_from(config) == load_model("m3vit-micro").config
-    with pytest.raises((ValueError, TypeError), match=re.escape(says)):
-        config_from({**config, **change})
+    assert model_from(config, "it") == load_model("m3vit-micro").config
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        model_from({**config, **change}, "it")
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda m: json.dumps({**m, "version": 99}), "package version 99, this tool reads 1"),
+        (lambda m: json.dumps({**m, "version": 99}), "package version 99, this tool reads 1, 2"),
         (lambda m: json.dumps({**m, "sha256": "0" * 64}), "contents do not match the manifest's sha256"),
         (
             lambda m: json.dumps({k: v for k, v in m.items() if k not in ("sha256", "provenance")}),
@@ -97,7 +99,10 @@ def test_shapes_that_no_network_has_are_named(change: dict[str, Any], says: str)
         (lambda m: json.dumps({**m, "config": {"dim": 3}}), "the manifest's config is damaged"),
         (lambda m: json.dumps({**m, "config": {**m["config"], "dim": 63}}), "the manifest's config is damaged"),
         (lambda m: json.dumps({**m, "config": {**m["config"], "tasks": 1}}), "the manifest's config is damaged"),
-        (lambda m: json.dumps({**m, "config": [m["config"]]}), "the manifest's config is damaged (list instead of an"),
+        (
+            lambda m: json.dumps({**m, "config": [m["config"]]}),
+            "the manifest's config is damaged (config: list instead",
+        ),
         (lambda m: json.dumps({**m, "config": {**m["config"], "tasks": [1]}}), "the manifest's config is damaged"),
         (lambda m: json.dumps({**m, "scales": {"norm": 10**400}}), "the manifest's scales are damaged"),
         (lambda _: "[]", "the manifest is damaged (a list, not an object)"),

@@ -14,6 +14,7 @@ import numpy as np
 from golden.reference.layers.patches import PIXEL_SCALE
 from hwgen.frontend.equalisation import EQUALISATION, Factors, without_equalisation
 from hwgen.frontend.scaling import FloatArray
+from hwgen.spec.graph import Network
 from hwgen.spec.layers import Attention, Experts, Gelu, Layer, Linear, Norm, Patches, Pool, Position, Residual
 from hwgen.spec.numerics import NUMERICS
 from hwgen.spec.package import PackageError, QuantisedModel
@@ -112,7 +113,7 @@ def float_weights(package: QuantisedModel) -> dict[str, FloatArray]:
     PackageError when the manifest lacks a scale, or its factors are not one finite number a channel, none of them zero.
     """
     name, factors = package.config.name, package.provenance.get(EQUALISATION, {})
-    if not _are_factors(factors, package.config.dim):
+    if not _are_factors(factors, package.config.network):
         raise PackageError(f"{name}: the equalisation in the package's provenance is damaged; import the network again")
     try:
         arrays = dequantise(package)
@@ -121,12 +122,15 @@ def float_weights(package: QuantisedModel) -> dict[str, FloatArray]:
     return without_equalisation(arrays, package.config, cast("Factors", factors))
 
 
-def _are_factors(factors: object, channels: int) -> bool:
-    """Whether this is, for every LayerNorm in it, one finite number a channel, none of them zero."""
+def _are_factors(factors: object, network: Network) -> bool:
+    """Whether this is, for LayerNorms of the network, one finite number a channel, none of them zero."""
     if not isinstance(factors, Mapping):
         return False
-    for values in cast("Mapping[str, object]", factors).values():
+    channels = {layer.name: layer.columns for layer in network.layers if isinstance(layer, Norm)}
+    for norm, values in cast("Mapping[str, object]", factors).items():
         numbers = cast("list[object]", values) if isinstance(values, list | tuple) else []
-        if len(numbers) != channels or not all(isinstance(n, float | int) and 0.0 < abs(n) < np.inf for n in numbers):
+        if len(numbers) != channels.get(norm) or not all(
+            isinstance(n, float | int) and 0.0 < abs(n) < np.inf for n in numbers
+        ):
             return False
     return True

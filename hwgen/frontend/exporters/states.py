@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from hwgen.frontend.importers.imported import IMAGENET_MEAN, IMAGENET_STD, ImportOptions, unfold_pixels
 from hwgen.frontend.scaling import FloatArray
+from hwgen.spec.graph_model import Model
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.spec.package import PackageError, QuantisedModel
 
 Arrays = Mapping[str, FloatArray]
 State = dict[str, FloatArray]
+_NO_BLOCKS = "it is a list of layers, which need not be blocks"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +103,7 @@ def m3vit_state(arrays: Arrays, config: ModelConfig, pixels: Pixels) -> State:
     return state
 
 
-def own_state(arrays: Arrays, config: ModelConfig, pixels: Pixels) -> State:
+def own_state(arrays: Arrays, config: Model, pixels: Pixels) -> State:
     """The state_dict of `hwgen.frontend.m3vit.M3ViT`, which takes pixel codes."""
     return dict(arrays)
 
@@ -123,11 +126,13 @@ def _m3vit_options(config: ModelConfig, pixels: Pixels) -> ImportOptions:
     )
 
 
-def _own_options(config: ModelConfig, pixels: Pixels) -> ImportOptions:
+def _own_options(config: Model, pixels: Pixels) -> ImportOptions:
     return ImportOptions(name=config.name)
 
 
-def _refuse_for_timm(config: ModelConfig, arrays: Arrays) -> str | None:
+def _refuse_for_timm(config: Model, arrays: Arrays) -> str | None:
+    if not isinstance(config, ModelConfig):
+        return _NO_BLOCKS
     if config.moe_blocks:
         return f"blocks {list(config.moe_blocks)} have experts"
     if config.class_token == "none" or config.pool == "mean":
@@ -137,7 +142,9 @@ def _refuse_for_timm(config: ModelConfig, arrays: Arrays) -> str | None:
     return None
 
 
-def _refuse_for_m3vit(config: ModelConfig, arrays: Arrays) -> str | None:
+def _refuse_for_m3vit(config: Model, arrays: Arrays) -> str | None:
+    if not isinstance(config, ModelConfig):
+        return _NO_BLOCKS
     if not config.moe_blocks:
         return "no block has experts"
     if config.class_token == "none":
@@ -153,9 +160,9 @@ def _refuse_for_m3vit(config: ModelConfig, arrays: Arrays) -> str | None:
 class Format:
     """How one program names a network."""
 
-    state: Callable[[Arrays, ModelConfig, Pixels], State]
-    options: Callable[[ModelConfig, Pixels], ImportOptions]  # what an import of the state needs to be told
-    refuse: Callable[[ModelConfig, Arrays], str | None]  # why a network cannot be named so
+    state: Callable[[Arrays, Any, Pixels], State]  # of a network that is not refused
+    options: Callable[[Any, Pixels], ImportOptions]  # what an import of the state needs to be told
+    refuse: Callable[[Model, Arrays], str | None]  # why a network cannot be named so
     pixels: Pixels  # when the package does not say
 
 
@@ -167,7 +174,7 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def format_of(config: ModelConfig, arrays: Arrays, wanted: str | None) -> str:
+def format_of(config: Model, arrays: Arrays, wanted: str | None) -> str:
     """The format that was asked for, or the first that can name this network; PackageError says why it cannot."""
     if wanted is None:
         return next(name for name, form in FORMATS.items() if form.refuse(config, arrays) is None)

@@ -28,7 +28,7 @@ from hwgen.frontend.ranges import Ranges
 from hwgen.frontend.rule_choice import choose_rule
 from hwgen.frontend.seeded import calibration_images
 from hwgen.frontend.store import float_beside, save_float, weights_sha256
-from hwgen.spec.model import ModelConfig
+from hwgen.spec.graph_model import Model
 from hwgen.spec.package import QuantisedModel
 from hwgen.store.output_file import placed
 from hwgen.store.packages import save_package
@@ -58,7 +58,7 @@ class Converted:
     ranges: Ranges  # what set the scales
 
 
-def folder_images(folder: Path, config: ModelConfig, count: int) -> Images:
+def folder_images(folder: Path, config: Model, count: int) -> Images:
     """The first ``count`` pictures of a folder by name, cut to the network's shape around the middle and scaled."""
     if not folder.is_dir():
         raise CheckpointError(f"--calib {folder}: no such folder")
@@ -75,7 +75,7 @@ def folder_images(folder: Path, config: ModelConfig, count: int) -> Images:
     return images
 
 
-def images_of(calib: Path | None, config: ModelConfig, count: int) -> tuple[Images, dict[str, Any]]:
+def images_of(calib: Path | None, config: Model, count: int) -> tuple[Images, dict[str, Any]]:
     """Calibration images and what the provenance says of them: a folder's pictures, or generated scenes."""
     if calib is not None:
         images = folder_images(calib, config, count)
@@ -85,7 +85,7 @@ def images_of(calib: Path | None, config: ModelConfig, count: int) -> tuple[Imag
     return calibration_images(config, count), source
 
 
-def _refuse_dead_ranges(config: ModelConfig, calibration: Calibration) -> None:
+def _refuse_dead_ranges(config: Model, calibration: Calibration) -> None:
     """A tensor that is zero everywhere, or overflows, has no scale."""
     for name, sample in calibration.samples.items():
         largest = float(np.abs(sample).max(initial=0.0))

@@ -22,7 +22,8 @@ from golden.reference.m3vit_float import FloatModel
 from hwgen.frontend.importers.checkpoint import CheckpointError, listed
 from hwgen.frontend.importers.imported import Imported, PixelRule
 from hwgen.frontend.scaling import FloatArray
-from hwgen.spec.model import ModelConfig, TaskConfig
+from hwgen.spec.graph_model import Model
+from hwgen.spec.model import TaskConfig
 
 AGREEMENT = "agreement"  # entry of the provenance: file, images, and dB per task
 LEAST_DB = 40.0  # an int8 network is about this close to its float; another function is far below
@@ -89,7 +90,7 @@ def _arrays(path: Path) -> dict[str, Array]:
         ) from error
 
 
-def _pixels(label: str, image: Array, config: ModelConfig, rule: PixelRule) -> NDArray[np.uint8]:
+def _pixels(label: str, image: Array, config: Model, rule: PixelRule) -> NDArray[np.uint8]:
     """Pixel codes [images, height, width, channels]; normalised pixels are turned back."""
     floats = image.dtype.kind == "f"
     if not floats and image.dtype != np.uint8:
@@ -124,7 +125,7 @@ def _codes(label: str, values: FloatArray, rule: PixelRule) -> NDArray[np.uint8]
     return np.rint(found).astype(np.uint8)
 
 
-def _output(label: str, name: str, found: Array, images: int, config: ModelConfig, task: TaskConfig) -> FloatArray:
+def _output(label: str, name: str, found: Array, images: int, config: Model, task: TaskConfig) -> FloatArray:
     """Outputs [images, rows, values] of a task, all finite and not all equal."""
     rows = 1 if task.kind == "classification" else config.patches
     full = (images, rows, task.outputs)
@@ -144,7 +145,7 @@ def _output(label: str, name: str, found: Array, images: int, config: ModelConfi
     return values
 
 
-def read_expected(path: Path, config: ModelConfig, rule: PixelRule) -> Expected:
+def read_expected(path: Path, config: Model, rule: PixelRule) -> Expected:
     """The file of ``--expect`` for a network that normalises pixels by ``rule``; CheckpointError says what is wrong."""
     arrays, label = _arrays(path), f"--expect {path}"
     single = len(config.tasks) == 1 and config.tasks[0].name not in arrays

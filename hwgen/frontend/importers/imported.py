@@ -10,6 +10,7 @@ import numpy as np
 from golden.reference.layers.patches import PIXEL_SCALE
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError, listed
 from hwgen.frontend.scaling import FloatArray
+from hwgen.spec.graph_model import Model
 from hwgen.spec.model import ModelConfig, TaskConfig
 
 HEAD_DIM = 64  # channels of a head when --heads does not say otherwise
@@ -57,7 +58,7 @@ class PixelRule:
 class Imported:
     """A float model, and what a user must know about how it came about."""
 
-    config: ModelConfig
+    config: Model
     arrays: dict[str, FloatArray]
     notes: tuple[str, ...]  # sentences for the user
     function: Mapping[str, str] = field(default_factory=dict[str, str])  # part -> what it computes, and who says so

@@ -4,34 +4,34 @@
 """
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
 from hwgen.frontend.importers.imported import Imported, ImportOptions, refuse_unused
 from hwgen.frontend.scaling import FloatArray
 from hwgen.spec.graph import Network
+from hwgen.spec.graph_model import Model
 from hwgen.spec.layers import Norm
-from hwgen.spec.model import ModelConfig
-from hwgen.spec.package import config_from
+from hwgen.store.models import model_data, model_from
 
-CONFIG_ENTRY = "hwgen.config"  # metadata entry with the fields of ModelConfig, JSON
+CONFIG_ENTRY = "hwgen.config"  # metadata entry that describes the network, JSON
 
 
-def own_metadata(config: ModelConfig) -> dict[str, str]:
+def own_metadata(config: Model) -> dict[str, str]:
     """Metadata of a safetensors file with the weights of a network of this shape."""
-    return {CONFIG_ENTRY: json.dumps(asdict(config), sort_keys=True)}
+    return {CONFIG_ENTRY: json.dumps(model_data(config), sort_keys=True)}
 
 
-def _config(checkpoint: Checkpoint) -> ModelConfig:
+def _config(checkpoint: Checkpoint) -> Model:
     if CONFIG_ENTRY not in checkpoint.metadata:
         raise CheckpointError(
             f"{checkpoint.label}: no metadata entry {CONFIG_ENTRY}: weights alone do not say the network's shape; save"
             " them as .safetensors with it, as hwgen export and hwgen.frontend.importers.own.own_metadata do"
         )
     try:
-        return config_from(json.loads(checkpoint.metadata[CONFIG_ENTRY]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return model_from(json.loads(checkpoint.metadata[CONFIG_ENTRY]), "config")
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{checkpoint.label}: metadata entry {CONFIG_ENTRY} is damaged ({error})") from error
 
 

@@ -2,7 +2,7 @@
 
 from hwgen.spec.layers.attention import Attention
 from hwgen.spec.layers.experts import Experts
-from hwgen.spec.layers.layer import Floats, Layer, Rows, Tensor
+from hwgen.spec.layers.layer import Count, CountOrNone, Floats, Layer, Rows, Tensor
 from hwgen.spec.layers.linear import Codes, Gate, Gelu, Linear, Residual, Result
 from hwgen.spec.layers.norm import Norm
 from hwgen.spec.layers.patches import Patches
@@ -16,6 +16,8 @@ __all__ = [
     "KINDS",
     "Attention",
     "Codes",
+    "Count",
+    "CountOrNone",
     "Experts",
     "Floats",
     "Gate",

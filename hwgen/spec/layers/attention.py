@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwgen.spec.array_kinds import BIAS, CONTEXT_SHIFT, ArraySpec, Specs, scale_arrays
-from hwgen.spec.layers.layer import Floats, Layer, Rows, Tensor
+from hwgen.spec.layers.layer import Count, Floats, Layer, Rows, Tensor, check_heads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,10 +15,15 @@ class Attention(Layer):
     key: Rows
     value: Rows
     scores: str  # tensor of every head's scores
-    queries: int
-    keys: int
-    heads: int
-    columns: int  # of all heads
+    queries: Count
+    keys: Count
+    heads: Count
+    columns: Count  # of all heads
+
+    def __post_init__(self) -> None:
+        """Refuse heads that do not divide the columns."""
+        super().__post_init__()
+        check_heads(self.name, self.columns, self.heads)
 
     def reads(self) -> tuple[Rows, ...]:
         """Queries, keys and values."""

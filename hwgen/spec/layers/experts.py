@@ -1,11 +1,12 @@
 """A mixture of experts: two-layer networks, each for the tokens that the gate has sent to it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Self
 
 from hwgen.spec.array_kinds import Specs, linear_arrays, scale_arrays
-from hwgen.spec.layers.layer import Floats, Layer, Rows, Tensor
-from hwgen.spec.weight_formats import DENSE8, WeightFormat
+from hwgen.spec.layers.layer import Count, Floats, Layer, Rows, Tensor
+from hwgen.spec.weight_formats import DENSE8, PACKED4, WeightFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,11 +16,11 @@ class Experts(Layer):
     source: Rows
     gate: Rows  # logits: the queues follow from them
     into: Rows
-    rows: int
-    columns: int
-    hidden: int
-    experts: int
-    top_k: int
+    rows: Count
+    columns: Count
+    hidden: Count
+    experts: Count
+    top_k: Count
     observed: tuple[str, str]  # names for hidden units and outputs before the score, of each of a token's experts
     codes: str  # name of the hidden units as int8 codes, all experts together: they have one scale
     first: WeightFormat = DENSE8
@@ -40,6 +41,11 @@ class Experts(Layer):
     def tensors(self) -> tuple[Tensor, ...]:
         """The residual stream with every expert's share."""
         return (Tensor(name=self.writes, shape=(self.rows, self.columns)),)
+
+    def with_formats(self, narrow: Collection[str]) -> Self:
+        """Each of its two layers by name."""
+        first, second = (PACKED4 if name in narrow else DENSE8 for name in self.formats())
+        return replace(self, first=first, second=second)
 
     def updates(self) -> Rows:
         """Every row of the residual stream."""

@@ -1,10 +1,16 @@
 """What every layer of a network declares: what it reads, which tensors it leaves, and its arrays in a package."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Annotated, Self
 
 from hwgen.spec.array_kinds import Specs
+from hwgen.spec.limits import Limits, refuse
+
+_MOST = 65_536  # of anything that a layer counts
+Count = Annotated[int, Limits(1, _MOST)]
+CountOrNone = Annotated[int, Limits(0, _MOST)]
 
 Floats = dict[str, tuple[int, ...]]  # name -> shape of arrays of a float model
 
@@ -42,6 +48,12 @@ class Rows:
     count: int | None = None  # None: all from the first one on
 
 
+def check_heads(name: str, columns: int, heads: int | None) -> None:
+    """ValueError unless the columns of layer ``name`` are a whole number of heads; None: they are no heads."""
+    if heads is not None and (heads < 1 or columns % heads):
+        raise ValueError(f"{name}: {columns} columns are not a multiple of heads {heads}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layer(ABC):
     """One step of a network, at the grain of instructions.
@@ -54,6 +66,10 @@ class Layer(ABC):
     writes: str
     task: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse sizes that nothing could have."""
+        refuse(self, self.name)
+
     @abstractmethod
     def reads(self) -> tuple[Rows, ...]:
         """The rows that it needs, those that it updates in place included."""
@@ -65,6 +81,10 @@ class Layer(ABC):
     @abstractmethod
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors that it leaves, ``writes`` among them."""
+
+    def with_formats(self, narrow: Collection[str]) -> Self:
+        """The same with four-bit weights in the linear layers of these names, and eight bits in its others."""
+        return self
 
     def updates(self) -> Rows | None:
         """Rows of a residual stream that it changes in place; nothing reads the stream as it was before."""

@@ -1,12 +1,12 @@
 """A linear layer and what is done with its sums."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 from hwgen.spec.array_kinds import Specs, linear_arrays, scale_arrays
-from hwgen.spec.layers.layer import Floats, Layer, Rows, Tensor
-from hwgen.spec.weight_formats import DENSE8, WeightFormat
+from hwgen.spec.layers.layer import Count, Floats, Layer, Rows, Tensor, check_heads
+from hwgen.spec.weight_formats import DENSE8, PACKED4, WeightFormat
 
 Part = Literal["patch_embed", "attention", "mlp", "gates", "experts", "heads"]  # of a network, as --weights names it
 
@@ -28,7 +28,7 @@ class Residual:
     """Sums are added to rows of a residual stream; its other rows stay."""
 
     into: Rows
-    rows: int  # of the stream
+    rows: Count  # of the stream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,8 @@ class Gate:
     """Sums are the logits of experts, of which the best are chosen: experts, scores and queues follow."""
 
     block: str  # prefix of the tensors that follow
-    top_k: int
-    renormalise: bool
+    top_k: Count
+    renormalise: bool = False  # scores of the chosen experts rescaled to sum to one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +53,22 @@ class Linear(Layer):
     """Rows times weights plus bias, requantised channel by channel, then finished."""
 
     source: Rows
-    rows: int
-    inputs: int
-    outputs: int
+    rows: Count
+    inputs: Count
+    outputs: Count
     finish: Finish
     part: Part
     role: str  # which of the layers of a block, or of a network, it is; messages name it
     bias: Literal["used", "unread", "none"] = "used"  # of the trained layer; unread: it changes no result
     format: WeightFormat = DENSE8
+
+    def __post_init__(self) -> None:
+        """Refuse heads that do not divide the outputs, and gates that choose more experts than there are."""
+        super().__post_init__()
+        if isinstance(self.finish, Codes):
+            check_heads(self.name, self.outputs, self.finish.heads)
+        if isinstance(self.finish, Gate) and not 1 <= self.finish.top_k <= self.outputs:
+            raise ValueError(f"{self.name}: top_k {self.finish.top_k} must be in 1..experts ({self.outputs})")
 
     def reads(self) -> tuple[Rows, ...]:
         """Its rows, and those that it is added to."""
@@ -87,6 +95,10 @@ class Linear(Layer):
             Tensor(name=f"{finish.block}.expert_scores", shape=chosen),
             Tensor(name=f"{finish.block}.queue_lengths", shape=(self.outputs,)),
         )
+
+    def with_formats(self, narrow: Collection[str]) -> Self:
+        """Narrow when it is named."""
+        return replace(self, format=PACKED4 if self.name in narrow else DENSE8)
 
     def updates(self) -> Rows | None:
         """The rows that it is added to."""

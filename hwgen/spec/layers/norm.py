@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwgen.spec.array_kinds import GAIN, NORM_SHIFT, OFFSET, ArraySpec, Specs
-from hwgen.spec.layers.layer import Floats, Layer, Rows, Tensor
+from hwgen.spec.layers.layer import Count, Floats, Layer, Rows, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,8 +12,8 @@ class Norm(Layer):
     """Normalises every row on its own: int16 to int8."""
 
     source: Rows
-    rows: int
-    columns: int
+    rows: Count
+    columns: Count
 
     def reads(self) -> tuple[Rows, ...]:
         """The residual stream."""

@@ -4,17 +4,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwgen.spec.array_kinds import Specs
-from hwgen.spec.layers.layer import Floats, Layer, Rows, Tensor
+from hwgen.spec.layers.layer import Count, Floats, Layer, Rows, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patches(Layer):
     """Row r holds the pixels of patch r, minus 128, in the order (channel, y, x)."""
 
-    height: int  # of the image, pixels
-    width: int
-    channels: int
-    patch: int  # side
+    height: Count  # of the image, pixels
+    width: Count
+    channels: Count
+    patch: Count  # side
+
+    def __post_init__(self) -> None:
+        """Refuse images that are not cut into whole patches."""
+        super().__post_init__()
+        if self.height % self.patch or self.width % self.patch:
+            raise ValueError(f"{self.name}: image {self.height}x{self.width} is not a multiple of patch {self.patch}")
 
     @property
     def rows(self) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwgen.spec.array_kinds import CONTEXT_SHIFT, Specs, scale_arrays
-from hwgen.spec.layers.layer import Floats, Layer, Rows, Tensor
+from hwgen.spec.layers.layer import Count, Floats, Layer, Rows, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,8 +12,8 @@ class Pool(Layer):
     """Weighs its rows alike, as attention does whose scores are all zero, and leaves one row."""
 
     source: Rows
-    rows: int  # that it reads
-    columns: int
+    rows: Count  # that it reads
+    columns: Count
     values: str  # tensor of its rows as attention's values
     scores: str  # tensor of the scores, all of them zero
 

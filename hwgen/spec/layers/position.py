@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwgen.spec.array_kinds import POSITION, ArraySpec, Specs
-from hwgen.spec.layers.layer import Floats, Layer, Rows, Tensor
+from hwgen.spec.layers.layer import Count, Floats, Layer, Rows, Tensor
 
 CLASS_TOKEN = "class_token"  # array of a float model that is added to row 0
 
@@ -13,8 +13,8 @@ CLASS_TOKEN = "class_token"  # array of a float model that is added to row 0
 class Position(Layer):
     """Starts a residual stream: row r is entry r of the table."""
 
-    rows: int
-    columns: int
+    rows: Count
+    columns: Count
     class_token: bool = True  # row 0 is that of the class token, which is added to it before the network is quantised
 
     def reads(self) -> tuple[Rows, ...]:

@@ -1,0 +1,257 @@
+"""Constructors of layer lists: parts of a vision transformer, each a record that says what the part looks like."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from hwgen.spec.layers import (
+    Attention,
+    Codes,
+    Experts,
+    Gate,
+    Gelu,
+    Layer,
+    Linear,
+    Norm,
+    Patches,
+    Pool,
+    Position,
+    Residual,
+    Result,
+    Rows,
+)
+from hwgen.spec.layers.layer import Count
+from hwgen.spec.layers.linear import Finish, Part
+
+if TYPE_CHECKING:
+    from hwgen.spec.model import TaskConfig
+
+ClassToken = Literal["learned", "none"]
+Pooling = Literal["token", "mean"]
+_NORM = "norm"  # the last LayerNorm, of which heads read
+
+
+@dataclass
+class Builder:
+    """A list of layers on its way: what the parts so far have left for the next one."""
+
+    tasks: "Sequence[TaskConfig]"
+    layers: list[Layer] = field(default_factory=list[Layer])
+    residual: str = ""  # tensor of the residual stream as it is now
+    rows: int = 0  # of it: tokens
+    columns: int = 0  # of it: channels
+    first_patch: int = 0  # row of the first patch token
+    blocks: int = 0  # so far
+
+    def add(self, layer: Layer) -> None:
+        """One more layer; one that changes the residual stream in place leaves it for the next part."""
+        self.layers.append(layer)
+        if isinstance(layer, Position) or layer.updates() is not None:
+            self.residual = layer.writes
+            self.rows, self.columns = layer.tensors()[0].shape
+
+    def norm(self, name: str) -> None:
+        """LayerNorm of the residual stream."""
+        source = Rows(tensor=self.residual)
+        self.add(Norm(name=name, writes=name, source=source, rows=self.rows, columns=self.columns))
+
+    def linear(
+        self,
+        name: str,
+        source: "str | Rows",
+        widths: tuple[int, int],
+        finish: Finish,
+        part: Part,
+        role: str,
+        *,
+        writes: str | None = None,
+        rows: int | None = None,
+        task: str | None = None,
+        bias: Literal["used", "unread", "none"] = "used",
+    ) -> None:
+        """A linear layer; ``writes``: its tensor, when it is not called as the layer is."""
+        self.add(
+            Linear(
+                name=name,
+                writes=writes or name,
+                task=task,
+                source=Rows(tensor=source) if isinstance(source, str) else source,
+                rows=self.rows if rows is None else rows,
+                inputs=widths[0],
+                outputs=widths[1],
+                finish=finish,
+                part=part,
+                role=role,
+                bias=bias,
+            )
+        )
+
+    def added(self) -> Residual:
+        """To the residual stream, every row."""
+        return Residual(into=Rows(tensor=self.residual), rows=self.rows)
+
+    def attention(self, at: str, heads: int) -> None:
+        """LayerNorm, query, key and value, attention, and the projection that joins the residual stream."""
+        square = (self.columns, self.columns)
+        self.norm(f"{at}.norm1")
+        for name in ("query", "key", "value"):
+            codes = Codes(heads=heads)
+            bias = "unread" if name == "key" else "used"  # a key's bias moves all scores of a query alike
+            self.linear(f"{at}.{name}", f"{at}.norm1", square, codes, "attention", name, bias=bias)
+        self.add(
+            Attention(
+                name=at,
+                writes=f"{at}.context",
+                query=Rows(tensor=f"{at}.query"),
+                key=Rows(tensor=f"{at}.key"),
+                value=Rows(tensor=f"{at}.value"),
+                scores=f"{at}.scores",
+                queries=self.rows,
+                keys=self.rows,
+                heads=heads,
+                columns=self.columns,
+            )
+        )
+        writes = f"{at}.attention"
+        self.linear(f"{at}.proj", f"{at}.context", square, self.added(), "attention", "proj", writes=writes)
+
+    def next_block(self) -> str:
+        """The name of the next block."""
+        self.blocks += 1
+        return f"blocks.{self.blocks - 1}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embed:
+    """The image as tokens: patches through a linear layer, added to the position table."""
+
+    height: Count  # of the image, pixels
+    width: Count
+    patch: Count  # side, pixels
+    dim: Count  # channels of the residual stream
+    channels: Count = 3  # of the image
+    class_token: ClassToken = "learned"  # none: the patches are all tokens
+
+    def add_to(self, to: Builder) -> None:
+        """Position table, patches, and their embedding."""
+        patches = Patches(
+            name="patches",
+            writes="patches",
+            height=self.height,
+            width=self.width,
+            channels=self.channels,
+            patch=self.patch,
+        )
+        learned = self.class_token != "none"
+        to.first_patch = int(learned)
+        rows = patches.rows + to.first_patch
+        to.add(Position(name="position", writes="position", rows=rows, columns=self.dim, class_token=learned))
+        to.add(patches)
+        into, name = Residual(into=Rows(tensor="position", first=to.first_patch), rows=rows), "patch_embed"
+        to.linear(name, "patches", (patches.columns, self.dim), into, "patch_embed", name, rows=patches.rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Attention, then a multi-layer perceptron; each adds to the residual stream."""
+
+    heads: Count
+    hidden: Count  # units of the MLP
+
+    def add_to(self, to: Builder) -> None:
+        """Seven layers of attention, and LayerNorm and two linear layers."""
+        at = to.next_block()
+        to.attention(at, self.heads)
+        to.norm(f"{at}.norm2")
+        into, back = (to.columns, self.hidden), (self.hidden, to.columns)
+        to.linear(f"{at}.fc1", f"{at}.norm2", into, Gelu(), "mlp", "fc1", writes=f"{at}.hidden")
+        to.linear(f"{at}.fc2", f"{at}.hidden", back, to.added(), "mlp", "fc2", writes=f"{at}.mlp")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoeBlock:
+    """Attention, then a mixture of experts with a gate a task; each adds to the residual stream."""
+
+    heads: Count
+    hidden: Count  # units of one expert
+    experts: Count
+    top_k: Count  # experts of each token
+    renormalise: bool = False  # scores of the chosen experts rescaled to sum to one
+
+    def add_to(self, to: Builder) -> None:
+        """Seven layers of attention, and LayerNorm, gates and experts."""
+        at = to.next_block()
+        to.attention(at, self.heads)
+        to.norm(f"{at}.norm2")
+        gate, widths = Gate(block=at, top_k=self.top_k, renormalise=self.renormalise), (to.columns, self.experts)
+        for task in to.tasks:
+            own, writes = f"{at}.gate.{task.name}", f"{at}.gate"
+            to.linear(own, f"{at}.norm2", widths, gate, "gates", "gate", writes=writes, task=task.name, bias="none")
+        to.add(
+            Experts(
+                name=f"{at}.experts",
+                writes=f"{at}.moe",
+                source=Rows(tensor=f"{at}.norm2"),
+                gate=Rows(tensor=f"{at}.gate"),
+                into=Rows(tensor=to.residual),
+                rows=to.rows,
+                columns=to.columns,
+                hidden=self.hidden,
+                experts=self.experts,
+                top_k=self.top_k,
+                observed=(f"{at}.expert_hidden", f"{at}.expert_outputs"),
+                codes=f"{at}.hidden",
+            )
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heads:
+    """The last LayerNorm, and a linear head a task: of the class token, of the patches' mean, or of every patch."""
+
+    pool: Pooling = "token"  # what a classification head reads
+
+    def add_to(self, to: Builder) -> None:
+        """LayerNorm and heads."""
+        patches = Rows(tensor=_NORM, first=to.first_patch, count=to.rows - to.first_patch)
+        to.norm(_NORM)
+        for task in to.tasks:
+            source = patches
+            if task.kind == "classification":
+                if self.pool == "token" and not to.first_patch:
+                    raise ValueError(f"heads.{task.name}: reads the class token, and there is none; give pool: mean")
+                source = Rows(tensor=_NORM, first=0, count=1)
+                if self.pool == "mean":
+                    to.add(_pool(patches, to.columns, task.name))
+                    source = Rows(tensor="pool", count=1)
+            name, widths = f"heads.{task.name}", (to.columns, task.outputs)
+            to.linear(name, source, widths, Result(), "heads", name, rows=source.count, task=task.name)
+
+
+def _pool(source: Rows, columns: int, task: str) -> Pool:
+    assert source.count is not None
+    return Pool(
+        name="pool",
+        writes="pool",
+        task=task,
+        source=source,
+        rows=source.count,
+        columns=columns,
+        values="pool.values",
+        scores="pool.scores",
+    )
+
+
+Constructor = Embed | Block | MoeBlock | Heads
+CONSTRUCTORS: dict[str, type[Constructor]] = {"embed": Embed, "block": Block, "moe_block": MoeBlock, "heads": Heads}
+
+
+def built(tasks: "Sequence[TaskConfig]", parts: Sequence[Constructor | Layer]) -> tuple[Layer, ...]:
+    """The layers of all parts, in order."""
+    builder = Builder(tasks)
+    for part in parts:
+        if isinstance(part, Layer):
+            builder.add(part)
+        else:
+            part.add_to(builder)
+    return tuple(builder.layers)
