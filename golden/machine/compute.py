@@ -245,13 +245,21 @@ def _factor_region(state: MachineState, guard: Guard, f: Fields, rows: Int64Arra
     return Region(rows, f["slot"] * state.arch.max_tokens, 1, 1)
 
 
-def attention_scores(state: MachineState, guard: Guard, f: Fields) -> None:
-    """SCORES: q.k of one head into the score buffer, and the row factors."""
-    arch, rows, keys = state.arch, np.arange(f["rows"]), np.arange(f["keys"])
-    words, inputs = _chunk_words(f["in_chunks"], arch), f["in_chunks"] * arch.input_lanes
+def _products(state: MachineState, guard: Guard, f: Fields) -> Int64Array:
+    """q.k; a multiplier of zero makes nothing of them, so that they may be of words that nobody has written."""
+    if f["mult"] == 0:
+        return np.zeros((f["rows"], f["keys"]), dtype=np.int64)
+    rows, keys = np.arange(f["rows"]), np.arange(f["keys"])
+    words, inputs = _chunk_words(f["in_chunks"], state.arch), f["in_chunks"] * state.arch.input_lanes
     query = guard.read(state.activation, Region(rows, f["src_base"], f["src_stride"], words), by_row=True)
     key = guard.read(state.key, Region(keys, f["key_offset"], f["key_stride"], words))
-    score = sat10(requant(accumulate(query[:, :inputs], key[:, :inputs]), f["bias"], f["mult"], f["shift"]))
+    return accumulate(query[:, :inputs], key[:, :inputs])
+
+
+def attention_scores(state: MachineState, guard: Guard, f: Fields) -> None:
+    """SCORES: q.k of one head into the score buffer, and the row factors."""
+    arch, rows = state.arch, np.arange(f["rows"])
+    score = sat10(requant(_products(state, guard, f), f["bias"], f["mult"], f["shift"]))
     statistics = softmax_statistics(state.table(guard, "exp2"), score)
     factor = row_factor(state.table(guard, "reciprocal"), statistics, f["context_mult"], f["context_shift"])
     factors = np.stack([statistics.top, *factor], axis=1)

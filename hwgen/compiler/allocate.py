@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from hwgen.compiler.lower import FACES
 from hwgen.compiler.places import Lifetime, Place, placed
 from hwgen.compiler.walk import Walk
+from hwgen.spec.buffers import NORM
+from hwgen.spec.layers import Experts, Layer
 
 
 def allocate(walk: Walk) -> dict[str, Place]:
@@ -18,4 +20,16 @@ def _lifetimes(walk: Walk) -> Iterator[Lifetime]:
     for number, layer in enumerate(walk.layers):
         for held in FACES[type(layer)].holds(walk, layer):
             reads = [numbers[reader.name] for reader in walk.readers(held.tensor)]
-            yield Lifetime(held=held, begins=number, ends=max([number, *reads]))
+            begins = number if held.memory is not NORM else _ready(walk, layer, numbers)
+            yield Lifetime(held=held, begins=begins, ends=max([number, *reads]))
+
+
+def _ready(walk: Walk, layer: Layer, numbers: dict[str, int]) -> int:
+    """When the first row of a LayerNorm may be written: it waits for the rows of its source, and for nobody else.
+
+    So what is read after its source was last changed is still there; so is what the changing layer itself reads row by
+    row. EXPERTS has read everything when it counts its rows.
+    """
+    (source,) = layer.reads()
+    changed = walk.writer(source.tensor)
+    return numbers[changed.name] + isinstance(changed, Experts)

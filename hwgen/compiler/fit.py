@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hwgen.compiler.allocate import allocate
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.lower import FACES
+from hwgen.compiler.order import order_faults
 from hwgen.compiler.places import Place
 from hwgen.compiler.streams import Stream
 from hwgen.compiler.walk import Walk
@@ -48,6 +49,8 @@ def check_fit(name: str, network: Network, arch: ArchConfig) -> None:
 
 def _problems(walk: Walk) -> Iterator[_Problem]:
     places = allocate(walk)
+    for text in order_faults(walk):
+        yield _Problem(text, 0, text)
     for layer in walk.layers:
         face = FACES[type(layer)]
         for text in face.refusals(walk, places, layer):

@@ -118,8 +118,8 @@ def check_attention(compiled: Compiled, run: SimRun) -> None:
         if isinstance(layer, Pool):
             steps += schedule_steps(1, arch.token_lanes, arch.words(layer.rows))
     counters = run.counters
-    assert counters["ATTENTION_QUERY_READS"] == 1 or queries == 1  # a single query is there before the first step
-    assert counters["ATTENTION_KEY_READS"] == 1
+    for name in ("ATTENTION_QUERY_READS", "ATTENTION_KEY_READS"):  # a single query is there before the first step
+        assert counters[name] == 1 or (queries < 2 and counters[name] == 0), name
     assert counters["ATTENTION_STEPS"] == steps
 
 

@@ -11,7 +11,20 @@ from hwgen.compiler.walk import Walk
 from hwgen.spec.arch import BEAT_BYTES
 from hwgen.spec.destinations import DESTINATIONS
 from hwgen.spec.isa import Destination, Opcode
-from hwgen.spec.layers import Attention, Codes, Gate, Gelu, Linear, Position, Residual, Result, Rows
+from hwgen.spec.layers import (
+    Attention,
+    Codes,
+    Gate,
+    Gelu,
+    Layer,
+    Linear,
+    Norm,
+    Patches,
+    Position,
+    Residual,
+    Result,
+    Rows,
+)
 from hwgen.spec.layout import result_bytes
 from hwgen.spec.ops.linear import SOURCES
 
@@ -70,13 +83,24 @@ def destination_of(walk: Walk, layer: Linear) -> Destination:
 
 
 def _waits(writer: Writer, layer: Linear) -> dict[str, int]:
-    """Rows as they come; the residual stream at once, when IO and not this unit has begun it."""
+    """Rows as they come; the residual stream at once, when IO has begun it or the instruction before has changed it.
+
+    The post-processor reads a word of the stream before what it has just written there has arrived; any other
+    instruction in between takes long enough.
+    """
     waits = writer.spans[layer.source.tensor].row_by_row(layer.source.first)
     if isinstance(layer.finish, Residual):
         stream = layer.finish.into.tensor
-        if isinstance(writer.walk.writer(stream), Position):
+        maker = writer.walk.writer(stream)
+        if isinstance(maker, Position) or maker is _before(writer.walk, layer):
             waits |= writer.spans[stream].complete()
     return waits
+
+
+def _before(walk: Walk, layer: Linear) -> Layer | None:
+    """The layer that the compute unit runs before this one."""
+    earlier = walk.layers[: walk.layers.index(layer)]
+    return next((item for item in reversed(earlier) if not isinstance(item, Norm | Position | Patches)), None)
 
 
 def _target(writer: Writer, layer: Linear, destination: Destination) -> Mapping[str, int]:
@@ -130,6 +154,13 @@ def limits(walk: Walk, layer: Linear) -> Iterator[Limit]:
 def refusals(walk: Walk, places: Mapping[str, Place], layer: Linear) -> Iterator[str]:
     """Rows that lie where the operand loader does not read."""
     yield from unreadable(walk, places, layer.name, layer.source.tensor)
+    if isinstance(layer.finish, Residual):
+        stream, behind = layer.finish.into, _first(layer) + layer.rows
+        if behind != layer.finish.rows:
+            yield (
+                f"{layer.name}: changes rows {stream.first}..{behind - 1} of {stream.tensor}, which has"
+                f" {layer.finish.rows}; a change reaches to the last row, since rows are waited for in order"
+            )
 
 
 def unreadable(walk: Walk, places: Mapping[str, Place], name: str, source: str) -> Iterator[str]:

@@ -1,0 +1,139 @@
+"""Lists of layers that the machine would run too early are refused; others have the places and waits they need."""
+
+from hwgen.compiler.allocate import allocate
+from hwgen.compiler.fit import problems
+from hwgen.compiler.lower import lower
+from hwgen.compiler.lower.writer import Writer
+from hwgen.compiler.order import gates_in_turn, order_faults
+from hwgen.compiler.walk import Walk
+from hwgen.spec.arch_presets import ARCHS
+from hwgen.spec.constructors import Builder, Embed, Heads, MoeBlock
+from hwgen.spec.graph import Network
+from hwgen.spec.isa import Counter, Opcode
+from hwgen.spec.layers import Codes, Gelu, Layer, Residual, Rows
+from hwgen.spec.model import TaskConfig
+from hwgen.spec.tables import TABLES
+
+SIM = ARCHS["sim"]
+TASK = TaskConfig(name="map", kind="depth", classes=1)
+
+
+def started() -> Builder:
+    """Eight tokens of sixteen channels."""
+    to = Builder((TASK,))
+    Embed(height=16, width=32, patch=8, dim=16, class_token="none").add_to(to)
+    return to
+
+
+def walked(to: Builder) -> Walk:
+    Heads().add_to(to)
+    return Walk(network=Network(tuple(to.layers), ("map",)), task="map", arch=SIM)
+
+
+def adapter(to: Builder, name: str, source: str) -> None:
+    """From a LayerNorm to the residual stream."""
+    to.linear(f"{name}.down", source, (16, 8), Gelu(), "mlp", "any")
+    to.linear(f"{name}.up", f"{name}.down", (8, 16), to.added(), "mlp", "any")
+
+
+def test_images_are_loaded_first():
+    to = started()
+    assert [layer.name for layer in to.layers] == ["position", "patches", "patch_embed"]
+    assert list(order_faults(walked(to))) == []
+    swapped = [to.layers[0], to.layers[2], to.layers[1]]
+    walk = Walk(network=_bare(swapped), task="map", arch=SIM)
+    assert list(order_faults(walk)) == ["patches: is loaded at the start; put it before patch_embed"]
+
+
+def _bare(layers: list[Layer]) -> Network:
+    """A list that was not checked."""
+    network = object.__new__(Network)
+    object.__setattr__(network, "layers", tuple(layers))
+    object.__setattr__(network, "tasks", ("map",))
+    return network
+
+
+def test_a_stream_waits_for_its_norms():
+    """Codes of one LayerNorm join the stream before another LayerNorm of it has been read by anyone."""
+    to = started()
+    to.norm("one")
+    to.linear("codes", "one", (16, 8), Codes(), "mlp", "any")
+    to.norm("other")
+    to.linear("back", "codes", (8, 16), to.added(), "mlp", "any")
+    adapter(to, "late", "other")
+    says = "back: changes patch_embed and does not depend on other, which may not have read it yet"
+    assert says in problems(walked(to).network, SIM)
+
+
+def test_norms_of_one_stream_lie_apart():
+    """Nothing is between them that orders the reader of the first before the second is written."""
+    to = started()
+    to.norm("one")
+    to.linear("codes", "one", (16, 16), Codes(), "mlp", "any")
+    to.norm("other")
+    to.linear("more", "other", (16, 16), Codes(), "mlp", "any")
+    to.linear("back", "more", (16, 16), to.added(), "mlp", "any")
+    to.linear("again", "codes", (16, 16), to.added(), "mlp", "any")
+    places = allocate(walked(to))
+    assert (places["one"].base, places["other"].base) == (0, places["one"].end)
+
+
+def test_a_norm_behind_a_change_takes_the_place():
+    to = started()
+    to.norm("one")
+    adapter(to, "a", "one")
+    to.norm("other")
+    adapter(to, "b", "other")
+    places = allocate(walked(to))
+    assert places["one"].base == places["other"].base == 0
+
+
+def test_who_reads_while_it_changes_keeps_the_place():
+    """A linear layer reads a LayerNorm row by row and changes the stream row by row."""
+    to = started()
+    to.norm("one")
+    to.linear("direct", "one", (16, 16), to.added(), "mlp", "any")
+    to.norm("other")
+    adapter(to, "b", "other")
+    places = allocate(walked(to))
+    assert places["other"].base == places["one"].end
+
+
+def test_two_changes_in_a_row_wait():
+    to = started()
+    to.norm("one")
+    to.linear("codes", "one", (16, 8), Codes(), "mlp", "any")
+    to.linear("first", "codes", (8, 16), to.added(), "mlp", "any")
+    to.linear("second", "codes", (8, 16), to.added(), "mlp", "any")
+    walk = walked(to)
+    assert problems(walk.network, SIM) == []
+    offsets = dict.fromkeys(["position"] + [f"tables.{table.name}" for table in TABLES], 0)
+    steps = lower(Writer(walk, allocate(walk), lambda _: [1] * 8, offsets))
+    waits = {step.name: step.fields.get("wait_b", 0) for step in steps if step.opcode is Opcode.LINEAR}
+    assert waits["first"] == Counter.NONE
+    assert waits["second"] == Counter.RESIDUAL
+    (second,) = (step for step in steps if step.name == "second")
+    assert second.fields["wait_b_base"] == 8 + 8 + 8  # position, patches, and the first
+
+
+def test_a_change_reaches_to_the_last_row():
+    to = started()
+    to.norm("one")
+    to.linear("codes", "one", (16, 8), Codes(), "mlp", "any")
+    into = Residual(into=Rows(tensor=to.residual, first=2, count=3), rows=8)
+    to.linear("back", Rows(tensor="codes", count=3), (8, 16), into, "mlp", "any", rows=3)
+    says = "back: changes rows 2..4 of patch_embed, which has 8; a change reaches to the last row, since rows are"
+    assert [text for text in problems(walked(to).network, SIM) if text.startswith(says)]
+
+
+def test_queues_are_filled_and_emptied_in_turn():
+    to = started()
+    for _ in range(2):
+        MoeBlock(heads=1, hidden=8, experts=2, top_k=1).add_to(to)
+    assert list(order_faults(walked(to))) == []
+    experts = next(layer for layer in to.layers if layer.name == "blocks.0.experts")
+    gates = [layer for layer in to.layers if layer.name.endswith("gate.map")]
+    walk = Walk(network=_bare([*gates, experts]), task="map", arch=SIM)
+    found = list(gates_in_turn(walk))  # nothing else of such a list makes sense
+    assert found[0] == "blocks.1.gate.map: fills the queues before the experts of blocks.0.gate.map have emptied them"
+    assert found[1] == "blocks.0.experts: takes blocks.0.gate, which is not what the queues hold then"

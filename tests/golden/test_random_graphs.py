@@ -1,0 +1,62 @@
+"""Two hundred random lists of layers: golden network and golden machine agree on every tensor."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from golden.network import run_network
+from hwgen.compiler.compile import compile_model
+from hwgen.spec.arch_presets import ARCHS
+from hwgen.spec.layers import Attention, Experts, Linear, Pool, Position, Residual
+from tests.golden.random_graphs import random_graph
+from tests.golden.random_package import random_image, random_package
+from tests.golden.test_compiled import named_tensors, run
+
+NAMES = ("sim", "sim-1x8x8", "sim-4x8x16", "sim-3x8x16", "sim-2x16x16")
+GRAPHS = 200
+# Names of layers that tell which parts a network has.
+MARKS = (("blocks.", "fc1"), ("blocks.", "experts"), ("adapter", "up1"), ("parallel", "fc1"), ("chain", "codes"))
+GROUP = 10  # networks of a test
+
+
+@pytest.mark.parametrize("group", range(GRAPHS // GROUP))
+def test_network_and_machine(group: int):
+    for seed in range(group * GROUP, (group + 1) * GROUP):
+        arch = ARCHS[NAMES[seed % len(NAMES)]]
+        model = random_graph(seed, arch)
+        package, image = random_package(model, seed), random_image(model, seed)
+        compiled = compile_model(package, arch)
+        for task in compiled.programs:
+            expected = run_network(package, image, task)
+            machine, codes = run(compiled, image, task)
+            where = f"graph {seed} on {arch.name}, task {task}"
+            assert np.array_equal(codes, expected[model.network.result(task).writes]), where
+            found = named_tensors(compiled, task, machine)
+            assert set(expected) - set(found) <= {name for name in expected if name.endswith(".queue_lengths")}, where
+            for name, tensor in found.items():
+                written = tensor != -(2**40)  # rows that nobody changes, or reads, are not computed
+                assert written.any(), (where, name)
+                assert np.array_equal(tensor[written], expected[name][written]), (where, name)
+
+
+def test_what_they_have():
+    """Every part, with and without class token, means, dense tasks, narrow weights, streams changed in part."""
+    seen: Counter[str] = Counter()
+    for seed in range(GRAPHS):
+        model = random_graph(seed, ARCHS[NAMES[seed % len(NAMES)]])
+        layers = model.network.layers
+        names = [layer.name for layer in layers]
+        for start, end in MARKS:
+            seen[start + end] += any(name.startswith(start) and name.endswith(end) for name in names)
+        seen["token"] += any(isinstance(layer, Position) and layer.class_token for layer in layers)
+        seen["mean"] += any(isinstance(layer, Pool) for layer in layers)
+        seen["narrow"] += bool(model.int4)
+        seen["two tasks"] += len(model.tasks) == 2
+        seen["part"] += any(
+            isinstance(layer, Linear) and isinstance(layer.finish, Residual) and layer.finish.into.first > 1
+            for layer in layers
+        )
+        seen["heads"] += len({layer.heads for layer in layers if isinstance(layer, Attention)}) > 1
+        seen["experts"] += len({layer.experts for layer in layers if isinstance(layer, Experts)}) > 1
+    assert min(seen.values()) >= 3, seen
