@@ -27,9 +27,12 @@ def _lifetimes(walk: Walk) -> Iterator[Lifetime]:
 def _ready(walk: Walk, layer: Layer, numbers: dict[str, int]) -> int:
     """When the first row of a LayerNorm may be written: it waits for the rows of its source, and for nobody else.
 
-    So what is read after its source was last changed is still there; so is what the changing layer itself reads row by
-    row. EXPERTS has read everything when it counts its rows.
+    So what is read after that row was last changed is still there; so is what the changing layer itself reads row by
+    row. EXPERTS has read everything when it counts its rows. A layer that changes later rows only says nothing of the
+    first one: the one before it counts.
     """
     (source,) = layer.reads()
     changed = walk.writer(source.tensor)
+    while (into := changed.updates()) is not None and into.first > source.first:
+        changed = walk.writer(into.tensor)
     return numbers[changed.name] + isinstance(changed, Experts)

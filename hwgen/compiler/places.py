@@ -60,18 +60,16 @@ def placed(lifetimes: Sequence[Lifetime], arch: ArchConfig) -> dict[str, Place]:
     A tensor is not written over what the same layer reads, because a layer's rows come and go one by one.
     """
     found: dict[str, Place] = {}
-    live: list[tuple[Place, int]] = []
+    needed: dict[str, int] = {}  # until when
     for item in lifetimes:
-        live = [(place, ends) for place, ends in live if ends >= item.begins]
-        if item.held.into is not None:
-            old = found[item.held.into]
-            place = _place(item.held, old.base, arch)
-            live = [(other, ends) for other, ends in live if other != old]
+        held = item.held
+        if held.into is not None:
+            found[held.tensor] = _place(held, found[held.into].base, arch)
+            del needed[held.into]
         else:
-            busy = [place for place, _ in live if place.memory is item.held.memory]
-            place = _first_fit(item.held, busy, arch)
-        found[item.held.tensor] = place
-        live.append((place, item.ends))
+            busy = [found[name] for name, ends in needed.items() if ends >= item.begins]
+            found[held.tensor] = _first_fit(held, [place for place in busy if place.memory is held.memory], arch)
+        needed[held.tensor] = item.ends
     return found
 
 

@@ -99,6 +99,19 @@ def test_who_reads_while_it_changes_keeps_the_place():
     assert places["other"].base == places["one"].end
 
 
+def test_rows_that_nobody_changes_are_there_at_once():
+    """The first row of the second LayerNorm waits for nobody, so that it must not lie on the first one."""
+    to = started()
+    to.norm("one")
+    to.linear("down", "one", (16, 8), Gelu(), "mlp", "any")
+    into = Residual(into=Rows(tensor=to.residual, first=1, count=7), rows=8)
+    to.linear("up", Rows(tensor="down", first=1), (8, 16), into, "mlp", "any", rows=7)
+    to.norm("other")
+    adapter(to, "b", "other")
+    places = allocate(walked(to))
+    assert places["other"].base == places["one"].end
+
+
 def test_two_changes_in_a_row_wait():
     to = started()
     to.norm("one")

@@ -103,7 +103,7 @@ def check_run(compiled: Compiled, run: SimRun, golden: Tensors) -> Checked:
     counts = {name: count.values for name, count in comparison.tensors.items()}
     assert counts == expected_counts(compiled.config, golden, run.task), where
     assert run.data is not None
-    assert len(np.unique(run.data)) > 8, f"{where}: the result is nearly constant"
+    assert len(np.unique(run.data)) > min(8, run.data.size // 2), f"{where}: the result is nearly constant"
     check_attention(compiled, run)
     return Checked(run=run, golden=golden, comparison=comparison)
 
@@ -118,8 +118,9 @@ def check_attention(compiled: Compiled, run: SimRun) -> None:
         if isinstance(layer, Pool):
             steps += schedule_steps(1, arch.token_lanes, arch.words(layer.rows))
     counters = run.counters
-    for name in ("ATTENTION_QUERY_READS", "ATTENTION_KEY_READS"):  # a single query is there before the first step
-        assert counters[name] == 1 or (queries < 2 and counters[name] == 0), name
+    early = queries <= arch.token_lanes  # all queries may be there before the first step
+    for name in ("ATTENTION_QUERY_READS", "ATTENTION_KEY_READS"):
+        assert counters[name] == 1 or (early and counters[name] == 0), name
     assert counters["ATTENTION_STEPS"] == steps
 
 
