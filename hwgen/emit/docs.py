@@ -1,7 +1,6 @@
 """Tables and a picture of documents, generated from the declarations and fenced by HTML comments.
 
-``python -m hwgen.emit.docs docs/programming.md docs/architecture.md`` writes them; a test checks that both are up to
-date.
+``python -m hwgen.emit.docs docs/*.md`` writes them in the pages that have some; a test checks that they are up to date.
 """
 
 import re
@@ -9,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from hwgen.emit.network_tables import HEADER, constructor_rows, finish_rows, layer_rows
 from hwgen.emit.picture import drawn, picture
 from hwgen.emit.verilog import unit_timing, units
 from hwgen.spec.buffers import MEMORIES, MemoryInfo
@@ -152,6 +152,21 @@ def units_table() -> str:
     return _table(("file below hwgen/rtl", "unit", "what for", "golden", "cycles", "test"), rows)
 
 
+def constructors_table() -> str:
+    """Parts of a vision transformer that a file may name."""
+    return _table(HEADER, constructor_rows())
+
+
+def layers_table() -> str:
+    """Every kind of layer."""
+    return _table(HEADER, layer_rows())
+
+
+def finishes_table() -> str:
+    """What is done with the sums of a linear layer."""
+    return _table(HEADER, finish_rows())
+
+
 Sections = dict[str, Callable[[], str]]
 PAGES: dict[str, Sections] = {
     "programming.md": {
@@ -166,6 +181,11 @@ PAGES: dict[str, Sections] = {
         "destinations": destinations_table,
         "units": units_table,
     },
+    "networks.md": {
+        "constructors": constructors_table,
+        "layers": layers_table,
+        "finishes": finishes_table,
+    },
 }
 
 
@@ -179,7 +199,7 @@ def regenerate(text: str, sections: Sections) -> str:
 
 def main(paths: list[str]) -> None:
     """Rewrite what is fenced in files."""
-    for file in map(Path, paths):
+    for file in (path for path in map(Path, paths) if path.name in PAGES):
         write_text(file, regenerate(file.read_text(), PAGES[file.name]))
 
 

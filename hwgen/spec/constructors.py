@@ -62,7 +62,6 @@ class Builder:
         widths: tuple[int, int],
         finish: Finish,
         part: Part,
-        role: str,
         *,
         writes: str | None = None,
         rows: int | None = None,
@@ -81,7 +80,6 @@ class Builder:
                 outputs=widths[1],
                 finish=finish,
                 part=part,
-                role=role,
                 bias=bias,
             )
         )
@@ -97,7 +95,7 @@ class Builder:
         for name in ("query", "key", "value"):
             codes = Codes(heads=heads)
             bias = "unread" if name == "key" else "used"  # a key's bias moves all scores of a query alike
-            self.linear(f"{at}.{name}", f"{at}.norm1", square, codes, "attention", name, bias=bias)
+            self.linear(f"{at}.{name}", f"{at}.norm1", square, codes, "attention", bias=bias)
         self.add(
             Attention(
                 name=at,
@@ -113,7 +111,7 @@ class Builder:
             )
         )
         writes = f"{at}.attention"
-        self.linear(f"{at}.proj", f"{at}.context", square, self.added(), "attention", "proj", writes=writes)
+        self.linear(f"{at}.proj", f"{at}.context", square, self.added(), "attention", writes=writes)
 
     def next_block(self) -> str:
         """The name of the next block."""
@@ -148,7 +146,7 @@ class Embed:
         to.add(Position(name="position", writes="position", rows=rows, columns=self.dim, class_token=learned))
         to.add(patches)
         into, name = Residual(into=Rows(tensor="position", first=to.first_patch), rows=rows), "patch_embed"
-        to.linear(name, "patches", (patches.columns, self.dim), into, "patch_embed", name, rows=patches.rows)
+        to.linear(name, "patches", (patches.columns, self.dim), into, "patch_embed", rows=patches.rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,8 +162,8 @@ class Block:
         to.attention(at, self.heads)
         to.norm(f"{at}.norm2")
         into, back = (to.columns, self.hidden), (self.hidden, to.columns)
-        to.linear(f"{at}.fc1", f"{at}.norm2", into, Gelu(), "mlp", "fc1", writes=f"{at}.hidden")
-        to.linear(f"{at}.fc2", f"{at}.hidden", back, to.added(), "mlp", "fc2", writes=f"{at}.mlp")
+        to.linear(f"{at}.fc1", f"{at}.norm2", into, Gelu(), "mlp", writes=f"{at}.hidden")
+        to.linear(f"{at}.fc2", f"{at}.hidden", back, to.added(), "mlp", writes=f"{at}.mlp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +184,7 @@ class MoeBlock:
         gate, widths = Gate(block=at, top_k=self.top_k, renormalise=self.renormalise), (to.columns, self.experts)
         for task in to.tasks:
             own, writes = f"{at}.gate.{task.name}", f"{at}.gate"
-            to.linear(own, f"{at}.norm2", widths, gate, "gates", "gate", writes=writes, task=task.name, bias="none")
+            to.linear(own, f"{at}.norm2", widths, gate, "gates", writes=writes, task=task.name, bias="none")
         to.add(
             Experts(
                 name=f"{at}.experts",
@@ -225,7 +223,7 @@ class Heads:
                     to.add(_pool(patches, to.columns, task.name))
                     source = Rows(tensor="pool", count=1)
             name, widths = f"heads.{task.name}", (to.columns, task.outputs)
-            to.linear(name, source, widths, Result(), "heads", name, rows=source.count, task=task.name)
+            to.linear(name, source, widths, Result(), "heads", rows=source.count, task=task.name)
 
 
 def _pool(source: Rows, columns: int, task: str) -> Pool:

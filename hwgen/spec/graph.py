@@ -9,8 +9,6 @@ from hwgen.spec.layers import Experts, Floats, Layer, Linear, Position, Result, 
 from hwgen.spec.layers.linear import Part
 from hwgen.spec.weight_formats import WeightFormat
 
-EXPERT_ROLES = ("experts.fc1", "experts.fc2")
-
 
 class GraphError(ValueError):
     """A list of layers that is no network; the message names the layer and the tensor."""
@@ -22,7 +20,6 @@ class LinearInfo:
 
     name: str
     part: Part
-    role: str
     inputs: int
     outputs: int
     format: WeightFormat
@@ -144,7 +141,6 @@ def _linears_of(layer: Layer) -> Iterator[LinearInfo]:
         yield LinearInfo(
             name=layer.name,
             part=layer.part,
-            role=layer.role,
             inputs=layer.inputs,
             outputs=layer.outputs,
             format=layer.format,
@@ -152,10 +148,8 @@ def _linears_of(layer: Layer) -> Iterator[LinearInfo]:
         )
     if isinstance(layer, Experts):
         widths = ((layer.columns, layer.hidden), (layer.hidden, layer.columns))
-        for (name, form), (inputs, outputs), role in zip(layer.formats().items(), widths, EXPERT_ROLES, strict=True):
-            yield LinearInfo(
-                name=name, part="experts", role=role, inputs=inputs, outputs=outputs, format=form, layer=layer
-            )
+        for (name, form), (inputs, outputs) in zip(layer.formats().items(), widths, strict=True):
+            yield LinearInfo(name=name, part="experts", inputs=inputs, outputs=outputs, format=form, layer=layer)
 
 
 def _check_rows(layer: Layer, rows: Rows, written: dict[str, Tensor]) -> None:

@@ -32,8 +32,8 @@ def walked(to: Builder) -> Walk:
 
 def adapter(to: Builder, name: str, source: str) -> None:
     """From a LayerNorm to the residual stream."""
-    to.linear(f"{name}.down", source, (16, 8), Gelu(), "mlp", "any")
-    to.linear(f"{name}.up", f"{name}.down", (8, 16), to.added(), "mlp", "any")
+    to.linear(f"{name}.down", source, (16, 8), Gelu(), "mlp")
+    to.linear(f"{name}.up", f"{name}.down", (8, 16), to.added(), "mlp")
 
 
 def test_images_are_loaded_first():
@@ -57,9 +57,9 @@ def test_a_stream_waits_for_its_norms():
     """Codes of one LayerNorm join the stream before another LayerNorm of it has been read by anyone."""
     to = started()
     to.norm("one")
-    to.linear("codes", "one", (16, 8), Codes(), "mlp", "any")
+    to.linear("codes", "one", (16, 8), Codes(), "mlp")
     to.norm("other")
-    to.linear("back", "codes", (8, 16), to.added(), "mlp", "any")
+    to.linear("back", "codes", (8, 16), to.added(), "mlp")
     adapter(to, "late", "other")
     says = "back: changes patch_embed and does not depend on other, which may not have read it yet"
     assert says in problems(walked(to).network, SIM)
@@ -69,11 +69,11 @@ def test_norms_of_one_stream_lie_apart():
     """Nothing is between them that orders the reader of the first before the second is written."""
     to = started()
     to.norm("one")
-    to.linear("codes", "one", (16, 16), Codes(), "mlp", "any")
+    to.linear("codes", "one", (16, 16), Codes(), "mlp")
     to.norm("other")
-    to.linear("more", "other", (16, 16), Codes(), "mlp", "any")
-    to.linear("back", "more", (16, 16), to.added(), "mlp", "any")
-    to.linear("again", "codes", (16, 16), to.added(), "mlp", "any")
+    to.linear("more", "other", (16, 16), Codes(), "mlp")
+    to.linear("back", "more", (16, 16), to.added(), "mlp")
+    to.linear("again", "codes", (16, 16), to.added(), "mlp")
     places = allocate(walked(to))
     assert (places["one"].base, places["other"].base) == (0, places["one"].end)
 
@@ -92,7 +92,7 @@ def test_who_reads_while_it_changes_keeps_the_place():
     """A linear layer reads a LayerNorm row by row and changes the stream row by row."""
     to = started()
     to.norm("one")
-    to.linear("direct", "one", (16, 16), to.added(), "mlp", "any")
+    to.linear("direct", "one", (16, 16), to.added(), "mlp")
     to.norm("other")
     adapter(to, "b", "other")
     places = allocate(walked(to))
@@ -103,9 +103,9 @@ def test_rows_that_nobody_changes_are_there_at_once():
     """The first row of the second LayerNorm waits for nobody, so that it must not lie on the first one."""
     to = started()
     to.norm("one")
-    to.linear("down", "one", (16, 8), Gelu(), "mlp", "any")
+    to.linear("down", "one", (16, 8), Gelu(), "mlp")
     into = Residual(into=Rows(tensor=to.residual, first=1, count=7), rows=8)
-    to.linear("up", Rows(tensor="down", first=1), (8, 16), into, "mlp", "any", rows=7)
+    to.linear("up", Rows(tensor="down", first=1), (8, 16), into, "mlp", rows=7)
     to.norm("other")
     adapter(to, "b", "other")
     places = allocate(walked(to))
@@ -115,9 +115,9 @@ def test_rows_that_nobody_changes_are_there_at_once():
 def test_two_changes_in_a_row_wait():
     to = started()
     to.norm("one")
-    to.linear("codes", "one", (16, 8), Codes(), "mlp", "any")
-    to.linear("first", "codes", (8, 16), to.added(), "mlp", "any")
-    to.linear("second", "codes", (8, 16), to.added(), "mlp", "any")
+    to.linear("codes", "one", (16, 8), Codes(), "mlp")
+    to.linear("first", "codes", (8, 16), to.added(), "mlp")
+    to.linear("second", "codes", (8, 16), to.added(), "mlp")
     walk = walked(to)
     assert problems(walk.network, SIM) == []
     offsets = dict.fromkeys(["position"] + [f"tables.{table.name}" for table in TABLES], 0)
@@ -132,9 +132,9 @@ def test_two_changes_in_a_row_wait():
 def test_a_change_reaches_to_the_last_row():
     to = started()
     to.norm("one")
-    to.linear("codes", "one", (16, 8), Codes(), "mlp", "any")
+    to.linear("codes", "one", (16, 8), Codes(), "mlp")
     into = Residual(into=Rows(tensor=to.residual, first=2, count=3), rows=8)
-    to.linear("back", Rows(tensor="codes", count=3), (8, 16), into, "mlp", "any", rows=3)
+    to.linear("back", Rows(tensor="codes", count=3), (8, 16), into, "mlp", rows=3)
     says = "back: changes rows 2..4 of patch_embed, which has 8; a change reaches to the last row, since rows are"
     assert [text for text in problems(walked(to).network, SIM) if text.startswith(says)]
 

@@ -38,7 +38,7 @@ def _add(draw: _Draw, to: Builder, name: str, source: str, inputs: int) -> None:
     first = draw(0, 0, 0, min(1, to.rows - 1), to.rows - 1)
     into = Residual(into=Rows(tensor=to.residual, first=first, count=to.rows - first), rows=to.rows)
     rows = Rows(tensor=source, first=first)
-    to.linear(name, rows, (inputs, to.columns), into, "mlp", "any", rows=to.rows - first)
+    to.linear(name, rows, (inputs, to.columns), into, "mlp", rows=to.rows - first)
 
 
 def _adapter(draw: _Draw, to: Builder) -> None:
@@ -46,7 +46,7 @@ def _adapter(draw: _Draw, to: Builder) -> None:
     name, width = draw.name("adapter"), draw(3, 8, 16, 24)
     to.norm(f"{name}.norm")
     finish = Gelu() if draw.chance(0.5) else Codes(heads=draw(*(h for h in (1, 2, 3) if width % h == 0)))
-    to.linear(f"{name}.down", f"{name}.norm", (to.columns, width), finish, "mlp", "any")
+    to.linear(f"{name}.down", f"{name}.norm", (to.columns, width), finish, "mlp")
     for way in range(draw(1, 1, 2)):
         _add(draw, to, f"{name}.up{way}", f"{name}.down", width)
 
@@ -56,9 +56,9 @@ def _parallel(draw: _Draw, to: Builder) -> None:
     name, heads, hidden = draw.name("parallel"), _heads(draw, to.columns), draw(8, 24, 40)
     to.norm(f"{name}.norm")
     _attention(to, name, heads)
-    to.linear(f"{name}.proj", f"{name}.context", (to.columns, to.columns), to.added(), "attention", "any")
-    to.linear(f"{name}.fc1", f"{name}.norm", (to.columns, hidden), Gelu(), "mlp", "any")
-    to.linear(f"{name}.fc2", f"{name}.fc1", (hidden, to.columns), to.added(), "mlp", "any")
+    to.linear(f"{name}.proj", f"{name}.context", (to.columns, to.columns), to.added(), "attention")
+    to.linear(f"{name}.fc1", f"{name}.norm", (to.columns, hidden), Gelu(), "mlp")
+    to.linear(f"{name}.fc2", f"{name}.fc1", (hidden, to.columns), to.added(), "mlp")
 
 
 def _chained(draw: _Draw, to: Builder) -> None:
@@ -66,7 +66,7 @@ def _chained(draw: _Draw, to: Builder) -> None:
     name, heads = draw.name("chain"), _heads(draw, to.columns)
     to.norm(f"{name}.norm")
     _attention(to, name, heads, value=f"{name}.query")
-    to.linear(f"{name}.codes", f"{name}.context", (to.columns, 16), Codes(), "attention", "any")
+    to.linear(f"{name}.codes", f"{name}.context", (to.columns, 16), Codes(), "attention")
     _add(draw, to, f"{name}.back", f"{name}.codes", 16)
 
 
@@ -74,7 +74,7 @@ def _attention(to: Builder, name: str, heads: int, value: str = "") -> None:
     square = (to.columns, to.columns)
     for part in ("query", "key", "value"):
         source = value if value and part == "value" else f"{name}.norm"
-        to.linear(f"{name}.{part}", source, square, Codes(heads=heads), "attention", "any")
+        to.linear(f"{name}.{part}", source, square, Codes(heads=heads), "attention")
     query, key, values = (Rows(tensor=f"{name}.{part}") for part in ("query", "key", "value"))
     to.add(
         Attention(

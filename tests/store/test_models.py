@@ -182,7 +182,7 @@ def test_a_layer_by_itself(tmp_path: Path):
         "  - {kind: heads",
         """\
   - {kind: norm, name: more.norm, source: blocks.2.moe, rows: 8, columns: 32}
-  - {kind: linear, name: more.in, source: more.norm, rows: 8, inputs: 32, outputs: 48, finish: gelu, part: mlp, role: a}
+  - {kind: linear, name: more.in, source: more.norm, rows: 8, inputs: 32, outputs: 48, finish: gelu, part: mlp}
   - kind: linear
     name: more.out
     source: more.in
@@ -191,7 +191,6 @@ def test_a_layer_by_itself(tmp_path: Path):
     outputs: 32
     finish: {kind: residual, into: blocks.2.moe, rows: 8}
     part: mlp
-    role: out
   - {kind: heads""",
     )
     model = load_model_file(written(tmp_path, text))

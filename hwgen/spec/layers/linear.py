@@ -58,7 +58,6 @@ class Linear(Layer):
     outputs: Count
     finish: Finish
     part: Part
-    role: str  # which of the layers of a block, or of a network, it is; messages name it
     bias: Literal["used", "unread", "none"] = "used"  # of the trained layer; unread: it changes no result
     format: WeightFormat = DENSE8
 
