@@ -65,7 +65,7 @@ def model_table() -> tuple[Table, list[dict[str, Any]]]:
         table.add_row(
             name,
             image,
-            str(config.tokens),
+            str(config.network.rows),
             str(config.dim),
             str(config.depth),
             experts,
@@ -77,7 +77,7 @@ def model_table() -> tuple[Table, list[dict[str, Any]]]:
                 "name": name,
                 "image_height": config.image_height,
                 "image_width": config.image_width,
-                "tokens": config.tokens,
+                "tokens": config.network.rows,
                 "dim": config.dim,
                 "depth": config.depth,
                 "experts": config.experts,

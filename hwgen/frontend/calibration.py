@@ -14,7 +14,7 @@ from hwgen.frontend.layers.observe import Collector
 from hwgen.frontend.scaling import Array, FloatArray
 from hwgen.spec.graph import Network
 from hwgen.spec.graph_model import Model
-from hwgen.spec.layers import Linear, Patches, Position
+from hwgen.spec.layers import Linear, Position
 from hwgen.spec.numerics import DARKEST_PIXEL, NUMERICS
 
 GELU_INPUT_LIMIT = 2.0 ** (NUMERICS.residual_bits - 1 - NUMERICS.gelu_fraction_bits)  # Q5.11; GELU(z) is z that far up
@@ -42,7 +42,7 @@ def calibrate(arrays: Arrays, config: Model, images: Sequence[NDArray[np.uint8]]
     model = FloatModel(arrays, config, details=True)
     collector = Collector(config.network)
     layers = config.network.layers
-    patches = next(layer for layer in layers if isinstance(layer, Patches))
+    patches = config.network.image
     embeddings = [item for item in layers if isinstance(item, Linear) and item.source.tensor == patches.writes]
     for image in (np.maximum(image, DARKEST_PIXEL) for image in images):
         for layer in embeddings:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hwgen.spec.array_kinds import Specs
-from hwgen.spec.layers import Experts, Floats, Layer, Linear, Position, Result, Rows, Tensor
+from hwgen.spec.layers import Experts, Floats, Layer, Linear, Patches, Position, Result, Rows, Tensor
 from hwgen.spec.layers.linear import Part
 from hwgen.spec.weight_formats import WeightFormat
 
@@ -68,6 +68,14 @@ class Network:
     def _edges(self) -> "dict[str, _Edges]":
         """Of every task: found once, because long networks ask for them layer by layer."""
         return {task: _Edges.of(self.walk(task)) for task in self.tasks}
+
+    @cached_property
+    def image(self) -> Patches:
+        """The layer that takes the image; GraphError unless there is one."""
+        found = [layer for layer in self.layers if isinstance(layer, Patches)]
+        if len(found) != 1:
+            raise GraphError(f"{len(found)} layers cut the image into patches, a network has one")
+        return found[0]
 
     @cached_property
     def arrays(self) -> Specs:

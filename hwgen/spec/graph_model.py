@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hwgen.spec.graph import GraphError
-from hwgen.spec.layers import Layer, Patches
+from hwgen.spec.layers import Layer
 from hwgen.spec.model import Described, ModelConfig, TaskConfig
 
 
@@ -21,9 +21,7 @@ class GraphModel(Described):
         if len({task.name for task in self.tasks}) != len(self.tasks):
             raise GraphError(f"{self.name}: task names must differ, got {[task.name for task in self.tasks]}")
         network = self.network
-        images = [layer for layer in network.layers if isinstance(layer, Patches)]
-        if len(images) != 1:
-            raise GraphError(f"{self.name}: {len(images)} layers cut the image into patches, a network has one")
+        _ = network.image  # there is one
         for task in self.tasks:
             self._check_result(task)
         unknown = [name for name in self.int4 if name not in network.linears]
@@ -44,43 +42,24 @@ class GraphModel(Described):
         return self.layers
 
     @property
-    def _image(self) -> Patches:
-        return next(layer for layer in self.layers if isinstance(layer, Patches))
-
-    @property
     def image_height(self) -> int:
         """Pixels."""
-        return self._image.height
+        return self.network.image.height
 
     @property
     def image_width(self) -> int:
         """Pixels."""
-        return self._image.width
+        return self.network.image.width
 
     @property
     def channels(self) -> int:
         """Colour channels of the image."""
-        return self._image.channels
+        return self.network.image.channels
 
     @property
     def patch(self) -> int:
         """Patch side, pixels."""
-        return self._image.patch
-
-    @property
-    def patch_rows(self) -> int:
-        """Patches per image column."""
-        return self.image_height // self.patch
-
-    @property
-    def patch_columns(self) -> int:
-        """Patches per image row."""
-        return self.image_width // self.patch
-
-    @property
-    def patches(self) -> int:
-        """Patches of one image."""
-        return self._image.rows
+        return self.network.image.patch
 
 
 Model = ModelConfig | GraphModel

@@ -71,6 +71,21 @@ class Described(ABC):
         raise ValueError(f"{self.name} has no task {name!r}; it has {[task.name for task in self.tasks]}")
 
     @property
+    def patch_rows(self) -> int:
+        """Patches per image column."""
+        return self.network.image.height // self.network.image.patch
+
+    @property
+    def patch_columns(self) -> int:
+        """Patches per image row."""
+        return self.network.image.width // self.network.image.patch
+
+    @property
+    def patches(self) -> int:
+        """Patches of one image."""
+        return self.network.image.rows
+
+    @property
     def linear_layers(self) -> dict[str, Part]:
         """Every linear layer by the name of its arrays in a package, in the order of the network -> its kind.
 
@@ -170,21 +185,6 @@ class ModelConfig(Described):
             top_k=self.top_k,
             renormalise=self.gate_renormalise,
         )
-
-    @property
-    def patch_rows(self) -> int:
-        """Patches per image column."""
-        return self.image_height // self.patch
-
-    @property
-    def patch_columns(self) -> int:
-        """Patches per image row."""
-        return self.image_width // self.patch
-
-    @property
-    def patches(self) -> int:
-        """Patch tokens of one image."""
-        return self.patch_rows * self.patch_columns
 
     @property
     def first_patch(self) -> int:

@@ -19,7 +19,6 @@ from hwgen.spec.layers import (
     Layer,
     Linear,
     Norm,
-    Patches,
     Pool,
     Position,
     Residual,
@@ -95,7 +94,7 @@ def _position(layer: Position, network: Network, rng: np.random.Generator) -> di
 
 
 def _one_linear(layer: Linear, network: Network, rng: np.random.Generator) -> dict[str, NDArray]:
-    embeds = any(isinstance(item, Patches) and item.writes == layer.source.tensor for item in network.layers)
+    embeds = layer.source.tensor == network.image.writes
     target = EMBEDDED if embeds else TARGETS[type(layer.finish)]
     inputs = PIXEL if embeds else ACTIVATION
     return _linear(layer.name, network.arrays, rng, layer.format, target, inputs)

@@ -21,7 +21,6 @@ from golden.reference.scenes import (
     draw_scenes,
 )
 from hwgen.frontend.seeded import seeded_calibrated, seeded_package
-from hwgen.spec.layers import Patches
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.presets import M3VIT_MICRO
 from tests.frontend.shapes import SMALL, noise_image
@@ -70,7 +69,7 @@ def test_erf_and_gelu_follow_the_exact_functions() -> None:
 
 def test_patch_values_are_channel_row_column_and_pixel_zero_is_zero() -> None:
     config = replace(SMALL, patch=2, image_height=2, image_width=4)
-    patches = next(layer for layer in config.network.layers if isinstance(layer, Patches))
+    patches = config.network.image
     image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
     rows = pixel_rows(image, patches)
     codes = rows / PIXEL_SCALE + 128

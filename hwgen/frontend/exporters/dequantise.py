@@ -31,15 +31,11 @@ def _scales_of_layer(package: QuantisedModel, name: str) -> tuple[float, float]:
         hidden = scales[layer.codes]
         return (scales[layer.source.tensor], _GELU_IN_SCALE) if name == first else (hidden, scales["residual"])
     assert isinstance(layer, Linear)
-    inputs = PIXEL_SCALE if _reads_pixels(package, layer) else scales[layer.source.tensor]
+    pixels = package.config.network.image.writes
+    inputs = PIXEL_SCALE if layer.source.tensor == pixels else scales[layer.source.tensor]
     if isinstance(layer.finish, Residual):
         return inputs, scales["residual"]
     return inputs, _GELU_IN_SCALE if isinstance(layer.finish, Gelu) else scales[layer.writes]
-
-
-def _reads_pixels(package: QuantisedModel, layer: Linear) -> bool:
-    layers = package.config.network.layers
-    return any(isinstance(item, Patches) and item.writes == layer.source.tensor for item in layers)
 
 
 def weight_steps(package: QuantisedModel, layer: str) -> FloatArray:
