@@ -23,7 +23,7 @@ OFFSET_LIMIT = 2**32  # offsets have 32 bits
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Region:
     """A stretch of the image before its bytes are known."""
 
     name: str
@@ -58,7 +58,7 @@ class ImagePlan:
 
     def __init__(self) -> None:
         """An empty image."""
-        self.regions: dict[str, Place] = {}
+        self.regions: dict[str, Region] = {}
         self.size = 0
 
     def add(self, name: str, layout: str, shape: tuple[int, ...]) -> None:
@@ -67,11 +67,11 @@ class ImagePlan:
             if self.regions[name].shape != shape:
                 raise CompileError(f"{name} has two shapes: {self.regions[name].shape} and {shape}")
             return
-        place = Place(name=name, layout=layout, shape=shape, offset=-(-self.size // ALIGNMENT) * ALIGNMENT)
-        end = place.offset + place.bytes
+        region = Region(name=name, layout=layout, shape=shape, offset=-(-self.size // ALIGNMENT) * ALIGNMENT)
+        end = region.offset + region.bytes
         if end > OFFSET_LIMIT:
             raise CompileError(f"{name} ends at byte {end:,} of the image, offsets reach {OFFSET_LIMIT:,}")
-        self.regions[name] = place
+        self.regions[name] = region
         self.size = end
 
     @property

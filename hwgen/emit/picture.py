@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from hwgen.emit.wires import DDR, MEMORY_ROOM, Arrow, Place, arrows
+from hwgen.emit.wires import DDR, MEMORY_ROOM, Arrow, Station, arrows
 from hwgen.rtl.matmul.b_operand import BOperand
 from hwgen.rtl.matmul.op_expander import OpExpander
 from hwgen.rtl.matmul.operand_ram import OperandRam
@@ -11,7 +11,7 @@ from hwgen.rtl.matmul.tile_issuer import TileIssuer
 # Units of the compute unit that stand between those of the picture: what they take goes on to whom they feed.
 FOLDED = tuple(unit.__name__ for unit in (BOperand, OpExpander, OperandRam, TileIssuer))
 CONTROL = "control"  # the room whose arrows are instructions
-Box = tuple[Place, ...]  # memories with the same arrows share a box
+Box = tuple[Station, ...]  # memories with the same arrows share a box
 
 
 def fold(found: Iterable[Arrow], names: Iterable[str]) -> set[Arrow]:
@@ -30,17 +30,17 @@ def drawn() -> set[Arrow]:
     return fold(arrows(), FOLDED)
 
 
-def _in_order(found: set[Arrow]) -> list[Place]:
-    """Places as they are met on the way from DDR."""
+def _in_order(found: set[Arrow]) -> list[Station]:
+    """Stations as they are met on the way from DDR."""
     met = [DDR]
     for place in met:
         met += sorted({target for source, target in found if source == place} - set(met))
     return met
 
 
-def _boxes(found: set[Arrow]) -> dict[Place, Box]:
-    """Every place, in order, with the box that it is in."""
-    boxes: dict[object, list[Place]] = {}
+def _boxes(found: set[Arrow]) -> dict[Station, Box]:
+    """Every station, in order, with the box that it is in."""
+    boxes: dict[object, list[Station]] = {}
     for place in _in_order(found):
         into = frozenset(source for source, target in found if target == place)
         out = frozenset(target for source, target in found if source == place)

@@ -44,16 +44,16 @@ _BROADCAST = "table"  # the bus of the function tables
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class Station:
     """A unit, by the name of its class, or a memory, by its name in hwgen/spec/buffers.py; no room: outside."""
 
     name: str
     room: str
 
 
-DDR = Place("DDR", "")
+DDR = Station("DDR", "")
 MEMORY_ROOM = "memory"
-Arrow = tuple[Place, Place]
+Arrow = tuple[Station, Station]
 
 
 def _assignments(statements: Any) -> Iterator[Any]:
@@ -72,7 +72,7 @@ class _Wires:
 
     def __init__(self, arch: ArchConfig) -> None:
         self._drives: dict[int, set[int]] = {}
-        self._owners: dict[int, tuple[Place, bool]] = {}  # signal -> unit or memory, and whether it carries words
+        self._owners: dict[int, tuple[Station, bool]] = {}  # signal -> unit or memory, and whether it carries words
         self._memories: dict[int, str] = {}
         top = Accelerator(arch)
         self._top: Any = Fragment.get(top, None)  # keeps the signals alive, which are known by their identity
@@ -99,11 +99,11 @@ class _Wires:
                 for path, value in _ports(made):
                     self._own(place, path, value)
 
-    def _place(self, made: Component) -> Place:
+    def _place(self, made: Component) -> Station:
         room = type(made).__module__.split(".")[2]
-        return Place(self._memories[id(made)] if room == MEMORY_ROOM else type(made).__name__, room)
+        return Station(self._memories[id(made)] if room == MEMORY_ROOM else type(made).__name__, room)
 
-    def _own(self, place: Place, path: str, value: Any) -> None:
+    def _own(self, place: Station, path: str, value: Any) -> None:
         first, last = path.partition(".")[0], path.rpartition(".")[2].rpartition("_")[2]
         carries = first != _BROADCAST and last in _CARRIERS
         for signal in value._rhs_signals():
@@ -115,7 +115,7 @@ class _Wires:
             if carries:
                 yield from ((place, reached) for reached in self._reached(signal) if reached != place)
 
-    def _reached(self, start: int) -> Iterator[Place]:
+    def _reached(self, start: int) -> Iterator[Station]:
         seen, ahead = {start}, [start]
         while ahead:
             fresh = self._drives.get(ahead.pop(), set()) - seen

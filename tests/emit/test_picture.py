@@ -6,7 +6,7 @@ import pytest
 
 from hwgen.emit.picture import FOLDED, drawn, fold, picture
 from hwgen.emit.verilog import units
-from hwgen.emit.wires import DDR, MEMORY_ROOM, Place, arrows, read_arrows
+from hwgen.emit.wires import DDR, MEMORY_ROOM, Station, arrows, read_arrows
 from hwgen.rtl.core import Core
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.buffers import MEMORIES, RINGS
@@ -102,5 +102,5 @@ def test_a_wire_that_is_cut_is_an_arrow_less(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_arrows_go_on_past_what_is_folded():
-    a, b, c, d = (Place(name, "lib") for name in "abcd")
+    a, b, c, d = (Station(name, "lib") for name in "abcd")
     assert fold([(a, b), (b, c), (c, d), (c, a)], ["b", "c"]) == {(a, d)}
