@@ -8,17 +8,18 @@ import pytest
 import sim
 from hwgen.emit.ports import ports_of
 from hwgen.emit.sidecar import describe
-from hwgen.emit.verilog import TOP, emit
+from hwgen.emit.verilog import TOP
 from hwgen.emit.vivado import VERILOG_FILE, WRAPPER, WRAPPER_FILE, emit_wrapper
 from hwgen.store.archs import arch_preset
 from sim.toolchain import lint
+from tests.emitted import verilog_of
 
 WAIVERS = Path(sim.__file__).parent / "hdl" / "lint.vlt"
 RULES = re.findall(r"^lint_off -rule (\w+)", WAIVERS.read_text(), re.MULTILINE)
 
 
 def written(arch: str, folder: Path) -> list[Path]:
-    verilog = emit(arch_preset(arch))
+    verilog = verilog_of(arch)
     (folder / VERILOG_FILE).write_text(verilog)
     (folder / WRAPPER_FILE).write_text(emit_wrapper(ports_of(verilog, TOP)))
     return [folder / VERILOG_FILE, folder / WRAPPER_FILE]

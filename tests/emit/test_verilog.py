@@ -11,10 +11,11 @@ import pytest
 
 from hwgen.emit.machine import SCRIPT_FILE, SIDECAR_FILE, write_machine
 from hwgen.emit.ports import interfaces, ports_of
-from hwgen.emit.verilog import TOP, emit, unit_timing
+from hwgen.emit.verilog import TOP, unit_timing
 from hwgen.emit.vivado import WRAPPER_FILE
 from hwgen.store.archs import arch_preset
 from hwgen.store.boards import board
+from tests.emitted import verilog_of
 
 ARCH = "sim-1x8x8"
 # fmt: off
@@ -30,7 +31,7 @@ TIMED = {  # units whose cycle counts are fixed: all of them stand in the side-c
 
 @pytest.fixture(scope="module")
 def verilog() -> str:
-    return emit(arch_preset(ARCH))
+    return verilog_of(ARCH)
 
 
 def test_the_ports_are_those_of_the_machine(verilog: str):

@@ -4,11 +4,10 @@ import importlib.util
 
 import pytest
 
-from hwgen.emit.verilog import emit
 from hwgen.pipeline import SYNTH_CACHE
-from hwgen.spec.arch_presets import ARCHS
 from hwgen.store.boards import board
 from hwgen.synth.report import SynthReport, synthesise
+from tests.emitted import verilog_of
 
 MOST = {"lut": 0.7, "ff": 0.5, "bram36": 0.8}  # shares of the part
 MOST_DSP = 1400
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def report() -> SynthReport:
-    return synthesise(emit(ARCHS["zcu102"]), SYNTH_CACHE)
+    return synthesise(verilog_of("zcu102"), SYNTH_CACHE)
 
 
 def test_it_fits(report: SynthReport):

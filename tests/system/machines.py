@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,7 @@ import numpy as np
 from golden.attention import schedule_steps
 from golden.network import run_network
 from hwgen.compiler.compile import Compiled, compile_model
-from hwgen.pipeline import machine_key
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.design import Design
 from hwgen.spec.layers import Attention, Linear, Norm, Pool, Residual
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.package import QuantisedModel
@@ -21,6 +17,7 @@ from hwgen.store.boards import board
 from sim.compare import Comparison, compare
 from sim.options import SimOptions
 from sim.session import SimResult, SimRun, simulate
+from tests.emitted import verilog_of
 
 BUILD = Path(__file__).parents[2] / "build"
 BOARD = board("sim")
@@ -37,21 +34,6 @@ class Checked:
     comparison: Comparison
 
 
-@cache
-def verilog_of(name: str, model: ModelConfig) -> str:
-    """Verilog of an arch preset; kept below build/ for as long as no source changes."""
-    from hwgen.emit.verilog import emit  # here: Amaranth takes long to import
-
-    arch = ARCHS[name]
-    path = BUILD / "verilog" / f"{name}-{machine_key(Design(model=model, arch=arch, board=BOARD))}.v"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(emit(arch))
-        part.replace(path)
-    return path.read_text()
-
-
 def run_machine(
     compiled: Compiled,
     images: Sequence[np.ndarray],
@@ -61,7 +43,7 @@ def run_machine(
     options: SimOptions | None = None,
 ) -> SimResult:
     """Every image through every task; ``verilog``: instead of what the arch's name stands for."""
-    text = verilog_of(compiled.arch.name, compiled.config) if verilog is None else verilog
+    text = verilog_of(compiled.arch.name) if verilog is None else verilog
     return simulate(text, compiled.arch, BOARD, compiled, images, tasks, options or sim_options())
 
 

@@ -13,8 +13,9 @@ from hwgen.spec.design import Design
 from hwgen.spec.model import ModelConfig, TaskConfig
 from hwgen.store.boards import board
 from sim.session import simulate
+from tests.emitted import verilog_of
 from tests.golden.random_package import random_image, random_package
-from tests.system.machines import sim_options, verilog_of
+from tests.system.machines import sim_options
 from tests.system.networks import TINY
 from tests.system.random_networks import random_config
 
@@ -51,7 +52,7 @@ def _errors(arch_name: str, on: Board) -> dict[str, float]:
     configs = [random_config(seed, arch) for seed in SEEDS[arch_name]]
     for number, config in enumerate((*configs, *OTHERS[arch_name])):
         package, image, task = random_package(config, number), random_image(config, number), config.tasks[0].name
-        compiled, verilog = compile_model(package, arch), verilog_of(arch_name, config)
+        compiled, verilog = compile_model(package, arch), verilog_of(arch_name)
         (run,) = simulate(verilog, arch, on, compiled, [image], [task], sim_options()).runs
         tensors = run_network(package, image, task)
         queues = {name: value.tolist() for name, value in tensors.items() if name.endswith(".queue_lengths")}
