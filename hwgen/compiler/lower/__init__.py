@@ -1,22 +1,13 @@
 """Layers to instructions: one file a kind, which knows the instructions of its layer and no other layer's."""
 
-from hwgen.compiler.lower import attention, experts, linear, norm, patches, pool, position
 from hwgen.compiler.lower.face import Face
 from hwgen.compiler.lower.writer import Writer
 from hwgen.compiler.step import Step
 from hwgen.spec.isa import Opcode
-from hwgen.spec.layers import Attention, Experts, Layer, Linear, Norm, Patches, Pool, Position
+from hwgen.spec.layers import Layer, faces
 from hwgen.spec.tables import TABLES
 
-FACES: dict[type[Layer], Face] = {
-    Position: position.FACE,
-    Patches: patches.FACE,
-    Linear: linear.FACE,
-    Norm: norm.FACE,
-    Attention: attention.FACE,
-    Pool: pool.FACE,
-    Experts: experts.FACE,
-}
+FACES: dict[type[Layer], Face] = faces(__name__, "FACE")
 
 
 def lower(writer: Writer) -> list[Step]:

@@ -1,5 +1,8 @@
 """The kinds of layers, one file each."""
 
+from importlib import import_module
+from typing import Any
+
 from hwgen.spec.layers.attention import Attention
 from hwgen.spec.layers.experts import Experts
 from hwgen.spec.layers.layer import Count, CountOrNone, Floats, Layer, Rows, Tensor
@@ -10,6 +13,15 @@ from hwgen.spec.layers.pool import Pool
 from hwgen.spec.layers.position import CLASS_TOKEN, Position
 
 KINDS: tuple[type[Layer], ...] = (Position, Patches, Linear, Norm, Attention, Pool, Experts)
+
+
+def faces(world: str, name: str) -> dict[type[Layer], Any]:
+    """Kind -> what a world says of it: ``name`` in the file of the kind's name in the package ``world``.
+
+    ModuleNotFoundError or AttributeError when a kind has none there.
+    """
+    return {kind: getattr(import_module(f"{world}.{kind.__name__.lower()}"), name) for kind in KINDS}
+
 
 __all__ = [
     "CLASS_TOKEN",
@@ -32,4 +44,5 @@ __all__ = [
     "Result",
     "Rows",
     "Tensor",
+    "faces",
 ]
