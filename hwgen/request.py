@@ -75,7 +75,7 @@ def _network(model: str, weights: str | None) -> tuple[Model, str]:
     """What a preset, a YAML file or a package describes, and the file that it is read from."""
     if not model.endswith(PACKAGE_SUFFIX):
         config = narrowed(_found(find_model, model), weights)
-        if model.endswith(YAML):
+        if model.lower().endswith(YAML):
             model_name(config.name, f"{model}: the network's name")
             return config, model
         return config, ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from hwgen.spec.isa import Counter
 
 MODULUS = 2**16
+LONGEST_WAIT = MODULUS // 2 - 1  # rows counted since: differences are signed
 
 
 @dataclass(frozen=True, kw_only=True)

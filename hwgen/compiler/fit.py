@@ -48,7 +48,7 @@ def check_fit(name: str, network: Network, arch: ArchConfig) -> None:
 
 
 def _problems(walk: Walk) -> Iterator[_Problem]:
-    places = allocate(walk)
+    places, streams = allocate(walk), dict[str, str]()
     for text in order_faults(walk):
         yield _Problem(text, 0, text)
     for layer in walk.layers:
@@ -61,6 +61,9 @@ def _problems(walk: Walk) -> Iterator[_Problem]:
                 text = f"{layer.name}: {limit.what} {limit.need:,}, this arch takes {there:,}"
                 yield _Problem(limit.field, limit.need, f"{text}; {walk.arch.advice(limit.field, limit.need)}")
         for stream in face.streams(walk, layer):
+            if streams.setdefault(stream.name, layer.name) != layer.name:
+                text = f"{layer.name}: loads {stream.name}, as {streams[stream.name]} does; rename one of them"
+                yield _Problem(text, 0, text)
             yield from _ring_problems(stream, walk.arch)
     yield from _place_problems(places.values(), walk.arch)
 

@@ -7,7 +7,7 @@ rules nothing is written over before it is read; a list outside them is refused.
 from collections.abc import Iterator
 
 from hwgen.compiler.walk import Walk
-from hwgen.spec.layers import Experts, Gate, Layer, Linear, Norm, Patches, Position
+from hwgen.spec.layers import Attention, Experts, Gate, Layer, Linear, Norm, Patches, Pool, Position, Rows
 
 _LOADED = (Position, Patches)
 
@@ -27,33 +27,79 @@ def _loads_come_first(walk: Walk) -> Iterator[str]:
         if isinstance(layer, _LOADED):
             assert first is not None
             yield f"{layer.name}: is loaded at the start; put it before {first.name}"
+    tables = [layer.name for layer in walk.layers if isinstance(layer, Position)]
+    if len(tables) != 1:
+        yield f"task {walk.task}: {len(tables)} position tables ({', '.join(tables)}); a task has one residual stream"
 
 
 def _norms_are_read_first(walk: Walk) -> Iterator[str]:
-    """A residual stream is changed only by what depends on every LayerNorm of it, so that their rows are made before.
-
-    Row by row that holds only when the layer changes the rows that it depends on.
-    """
+    """A residual stream is changed only where every LayerNorm of it has read it before."""
+    numbers = {layer.name: number for number, layer in enumerate(walk.layers)}
     for layer in walk.layers:
         into = layer.updates()
         if into is None:
             continue
-        norms = {norm.name for norm in walk.readers(into.tensor) if isinstance(norm, Norm)}
-        for name in sorted(norms - _ancestors(walk, layer)):
-            yield f"{layer.name}: changes {into.tensor} and does not depend on {name}, which may not have read it yet"
+        for norm in walk.readers(into.tensor):
+            if isinstance(norm, Norm) and not _has_read(walk, norm, layer, into, numbers):
+                yield (
+                    f"{layer.name}: may change rows of {into.tensor} before {norm.name} has read them; let it depend on"
+                    f" those rows of {norm.name}"
+                )
 
 
-def _ancestors(walk: Walk, layer: Layer) -> set[str]:
-    """Names of the layers that a layer depends on, whatever it updates left out."""
-    found: set[str] = set()
-    into = layer.updates()
-    ahead = [rows.tensor for rows in layer.reads() if rows != into]
-    while ahead:
-        writer = walk.writer(ahead.pop())
-        if writer.name not in found:
-            found.add(writer.name)
-            ahead += [rows.tensor for rows in writer.reads() if rows != writer.updates()]
-    return found
+def _has_read(walk: Walk, norm: Norm, layer: Layer, into: Rows, numbers: dict[str, int]) -> bool:
+    """Whether every row that a layer changes depends on the row of ``norm`` that was made of it, or on a later one."""
+    rows = walk.tensors[into.tensor].rows - into.first
+    last = min(into.first + rows, norm.source.first + norm.rows) - 1 - norm.source.first  # row of norm that it spoils
+    implied = [
+        _implied(walk, norm, read, whole, numbers) for read, whole in _needs(layer, changes=True) if read != into
+    ]
+    if last < 0 or into.first > norm.source.first + norm.rows - 1:
+        return True
+    shifts = [shift for shift, _ in implied if shift is not None]
+    reached = max((row for _, row in implied if row is not None), default=-1)
+    return reached >= last or any(shift >= into.first - norm.source.first for shift in shifts)
+
+
+Implied = tuple[int | None, int | None]
+
+
+def _implied(walk: Walk, norm: Norm, read: Rows, whole: bool, numbers: dict[str, int]) -> Implied:
+    """What rows that are read say of the rows of ``norm``: row k is there with row k + shift of norm; or, when all of
+    them are waited for, row ``reached`` of norm is. None where nothing follows.
+    """
+    writer = walk.writer(read.tensor)
+    if numbers[writer.name] < numbers[norm.name]:
+        return None, None
+    count = read.count or walk.tensors[read.tensor].rows - read.first
+    if writer is norm:
+        return (None, read.first + count - 1) if whole else (read.first, None)
+    into = writer.updates()
+    start = 0 if into is None else into.first  # row of the tensor that is the writer's first
+    shift, reached = None, None
+    for source, complete in _needs(writer, changes=False):
+        below, there = _implied(walk, norm, source, complete, numbers)
+        if there is not None:
+            reached = max(there, reached if reached is not None else there)
+        if below is not None:
+            moved = below + read.first - start
+            if whole:
+                row = moved + count - 1
+                reached = max(row, reached if reached is not None else row)
+            elif read.first >= start:  # rows before the first that the writer changes say nothing of it
+                shift = max(moved, shift if shift is not None else moved)
+    return shift, reached
+
+
+def _needs(layer: Layer, *, changes: bool) -> Iterator[tuple[Rows, bool]]:
+    """What an instruction reads, and whether it waits for all of it before its first row."""
+    if isinstance(layer, Attention):
+        yield from ((layer.query, False), (layer.key, True), (layer.value, True))
+    elif isinstance(layer, Experts):
+        yield from ((layer.source, True), (layer.gate, True))
+    else:
+        into = layer.updates()
+        yield from ((rows, isinstance(layer, Pool)) for rows in layer.reads() if rows != into or not changes)
 
 
 def gates_in_turn(walk: Walk) -> Iterator[str]:
@@ -67,4 +113,6 @@ def gates_in_turn(walk: Walk) -> Iterator[str]:
         elif isinstance(layer, Experts):
             if last is None or last.writes != layer.gate.tensor:
                 yield f"{layer.name}: takes {layer.gate.tensor}, which is not what the queues hold then"
+            elif last.source != layer.source:
+                yield f"{layer.name}: waits for the gate alone; give it the rows of {last.name}, {last.source.tensor}"
             last = None

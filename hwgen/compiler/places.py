@@ -63,9 +63,9 @@ def placed(lifetimes: Sequence[Lifetime], arch: ArchConfig) -> dict[str, Place]:
     needed: dict[str, int] = {}  # until when
     for item in lifetimes:
         held = item.held
-        if held.into is not None:
+        if held.into in found:
             found[held.tensor] = _place(held, found[held.into].base, arch)
-            del needed[held.into]
+            needed.pop(held.into, None)
         else:
             busy = [found[name] for name, ends in needed.items() if ends >= item.begins]
             found[held.tensor] = _first_fit(held, [place for place in busy if place.memory is held.memory], arch)

@@ -114,7 +114,9 @@ class Builder:
         self.linear(f"{at}.proj", f"{at}.context", square, self.added(), "attention", writes=writes)
 
     def next_block(self) -> str:
-        """The name of the next block."""
+        """The name of the next block; ValueError before there is anything to work on."""
+        if not self.rows:
+            raise ValueError(f"blocks.{self.blocks}: nothing is there yet; put embed before it")
         self.blocks += 1
         return f"blocks.{self.blocks - 1}"
 
@@ -211,6 +213,8 @@ class Heads:
 
     def add_to(self, to: Builder) -> None:
         """LayerNorm and heads."""
+        if not to.rows:
+            raise ValueError("heads: nothing is there yet; put embed before them")
         patches = Rows(tensor=_NORM, first=to.first_patch, count=to.rows - to.first_patch)
         to.norm(_NORM)
         for task in to.tasks:

@@ -1,13 +1,15 @@
 """A network as a list of layers: what each reads and leaves, checked when it is made."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hwgen.spec.array_kinds import Specs
 from hwgen.spec.layers import Experts, Floats, Layer, Linear, Patches, Position, Result, Rows, Tensor
 from hwgen.spec.layers.linear import Part
 from hwgen.spec.weight_formats import WeightFormat
+
+RESERVED = ("tables.", "program.")  # what else lies in packages and images
 
 
 class GraphError(ValueError):
@@ -35,6 +37,7 @@ class Network:
 
     def __post_init__(self) -> None:
         """Refuse layers that read what nobody has written, or rows and columns that are not there."""
+        self._check_names()
         for task in self.tasks:
             self._check(task)
 
@@ -101,10 +104,29 @@ class Network:
                 found[item.name] = item
         return found
 
+    def _check_names(self) -> None:
+        """What has one name is one thing: a layer, whatever its task, and every array."""
+        layers: dict[str, Layer] = {}
+        owners: dict[str, str] = {}
+        for layer in self.layers:
+            if layer.task is not None and layer.task not in self.tasks:
+                raise GraphError(f"{layer.name}: task {layer.task} is none of {', '.join(self.tasks)}")
+            if isinstance(layer, Linear) and isinstance(layer.finish, Result) and layer.task is None:
+                raise GraphError(f"{layer.name}: makes a result; give the task that it belongs to")
+            if layer.name.startswith(RESERVED):
+                raise GraphError(f"{layer.name}: names that begin with {' or '.join(RESERVED)} are taken")
+            plain = replace(layer, task=None)
+            if layers.setdefault(layer.name, plain) != plain:
+                raise GraphError(f"{layer.name}: two tasks have different layers of this name")
+            for array in (*layer.arrays(), *layer.floats()):
+                if owners.setdefault(array, layer.name) != layer.name:
+                    raise GraphError(f"{layer.name}: its array {array} is that of {owners[array]}; rename one of them")
+
     def _check(self, task: str) -> None:
         written: dict[str, Tensor] = {}
         changed: dict[str, Layer] = {}  # residual streams that are no longer what they were
         names = set[str]()
+        inside: dict[str, str] = {}  # names that a layer uses inside -> layer
         for layer in self.walk(task):
             if layer.name in names:
                 raise GraphError(f"{layer.name}: two layers of task {task} have this name")
@@ -117,9 +139,14 @@ class Network:
             _check_sizes(layer, written)
             _check_stream(layer, written, changed)
             for tensor in layer.tensors():
+                if tensor.name in inside:
+                    raise GraphError(f"{layer.name}: writes {tensor.name}, which {inside[tensor.name]} uses inside")
                 if tensor.name in written:
                     raise GraphError(f"{layer.name}: writes {tensor.name}, which a layer before it has written")
                 written[tensor.name] = tensor
+            for name in layer.inner():
+                if name in written or inside.setdefault(name, layer.name) != layer.name:
+                    raise GraphError(f"{layer.name}: uses {name} inside, which another layer has")
         result = self.result(task)
         for layer in self.walk(task):
             if layer is not result and not self.readers(layer.writes, task):

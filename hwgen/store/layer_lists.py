@@ -81,7 +81,8 @@ def _items(part: object, where: str) -> list[Constructor | Layer]:
     times = data.pop(_REPEAT, 1)
     if type(times) is not int or not 1 <= times <= MOST_PARTS:
         raise ConfigError(f"{where}: {_REPEAT} = {shown(times)}: must be a whole number in 1..{MOST_PARTS}")
-    return [validated(CONSTRUCTORS[kind], data, f"{where} ({kind})")] * times
+    record, named = CONSTRUCTORS[kind], f"{where} ({kind})"
+    return [validated(record, _converted(base_types(record), data, named), named)] * times
 
 
 def _mapping(part: object, where: str) -> Data:
@@ -118,6 +119,8 @@ def _converted(types: Mapping[str, Any], data: Data, where: str) -> Data:
 
 
 def _converted_value(kind: Any, value: Any, where: str) -> Any:
+    if kind is int and type(value) is not int:
+        raise ConfigError(f"{where} = {shown(value)}: must be a whole number")
     if kind is Rows and isinstance(value, str):
         return {"tensor": value}
     if kind == Finish:

@@ -61,8 +61,13 @@ def model_from(data: object, where: str) -> Model:
     tasks = _tasks(plain, where)
     if _LAYERS in plain:
         return _graph(plain, tasks, where)
-    lists = {name: _names(plain, name, where) for name in _LISTS}
-    return _made(ModelConfig, {**plain, **lists, "tasks": tasks}, where)
+    lists = {name: tuple(_list(plain, name, where)) for name in _LISTS}
+    model = _made(ModelConfig, {**plain, **lists, "tasks": tasks}, where)
+    try:
+        _ = model.network  # sizes that only its layers show
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return model
 
 
 def _made(record: type[Record], data: Mapping[str, Any], where: str) -> Record:
@@ -92,15 +97,18 @@ def _tasks(plain: Mapping[str, Any], where: str) -> tuple[TaskConfig, ...]:
     for number, item in enumerate(items):
         if not isinstance(item, Mapping):
             raise ConfigError(f"{where}: tasks.{number} = {shown(item)}: give name, kind and classes")
-    mappings = cast("list[Mapping[str, Any]]", items)
+    mappings = [{str(key): value for key, value in cast("Mapping[object, Any]", item).items()} for item in items]
     return tuple(_made(TaskConfig, item, f"{where}: tasks.{n}") for n, item in enumerate(mappings))
 
 
-def _names(plain: Mapping[str, Any], field: str, where: str) -> tuple[Any, ...]:
+def _list(plain: Mapping[str, Any], field: str, where: str) -> list[Any]:
     found = plain.get(field, ())
     if not isinstance(found, list | tuple):
         raise ConfigError(f"{where}: {field} = {shown(found)}: give a list")
-    return tuple(cast("list[Any]", found))
+    for value in cast("list[object]", found):
+        if isinstance(value, list | dict):
+            raise ConfigError(f"{where}: {field}: {shown(value)} in it is no single value")
+    return list(cast("list[Any]", found))
 
 
 def _graph(plain: Mapping[str, Any], tasks: tuple[TaskConfig, ...], where: str) -> GraphModel:
@@ -109,9 +117,9 @@ def _graph(plain: Mapping[str, Any], tasks: tuple[TaskConfig, ...], where: str) 
             raise ConfigError(f"{where}: unknown key {shown(name)} beside layers (known: {', '.join(_LIST_FIELDS)})")
     if not isinstance(plain.get("name"), str):
         raise ConfigError(f"{where}: name = {shown(plain.get('name'))}: must be text")
-    layers = layers_of(plain[_LAYERS], tasks, where)
+    layers, int4 = layers_of(plain[_LAYERS], tasks, where), tuple(_list(plain, "int4", where))
     try:
-        return GraphModel(name=plain["name"], layers=layers, tasks=tasks, int4=_names(plain, "int4", where))
+        return GraphModel(name=plain["name"], layers=layers, tasks=tasks, int4=int4)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{where}: {error}") from error
 
@@ -135,4 +143,4 @@ def load_model_file(path: Path) -> Model:
 
 def find_model(name: str) -> Model:
     """A preset by name, or a file when ``name`` ends in ``.yaml`` or ``.yml``."""
-    return load_model_file(Path(name)) if name.endswith(YAML) else model_config(name)
+    return load_model_file(Path(name)) if name.lower().endswith(YAML) else model_config(name)

@@ -92,7 +92,7 @@ def _model(path: Path, manifest: Mapping[str, Any]) -> Model:
         config = model_from(data, "config")
     except ConfigError as error:
         raise PackageError(f"{path}: the manifest's config is damaged ({error})") from error
-    if listed is not None and layers_data(config) != listed:
+    if (listed is not None or manifest["version"] > 1) and layers_data(config) != listed:
         raise PackageError(f"{path}: the manifest's layers are not those of its config; make the package again")
     return config
 

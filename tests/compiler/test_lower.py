@@ -13,7 +13,7 @@ from hwgen.compiler.walk import Walk
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.graph import Network
 from hwgen.spec.isa import Counter, Source
-from hwgen.spec.layers import Attention, Rows
+from hwgen.spec.layers import Attention, Residual, Rows
 from hwgen.spec.presets import M3VIT_MICRO
 from hwgen.spec.tables import TABLES
 
@@ -58,6 +58,22 @@ def test_micro_as_it_is():
             "blocks.2.value",
             {"source": Rows(tensor="blocks.1.moe")},
             "blocks.2.value: reads blocks.1.moe, which blocks.1.experts leaves where no linear layer can read it",
+        ),
+        ("blocks.0", {"heads": 1}, "blocks.0: has 1 heads, blocks.0.query has 2; make them equal"),
+        (
+            "blocks.0.norm2",
+            {"source": Rows(tensor="blocks.0.context")},
+            "blocks.0.norm2: reads blocks.0.context, which is no residual stream (blocks.0 leaves it)",
+        ),
+        (
+            "blocks.0.proj",
+            {"finish": Residual(into=Rows(tensor="blocks.0.query"), rows=65)},
+            "blocks.0.proj: adds to blocks.0.query, which is no residual stream (blocks.0.query leaves it)",
+        ),
+        (
+            "blocks.1.experts",
+            {"top_k": 3},
+            "blocks.1.experts: top_k 3, its gate blocks.1.gate.seg chooses 2; make them equal",
         ),
         ("blocks.0", FEWER_KEYS, "blocks.0: takes a part of blocks.0.key; attention takes all of it"),
     ],

@@ -1,16 +1,21 @@
 """Lists of layers that the machine would run too early are refused; others have the places and waits they need."""
 
+from dataclasses import replace
+
+import pytest
+
 from hwgen.compiler.allocate import allocate
+from hwgen.compiler.errors import CompileError
 from hwgen.compiler.fit import problems
 from hwgen.compiler.lower import lower
 from hwgen.compiler.lower.writer import Writer
 from hwgen.compiler.order import gates_in_turn, order_faults
 from hwgen.compiler.walk import Walk
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.constructors import Builder, Embed, Heads, MoeBlock
+from hwgen.spec.constructors import Block, Builder, Embed, Heads, MoeBlock
 from hwgen.spec.graph import Network
 from hwgen.spec.isa import Counter, Opcode
-from hwgen.spec.layers import Codes, Gelu, Layer, Residual, Rows
+from hwgen.spec.layers import Codes, Experts, Gelu, Layer, Linear, Position, Residual, Rows
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.tables import TABLES
 
@@ -61,8 +66,37 @@ def test_a_stream_waits_for_its_norms():
     to.norm("other")
     to.linear("back", "codes", (8, 16), to.added(), "mlp")
     adapter(to, "late", "other")
-    says = "back: changes patch_embed and does not depend on other, which may not have read it yet"
+    says = "back: may change rows of patch_embed before other has read them; let it depend on those rows of other"
     assert says in problems(walked(to).network, SIM)
+
+
+@pytest.mark.parametrize(("first", "good"), [(4, True), (3, False), (0, False), (5, True)])
+def test_a_row_is_changed_when_it_was_read(first: int, good: bool):
+    """Rows 4 and up change with rows ``first`` and up of the LayerNorm."""
+    to = started()
+    to.norm("one")
+    to.linear("codes", "one", (16, 8), Codes(), "mlp")
+    count = min(4, 8 - first)
+    into = Residual(into=Rows(tensor=to.residual, first=8 - count, count=count), rows=8)
+    to.linear("back", Rows(tensor="codes", first=first, count=count), (8, 16), into, "mlp", rows=count)
+    assert (problems(walked(to).network, SIM) == []) is (good and first == 8 - count)
+
+
+def test_whoever_waits_for_all_rows_may_change_any():
+    """The keys of attention are all there, so the LayerNorm has read everything."""
+    to = started()
+    Block(heads=1, hidden=8).add_to(to)
+    layers = {layer.name: layer for layer in to.layers}
+    proj = layers["blocks.0.proj"]
+    assert isinstance(proj, Linear)
+    later = replace(
+        proj,
+        source=Rows(tensor="blocks.0.context", first=0, count=4),
+        rows=4,
+        finish=Residual(into=Rows(tensor="patch_embed", first=4, count=4), rows=8),
+    )
+    to.layers = [later if layer.name == proj.name else layer for layer in to.layers]
+    assert problems(walked(to).network, SIM) == []
 
 
 def test_norms_of_one_stream_lie_apart():
@@ -137,6 +171,55 @@ def test_a_change_reaches_to_the_last_row():
     to.linear("back", Rows(tensor="codes", count=3), (8, 16), into, "mlp", rows=3)
     says = "back: changes rows 2..4 of patch_embed, which has 8; a change reaches to the last row, since rows are"
     assert [text for text in problems(walked(to).network, SIM) if text.startswith(says)]
+
+
+def test_a_task_has_one_stream():
+    to = started()
+    to.add(Position(name="more", writes="more", rows=4, columns=16))
+    says = "task map: 2 position tables (position, more); a task has one residual stream"
+    assert says in list(order_faults(Walk(network=_bare(to.layers), task="map", arch=SIM)))
+
+
+def test_experts_take_what_their_gate_has_seen():
+    """They wait for the gate, and for nobody else."""
+    to = started()
+    MoeBlock(heads=1, hidden=8, experts=2, top_k=1).add_to(to)
+    number = next(n for n, layer in enumerate(to.layers) if isinstance(layer, Experts))
+    experts = to.layers[number]
+    assert isinstance(experts, Experts)
+    to.layers[number:] = [replace(experts, source=Rows(tensor="blocks.0.norm1"))]
+    says = "blocks.0.experts: waits for the gate alone; give it the rows of blocks.0.gate.map, blocks.0.norm2"
+    assert says in list(gates_in_turn(Walk(network=_bare(to.layers), task="map", arch=SIM)))
+
+
+def test_what_was_written_long_ago_is_not_waited_for():
+    """Counters have sixteen bits and differences are signed."""
+    to = started()
+    to.norm("one")
+    to.linear("early", "one", (16, 8), Gelu(), "mlp")
+    to.linear("0", "one", (16, 8), Gelu(), "mlp")
+    layers = 2**15 // 8
+    for number in range(1, layers):
+        to.linear(str(number), str(number - 1), (8, 8), Gelu(), "mlp")
+    to.linear("late", str(layers - 1), (8, 16), to.added(), "mlp")
+    to.linear("back", "early", (8, 16), to.added(), "mlp")
+    Heads().add_to(to)
+    walk = Walk(network=Network(tuple(to.layers), ("map",)), task="map", arch=SIM)
+    offsets = dict.fromkeys(["position"] + [f"tables.{table.name}" for table in TABLES], 0)
+    with pytest.raises(CompileError, match=r"^early is read when 32,776 rows of HIDDEN have been counted since it"):
+        lower(Writer(walk, allocate(walk), lambda _: [1] * 8, offsets))
+
+
+def test_two_loads_of_one_name():
+    to = started()
+    to.norm("one")
+    to.linear("pool.values", "one", (16, 8), Gelu(), "mlp", writes="codes")
+    adapter(to, "a", "one")
+    to.linear("back", "codes", (8, 16), to.added(), "mlp")
+    to.tasks = (TaskConfig(name="map", kind="classification", classes=3),)
+    Heads(pool="mean").add_to(to)
+    says = "pool: loads pool.values, as pool.values does; rename one of them"
+    assert says in problems(Network(tuple(to.layers), ("map",)), SIM)
 
 
 def test_queues_are_filled_and_emptied_in_turn():

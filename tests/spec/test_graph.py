@@ -93,11 +93,35 @@ def test_lists_that_are_no_network(name: str, fields: dict[str, object], says: s
     assert says in str(found.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "fields", "says"),
+    [
+        ("blocks.0.norm1", {"task": "sed"}, "blocks.0.norm1: task sed is none of seg, depth"),
+        ("heads.seg", {"task": None}, "heads.seg: makes a result; give the task that it belongs to"),
+        ("position", {"name": "tables.gelu"}, "tables.gelu: names that begin with tables. or program. are taken"),
+        ("position", {"name": "norm.gain"}, "norm: its array norm.gain is that of norm.gain; rename one of them"),
+        ("blocks.1.experts", {"codes": "blocks.0.hidden"}, "uses blocks.0.hidden inside, which another layer has"),
+        ("blocks.1.experts", {"codes": "norm"}, "norm: writes norm, which blocks.1.experts uses inside"),
+    ],
+)
+def test_names_that_stand_for_two_things(name: str, fields: dict[str, object], says: str):
+    layers = tuple(replace(layer, **fields) if layer.name == name else layer for layer in MICRO.layers)
+    with pytest.raises(GraphError) as found:
+        Network(layers, MICRO.tasks)
+    assert says in str(found.value)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "a\n"])
+def test_names_that_no_file_could_hold(name: str):
+    with pytest.raises(ValueError, match="give letters, digits, dots, dashes and underscores"):
+        replace(MICRO.layers[0], name=name)
+
+
 def test_two_layers_of_one_name():
     layers = list(MICRO.layers)
     at = next(number for number, layer in enumerate(layers) if layer.name == "blocks.2.value")
     layers[at] = replace(layers[at], name="blocks.2.key")
-    with pytest.raises(GraphError, match=r"^blocks\.2\.key: two layers of task seg have this name$"):
+    with pytest.raises(GraphError, match=r"^blocks\.2\.key: two tasks have different layers of this name$"):
         Network(tuple(layers), MICRO.tasks)
 
 

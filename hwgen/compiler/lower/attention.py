@@ -48,8 +48,8 @@ def _scores(writer: Writer, layer: Attention, head: int) -> Span:
     words = writer.walk.group_words(writer.tensors[layer.query.tensor])
     offset = head * words
     fields = {
-        **writer.spans[layer.query.tensor].row_by_row(),
-        **writer.spans[layer.key.tensor].complete(),
+        **writer.by_row(layer.query.tensor),
+        **writer.complete(layer.key.tensor),
         **score_slot(writer, layer.queries, layer.keys, head),
         "in_chunks": words * writer.arch.subwords,
         "src_base": query.base + offset,
@@ -88,7 +88,7 @@ def _context(writer: Writer, layer: Attention, head: int, scored: Span) -> Span:
     offset = head * words
     fields = {
         **scored.row_by_row(),
-        **writer.spans[layer.value.tensor].complete(),
+        **writer.complete(layer.value.tensor),
         **score_slot(writer, layer.queries, layer.keys, head),
         "out_tiles": words,
         "value_offset": value.base + offset,
@@ -134,6 +134,9 @@ def refusals(walk: Walk, places: Mapping[str, Place], layer: Attention) -> Itera
     for rows, memory in wanted:
         if walk.is_part(rows):
             yield f"{layer.name}: takes a part of {rows.tensor}; attention takes all of it"
+        groups = walk.tensors[rows.tensor].groups
+        if groups != layer.heads:
+            yield f"{layer.name}: has {layer.heads} heads, {rows.tensor} has {groups}; make them equal"
         if rows.tensor not in places or places[rows.tensor].memory is not memory:
             writer = walk.writer(rows.tensor).name
             yield f"{layer.name}: takes {rows.tensor} from the {memory.name} buffer, where {writer} does not leave it"

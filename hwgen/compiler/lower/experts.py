@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 
 from hwgen.compiler.lower.face import Face, Limit
+from hwgen.compiler.lower.linear import not_a_stream
 from hwgen.compiler.lower.writer import Writer
 from hwgen.compiler.places import Held, Place
 from hwgen.compiler.streams import Stream, expert_streams
 from hwgen.compiler.walk import Walk
 from hwgen.spec.buffers import ACTIVATION, NORM, RESIDUAL
 from hwgen.spec.isa import Counter, Destination, Opcode
-from hwgen.spec.layers import Experts
+from hwgen.spec.layers import Experts, Gate, Linear
 
 
 def lower(writer: Writer, layer: Experts) -> None:
@@ -19,7 +20,7 @@ def lower(writer: Writer, layer: Experts) -> None:
     weights = streams(writer.walk, layer)
     first, second = weights[0].sections
     fields = {
-        **writer.spans[layer.gate.tensor].complete(),
+        **writer.complete(layer.gate.tensor),
         "rows": layer.rows,
         "experts": layer.experts,
         "in_chunks": first.in_chunks,
@@ -73,6 +74,10 @@ def refusals(walk: Walk, places: Mapping[str, Place], layer: Experts) -> Iterato
     for rows in layer.reads():
         if walk.is_part(rows):
             yield f"{layer.name}: takes a part of {rows.tensor}; experts take all of it"
+    yield from not_a_stream(walk, places, layer.name, layer.into.tensor)
+    gate = walk.writer(layer.gate.tensor)
+    if isinstance(gate, Linear) and isinstance(gate.finish, Gate) and gate.finish.top_k != layer.top_k:
+        yield f"{layer.name}: top_k {layer.top_k}, its gate {gate.name} chooses {gate.finish.top_k}; make them equal"
     source = layer.source.tensor
     if source not in places or places[source].memory is not NORM:
         yield f"{layer.name}: reads {source}, which {walk.writer(source).name} leaves where experts do not read"

@@ -9,6 +9,7 @@ from hwgen.compiler.places import Held, Place
 from hwgen.compiler.streams import Stream, linear_stream
 from hwgen.compiler.walk import Walk
 from hwgen.spec.arch import BEAT_BYTES
+from hwgen.spec.buffers import RESIDUAL
 from hwgen.spec.destinations import DESTINATIONS
 from hwgen.spec.isa import Destination, Opcode
 from hwgen.spec.layers import (
@@ -88,12 +89,12 @@ def _waits(writer: Writer, layer: Linear) -> dict[str, int]:
     The post-processor reads a word of the stream before what it has just written there has arrived; any other
     instruction in between takes long enough.
     """
-    waits = writer.spans[layer.source.tensor].row_by_row(layer.source.first)
+    waits = writer.by_row(layer.source.tensor, layer.source.first)
     if isinstance(layer.finish, Residual):
         stream = layer.finish.into.tensor
         maker = writer.walk.writer(stream)
         if isinstance(maker, Position) or maker is _before(writer.walk, layer):
-            waits |= writer.spans[stream].complete()
+            waits |= writer.complete(stream)
     return waits
 
 
@@ -156,11 +157,18 @@ def refusals(walk: Walk, places: Mapping[str, Place], layer: Linear) -> Iterator
     yield from unreadable(walk, places, layer.name, layer.source.tensor)
     if isinstance(layer.finish, Residual):
         stream, behind = layer.finish.into, _first(layer) + layer.rows
+        yield from not_a_stream(walk, places, layer.name, stream.tensor)
         if behind != layer.finish.rows:
             yield (
                 f"{layer.name}: changes rows {stream.first}..{behind - 1} of {stream.tensor}, which has"
                 f" {layer.finish.rows}; a change reaches to the last row, since rows are waited for in order"
             )
+
+
+def not_a_stream(walk: Walk, places: Mapping[str, Place], name: str, into: str) -> Iterator[str]:
+    """A sentence when what a layer adds to is no residual stream."""
+    if into not in places or places[into].memory is not RESIDUAL:
+        yield f"{name}: adds to {into}, which is no residual stream ({walk.writer(into).name} leaves it)"
 
 
 def unreadable(walk: Walk, places: Mapping[str, Place], name: str, source: str) -> Iterator[str]:

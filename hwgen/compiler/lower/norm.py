@@ -1,13 +1,13 @@
 """Norm: rows of the residual stream into the norm buffer, only those that somebody reads."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from hwgen.compiler.lower.face import Face, Limit, nothing
+from hwgen.compiler.lower.face import Face, Limit
 from hwgen.compiler.lower.writer import Writer
-from hwgen.compiler.places import Held
+from hwgen.compiler.places import Held, Place
 from hwgen.compiler.streams import Stream, norm_stream
 from hwgen.compiler.walk import Walk
-from hwgen.spec.buffers import NORM
+from hwgen.spec.buffers import NORM, RESIDUAL
 from hwgen.spec.isa import Counter, Opcode
 from hwgen.spec.layers import Norm
 
@@ -18,7 +18,7 @@ def lower(writer: Writer, layer: Norm) -> None:
     source, place = writer.places[layer.source.tensor], writer.places[layer.writes]
     read = layer.source.first + place.first
     fields = {
-        **writer.spans[layer.source.tensor].row_by_row(read),
+        **writer.by_row(layer.source.tensor, read),
         "rows": place.rows,
         "channels": layer.columns,
         "words": place.stride,
@@ -49,4 +49,11 @@ def limits(walk: Walk, layer: Norm) -> Iterator[Limit]:
     yield Limit(what="channels", need=layer.columns, field="max_channels")
 
 
-FACE = Face(lower=lower, holds=holds, streams=streams, limits=limits, refusals=nothing)
+def refusals(walk: Walk, places: Mapping[str, Place], layer: Norm) -> Iterator[str]:
+    """The unit reads the residual buffer and nothing else."""
+    source = layer.source.tensor
+    if source not in places or places[source].memory is not RESIDUAL:
+        yield f"{layer.name}: reads {source}, which is no residual stream ({walk.writer(source).name} leaves it)"
+
+
+FACE = Face(lower=lower, holds=holds, streams=streams, limits=limits, refusals=refusals)

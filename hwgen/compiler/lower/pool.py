@@ -41,7 +41,7 @@ def _values(writer: Writer, layer: Pool) -> Span:
     (stream,) = streams(writer.walk, layer)
     (shape,) = stream.sections
     fields = {
-        **writer.spans[layer.source.tensor].row_by_row(layer.source.first),
+        **writer.by_row(layer.source.tensor, layer.source.first),
         **source_fields(writer.places[layer.source.tensor], layer.source),
         "destination": Destination.VALUE,
         **writer.places[layer.values].target(),

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hwgen.compiler.counters import Progress, Span
+from hwgen.compiler.counters import LONGEST_WAIT, Progress, Span
+from hwgen.compiler.errors import CompileError
 from hwgen.compiler.listing import Produced
 from hwgen.compiler.places import Place
 from hwgen.compiler.step import Step
@@ -59,6 +60,25 @@ class Writer:
     def scalar(self, name: str, index: int = 0) -> int:
         """One value of a small array of the package."""
         return int(self.scalars(name)[index])
+
+    def by_row(self, tensor: str, first: int = 0) -> dict[str, int]:
+        """The wait for rows of a tensor, one by one, from ``first`` on."""
+        return self._recent(tensor).row_by_row(first)
+
+    def complete(self, tensor: str) -> dict[str, int]:
+        """The wait for every row of a tensor."""
+        return self._recent(tensor).complete()
+
+    def _recent(self, tensor: str) -> Span:
+        """The rows of a tensor; CompileError when so many were counted since that a wait would not see them."""
+        span = self.spans[tensor]
+        counted = self.progress.values[span.counter] - span.base
+        if counted > LONGEST_WAIT:
+            raise CompileError(
+                f"{tensor} is read when {counted:,} rows of {span.counter.name} have been counted since it was begun;"
+                f" waits reach back {LONGEST_WAIT:,}"
+            )
+        return span
 
     def produced(
         self, tensor: Tensor, destination: Destination | None, first: int = 0, rows: int | None = None

@@ -51,6 +51,10 @@ class Experts(Layer):
         """Every row of the residual stream."""
         return self.into
 
+    def inner(self) -> tuple[str, ...]:
+        """Hidden units, and what a float model keeps of them."""
+        return (self.codes, *self.observed)
+
     def formats(self) -> dict[str, WeightFormat]:
         """Prefix of the arrays of its two layers -> format of the weights."""
         return {f"{self.name}.fc1": self.first, f"{self.name}.fc2": self.second}

@@ -1,5 +1,6 @@
 """What every layer of a network declares: what it reads, which tensors it leaves, and its arrays in a package."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import Annotated, Self
 
 from hwgen.spec.array_kinds import Specs
 from hwgen.spec.limits import Limits, refuse
+from hwgen.spec.shown import shown
 
 _MOST = 65_536  # of anything that a layer counts
 Count = Annotated[int, Limits(1, _MOST)]
@@ -67,7 +69,10 @@ class Layer(ABC):
     task: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse sizes that nothing could have."""
+        """Refuse sizes that nothing could have, and names that no file could hold."""
+        for name in (self.name, self.writes):
+            if not re.fullmatch(r"[\w.-]+", name):
+                raise ValueError(f"name {shown(name)}: give letters, digits, dots, dashes and underscores")
         refuse(self, self.name)
 
     @abstractmethod
@@ -89,6 +94,10 @@ class Layer(ABC):
     def updates(self) -> Rows | None:
         """Rows of a residual stream that it changes in place; nothing reads the stream as it was before."""
         return None
+
+    def inner(self) -> tuple[str, ...]:
+        """Names of what it keeps for itself, which are no tensors."""
+        return ()
 
     @abstractmethod
     def arrays(self) -> Specs:
