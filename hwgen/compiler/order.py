@@ -49,16 +49,14 @@ def _norms_are_read_first(walk: Walk) -> Iterator[str]:
 
 def _has_read(walk: Walk, norm: Norm, layer: Layer, into: Rows, numbers: dict[str, int]) -> bool:
     """Whether every row that a layer changes depends on the row of ``norm`` that was made of it, or on a later one."""
-    rows = walk.tensors[into.tensor].rows - into.first
-    last = min(into.first + rows, norm.source.first + norm.rows) - 1 - norm.source.first  # row of norm that it spoils
-    implied = [
-        _implied(walk, norm, read, whole, numbers) for read, whole in _needs(layer, changes=True) if read != into
-    ]
-    if last < 0 or into.first > norm.source.first + norm.rows - 1:
-        return True
-    shifts = [shift for shift, _ in implied if shift is not None]
-    reached = max((row for _, row in implied if row is not None), default=-1)
-    return reached >= last or any(shift >= into.first - norm.source.first for shift in shifts)
+    if into.first >= norm.source.first + norm.rows:
+        return True  # it reads none of them
+    implied = [_implied(walk, norm, read, whole, numbers) for read, whole in _needs(layer, changes=True)]
+    enough = into.first - norm.source.first
+    return any(
+        (shift is not None and shift >= enough) or (reached is not None and reached >= norm.rows - 1)
+        for shift, reached in implied
+    )
 
 
 Implied = tuple[int | None, int | None]
