@@ -18,11 +18,13 @@ SLOW = (
     "tests/sim/",
     "tests/synth/",
     "tests/emit/test_lint.py",
+    "tests/emit/test_picture.py",
     "tests/emit/test_verilog.py",
     "tests/rtl/control/test_recovery.py",
     "tests/rtl/control/test_sequencer.py::test_index_of_an_error",
     "tests/spec/test_arch_limits.py::test_the_smallest_machine",
     "tests/frontend/test_real_weights.py",
+    "tests/golden/test_random_graphs.py",
     "tests/test_steps_together.py",
     "tests/cli/test_signals.py",
 )
