@@ -11,7 +11,7 @@ from hwgen.compiler.places import Place
 from hwgen.compiler.streams import Stream
 from hwgen.compiler.walk import Walk
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.buffers import ADDRESS_WORDS, NORM_RING, PARAM_RING, WEIGHT_RING, MemoryInfo
+from hwgen.spec.buffers import ADDRESS_WORDS, NORM_RING, PARAM_RING, SCORE, SCORE_SLOTS, WEIGHT_RING, MemoryInfo
 from hwgen.spec.graph import Network
 
 
@@ -73,7 +73,7 @@ def _most(arch: ArchConfig, field: str) -> int:
     value = int(getattr(arch, field))
     if field == "max_inputs":
         return arch.words(value) * arch.output_lanes
-    return value // 2 * 2 if field == "score_words" else value
+    return value // SCORE_SLOTS * SCORE_SLOTS if field == SCORE.size_field else value
 
 
 def _place_problems(places: Iterable[Place], arch: ArchConfig) -> Iterator[_Problem]:

@@ -96,7 +96,7 @@ class Described(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Described):
-    """Shape of an M3ViT / ViT; pre-norm, class token in row 0, exact-erf GELU, final LayerNorm before the task head."""
+    """Shape of an M3ViT / ViT; pre-norm, exact-erf GELU, class token (if any) in row 0, LayerNorm before heads."""
 
     name: str
     image_height: Count  # pixels

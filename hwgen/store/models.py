@@ -1,14 +1,7 @@
 """Networks as plain data, in YAML files and in packages: shapes of an M3ViT, and lists of layers.
 
-base: vit-tiny          # a preset, and the fields that differ
-pool: mean
-
-tasks:                  # or tasks and layers; constructors say what many layers are
-  - {name: class, kind: classification, classes: 10}
-layers:
-  - {kind: embed, height: 32, width: 32, patch: 8, dim: 64}
-  - {kind: block, repeat: 4, heads: 2, hidden: 128}
-  - {kind: heads, pool: mean}
+A file gives ``base``, a preset, and the fields of its shape that differ; or all fields of a shape; or ``tasks`` and
+``layers``, a list of constructors and single layers. docs/networks.md shows each.
 """
 
 from collections.abc import Mapping

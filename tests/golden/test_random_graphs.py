@@ -12,6 +12,7 @@ from hwgen.spec.layers import Attention, Experts, Linear, Pool, Position, Residu
 from tests.golden.random_graphs import random_graph
 from tests.golden.random_package import random_image, random_package
 from tests.golden.test_compiled import named_tensors, run
+from tests.system.machines import expected_counts
 
 NAMES = ("sim", "sim-1x8x8", "sim-4x8x16", "sim-3x8x16", "sim-2x16x16")
 GRAPHS = 200
@@ -32,11 +33,11 @@ def test_network_and_machine(group: int):
             machine, codes = run(compiled, image, task)
             where = f"graph {seed} on {arch.name}, task {task}"
             assert np.array_equal(codes, expected[model.network.result(task).writes]), where
-            found = named_tensors(compiled, task, machine)
+            found, counts = named_tensors(compiled, task, machine), expected_counts(model, expected, task)
             assert set(expected) - set(found) <= {name for name in expected if name.endswith(".queue_lengths")}, where
             for name, tensor in found.items():
                 written = tensor != -(2**40)  # rows that nobody changes, or reads, are not computed
-                assert written.any(), (where, name)
+                assert int(written.sum()) == counts[name], (where, name)
                 assert np.array_equal(tensor[written], expected[name][written]), (where, name)
 
 

@@ -34,16 +34,14 @@ layers:
   - {kind: heads, pool: mean}
 int4: [blocks.1.fc1, blocks.2.experts.fc2]
 """
-SAME = ModelConfig(
+SAME = replace(
+    MINI,
     name="mine",
-    image_height=16,
     image_width=32,
-    patch=8,
-    dim=32,
-    depth=2,
-    heads=2,
-    mlp_hidden=64,
-    tasks=MINI.tasks,
+    moe_blocks=(),
+    experts=0,
+    top_k=0,
+    expert_hidden=0,
     class_token="none",
     pool="mean",
 )

@@ -10,8 +10,8 @@ from golden.attention import schedule_steps
 from golden.network import run_network
 from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.graph_model import Model
 from hwgen.spec.layers import Attention, Linear, Norm, Pool, Residual
-from hwgen.spec.model import ModelConfig
 from hwgen.spec.package import QuantisedModel
 from hwgen.store.boards import board
 from sim.compare import Comparison, compare
@@ -57,7 +57,7 @@ def sim_options(**changes: object) -> SimOptions:
     return SimOptions(**{**fields, **changes})  # pyright: ignore[reportArgumentType]
 
 
-def expected_counts(config: ModelConfig, golden: Tensors, task: str) -> dict[str, int]:
+def expected_counts(config: Model, golden: Tensors, task: str) -> dict[str, int]:
     """Values of every named tensor that a run must compare, and of the result as the host reads it.
 
     The machine does not compute rows that nobody changes (a class token's behind the patch embedding), and makes those
