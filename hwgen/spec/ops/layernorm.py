@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import NORM, NORM_RING, RESIDUAL
 from hwgen.spec.isa import Counter, Opcode, Unit
-from hwgen.spec.ops.op import DST, ROWS, SRC, WAIT_A, Access, Field, Fields, Op, moves_nothing, none, rows_at
+from hwgen.spec.ops.op import DST, ROWS, SRC, WAIT_A, WAIT_B, Access, Field, Fields, Op, moves_nothing, none, rows_at
 from hwgen.spec.timing import norm_cycles
 
 
@@ -42,6 +42,7 @@ OP = Op(
         *SRC,
         *DST,
         Field("shift", 6, "final shift"),
+        *WAIT_B,
     ),
     reads=_reads,
     writes=_writes,

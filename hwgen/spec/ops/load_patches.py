@@ -3,7 +3,7 @@
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import ACTIVATION
 from hwgen.spec.isa import Counter, Opcode, Unit
-from hwgen.spec.ops.op import DST, Access, Field, Fields, Op, beats_of, none, rows_at, takes_nothing
+from hwgen.spec.ops.op import DST, WAIT_B, Access, Field, Fields, Op, beats_of, none, rows_at, takes_nothing
 
 
 def _patches(f: Fields) -> int:
@@ -36,6 +36,7 @@ OP = Op(
         Field("width", 12, "image width in bytes, multiple of 16"),
         Field("plane_bytes", 24, "bytes of one colour plane"),
         *DST,
+        *WAIT_B,
     ),
     reads=none,
     writes=_writes,

@@ -3,7 +3,7 @@
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import RESIDUAL
 from hwgen.spec.isa import Counter, Opcode, Unit
-from hwgen.spec.ops.op import OFFSET, ROWS, Access, Field, Fields, Op, beats_of, none, takes_nothing
+from hwgen.spec.ops.op import OFFSET, ROWS, WAIT_B, Access, Field, Fields, Op, beats_of, none, takes_nothing
 
 
 def _writes(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
@@ -24,7 +24,13 @@ OP = Op(
     opcode=Opcode.LOAD_POSITION,
     unit=Unit.IO,
     meaning="load the int16 position table into the residual buffer; counts RESIDUAL per row",
-    fields=(OFFSET, ROWS, Field("row_words", 10, "words per row"), Field("dst_base", 16, "word address of row 0")),
+    fields=(
+        OFFSET,
+        ROWS,
+        Field("row_words", 10, "words per row"),
+        Field("dst_base", 16, "word address of row 0"),
+        *WAIT_B,
+    ),
     reads=none,
     writes=_writes,
     counts=_counts,

@@ -2,7 +2,7 @@
 
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import Opcode, Unit
-from hwgen.spec.ops.op import OFFSET, Field, Fields, Op, beats_of, counts_nothing, none, takes_nothing
+from hwgen.spec.ops.op import OFFSET, WAIT_B, Field, Fields, Op, beats_of, counts_nothing, none, takes_nothing
 
 
 def _moves(f: Fields, arch: ArchConfig) -> int:
@@ -14,7 +14,12 @@ OP = Op(
     opcode=Opcode.LOAD_TABLE,
     unit=Unit.IO,
     meaning="load a function table",
-    fields=(OFFSET, Field("table", 4, "table id"), Field("words", 12, "32-bit entries, multiple of 4")),
+    fields=(
+        OFFSET,
+        Field("table", 4, "table id"),
+        Field("words", 12, "32-bit entries, multiple of 4"),
+        *WAIT_B,
+    ),
     reads=none,
     writes=none,
     counts=counts_nothing,

@@ -2,7 +2,7 @@
 
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.isa import Opcode, Unit
-from hwgen.spec.ops.op import Field, Fields, Op, beats_of, counts_nothing, none, takes_nothing
+from hwgen.spec.ops.op import WAIT_B, Field, Fields, Op, beats_of, counts_nothing, none, takes_nothing
 
 
 def _moves(f: Fields, arch: ArchConfig) -> int:
@@ -14,7 +14,7 @@ OP = Op(
     opcode=Opcode.STORE,
     unit=Unit.IO,
     meaning="write the result FIFO to the RESULT pointer, in the order in which tiles drain",
-    fields=(Field("beats", 24, "16-byte beats"),),
+    fields=(Field("beats", 24, "16-byte beats"), *WAIT_B),
     reads=none,
     writes=none,
     counts=counts_nothing,
