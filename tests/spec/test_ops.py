@@ -10,6 +10,7 @@ from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.isa import Counter, Opcode, Unit
 from hwgen.spec.ops import OPS
 from hwgen.spec.ops.op import Field, Op
+from hwgen.spec.tables import TABLES
 
 FILES = {path.stem for path in Path(hwgen.spec.ops.__file__).parent.glob("*.py")} - {"__init__", "op"}
 
@@ -23,7 +24,7 @@ def test_every_opcode_has_a_file():
 def test_nothing_is_left_to_a_default():
     """An operation that does not say what it costs cannot be declared."""
     everything = {item.name: getattr(OPS[Opcode.LINEAR], item.name) for item in fields(Op)}
-    assert len(everything) == 12
+    assert len(everything) == 13
     for name in everything:
         with pytest.raises(TypeError, match=name):
             Op(**{key: value for key, value in everything.items() if key != name})
@@ -46,6 +47,7 @@ def test_an_instruction_of_zeros_has_answers(opcode: Opcode):
     assert op.counts(zeros)[0] in Counter
     assert set(op.takes(zeros).values()) <= {0}
     assert op.moves(zeros, arch) == 0
+    assert set(op.tables(zeros)) <= {table.name for table in TABLES}
     assert isinstance(op.cycles(zeros, arch, ()), int)
     assert (op.loop is None) == (op.unit is not Unit.COMPUTE or opcode is Opcode.EXPERTS)
     assert bool(op.destinations(zeros)) == (op.unit is Unit.COMPUTE)

@@ -1,6 +1,7 @@
 """CONTEXT: p.v of one head; scores become probabilities on their way."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import ACTIVATION, ROW_FACTOR, SCORE, VALUE
@@ -19,21 +20,51 @@ from hwgen.spec.ops.op import (
     rows_at,
     takes_nothing,
 )
+from hwgen.spec.order import Stage
 from hwgen.spec.timing import linear_cycles
 
 
 def _reads(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
-    """Scores and row factors one by one; every value."""
+    """Scores and octaves one by one; every value; then the rest of the row factors."""
     tiles, rows = arch.words(f["keys"]), f["rows"]
+    factor = Access(
+        memory=ROW_FACTOR,
+        base=f["slot"] * arch.max_tokens,
+        stride=1,
+        rows=rows,
+        words=1,
+        stage=Stage.LOADER,
+        by_row=True,
+    )
     return (
-        Access(memory=SCORE, base=f["score_base"], stride=tiles, rows=rows, words=tiles, by_row=True),
-        Access(memory=ROW_FACTOR, base=f["slot"] * arch.max_tokens, stride=1, rows=rows, words=1, by_row=True),
-        Access(memory=VALUE, base=f["value_offset"], stride=f["value_stride"], rows=f["keys"], words=f["out_tiles"]),
+        Access(
+            memory=SCORE,
+            base=f["score_base"],
+            stride=tiles,
+            rows=rows,
+            words=tiles,
+            stage=Stage.LOADER,
+            by_row=True,
+        ),
+        factor,
+        Access(
+            memory=VALUE,
+            base=f["value_offset"],
+            stride=f["value_stride"],
+            rows=f["keys"],
+            words=f["out_tiles"],
+            stage=Stage.ISSUER,
+        ),
+        replace(factor, stage=Stage.POST),
     )
 
 
 def _writes(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
-    return (rows_at(ACTIVATION, f, "dst", f["rows"], f["out_tiles"]),)
+    return (rows_at(ACTIVATION, f, "dst", f["rows"], f["out_tiles"], Stage.POST),)
+
+
+def _tables(f: Fields) -> tuple[str, ...]:
+    return ("exp2",)
 
 
 def _counts(f: Fields) -> tuple[Counter, int]:
@@ -70,6 +101,7 @@ OP = Op(
     ),
     reads=_reads,
     writes=_writes,
+    tables=_tables,
     counts=_counts,
     takes=takes_nothing,
     moves=moves_nothing,

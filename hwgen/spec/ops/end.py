@@ -10,6 +10,7 @@ OP = Op(
     fields=(),
     reads=none,
     writes=none,
+    tables=none,
     counts=counts_nothing,
     takes=takes_nothing,
     moves=moves_nothing,

@@ -19,27 +19,32 @@ from hwgen.spec.ops.op import (
     moves_nothing,
     rows_at,
 )
+from hwgen.spec.order import Stage
 from hwgen.spec.timing import linear_cycles
 from hwgen.spec.weight_formats import BY_CODE
 
 
-def _hidden(f: Fields, own: bool) -> Access:
+def _hidden(f: Fields, stage: Stage, own: bool) -> Access:
     """Hidden rows of one expert after the other, by position in its queue: as many as there are tokens, at most."""
-    return rows_at(ACTIVATION, f, "hidden", f["rows"], f["hidden_tiles"], by_queue=True, own=own)
+    return rows_at(ACTIVATION, f, "hidden", f["rows"], f["hidden_tiles"], stage, by_queue=True, own=own)
 
 
 def _residual(f: Fields, own: bool) -> Access:
-    return rows_at(RESIDUAL, f, "dst", f["rows"], f["out_tiles"], by_queue=True, own=own)
+    return rows_at(RESIDUAL, f, "dst", f["rows"], f["out_tiles"], Stage.POST, by_queue=True, own=own)
 
 
 def _reads(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
     """Tokens, their hidden units, and the residual that their outputs are added to."""
-    tokens = rows_at(NORM, f, "src", f["rows"], chunk_words(f["in_chunks"], arch), by_queue=True)
-    return (tokens, _hidden(f, own=True), _residual(f, own=True))
+    tokens = rows_at(NORM, f, "src", f["rows"], chunk_words(f["in_chunks"], arch), Stage.LOADER, by_queue=True)
+    return (tokens, _hidden(f, Stage.LOADER, own=True), _residual(f, own=True))
 
 
 def _writes(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
-    return (_hidden(f, own=False), _residual(f, own=False))
+    return (_hidden(f, Stage.POST, own=False), _residual(f, own=False))
+
+
+def _tables(f: Fields) -> tuple[str, ...]:
+    return ("gelu",)
 
 
 def _counts(f: Fields) -> tuple[Counter, int]:
@@ -89,6 +94,7 @@ OP = Op(
     ),
     reads=_reads,
     writes=_writes,
+    tables=_tables,
     counts=_counts,
     takes=_takes,
     moves=moves_nothing,

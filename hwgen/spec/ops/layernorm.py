@@ -6,15 +6,20 @@ from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import NORM, NORM_RING, RESIDUAL
 from hwgen.spec.isa import Counter, Opcode, Unit
 from hwgen.spec.ops.op import DST, ROWS, SRC, WAIT_A, WAIT_B, Access, Field, Fields, Op, moves_nothing, none, rows_at
+from hwgen.spec.order import Stage
 from hwgen.spec.timing import norm_cycles
 
 
 def _reads(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
-    return (rows_at(RESIDUAL, f, "src", f["rows"], f["words"], by_row=True),)
+    return (rows_at(RESIDUAL, f, "src", f["rows"], f["words"], Stage.NORM, by_row=True),)
 
 
 def _writes(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
-    return (rows_at(NORM, f, "dst", f["rows"], f["words"]),)
+    return (rows_at(NORM, f, "dst", f["rows"], f["words"], Stage.NORM),)
+
+
+def _tables(f: Fields) -> tuple[str, ...]:
+    return ("rsqrt",)
 
 
 def _counts(f: Fields) -> tuple[Counter, int]:
@@ -46,6 +51,7 @@ OP = Op(
     ),
     reads=_reads,
     writes=_writes,
+    tables=_tables,
     counts=_counts,
     takes=_takes,
     moves=moves_nothing,

@@ -22,6 +22,7 @@ from hwgen.spec.ops.op import (
     moves_nothing,
     rows_at,
 )
+from hwgen.spec.order import Stage
 from hwgen.spec.timing import linear_cycles
 from hwgen.spec.weight_formats import BY_CODE
 
@@ -37,18 +38,25 @@ def _target(f: Fields, own: bool) -> tuple[Access, ...]:
     buffer = _destination(f).buffer
     if buffer is None:
         return ()
-    return (rows_at(buffer, f, "dst", f["rows"], f["out_tiles"], own=own),)
+    return (rows_at(buffer, f, "dst", f["rows"], f["out_tiles"], Stage.POST, own=own),)
 
 
 def _reads(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
     """The rows, and the residual that they are added to."""
     words = chunk_words(f["in_chunks"], arch)
-    rows = rows_at(SOURCES[Source(f["source"])], f, "src", f["rows"], words, by_row=True)
+    rows = rows_at(SOURCES[Source(f["source"])], f, "src", f["rows"], words, Stage.LOADER, by_row=True)
     return (rows, *(_target(f, own=True) if _destination(f).adds else ()))
 
 
 def _writes(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
     return _target(f, own=False)
+
+
+def _tables(f: Fields) -> tuple[str, ...]:
+    """Of GELU, and of a gate's scores."""
+    if _destination(f).factor == "gelu":
+        return ("gelu",)
+    return ("gate_exp2", "reciprocal") if f["destination"] == Destination.GATE else ()
 
 
 def _counts(f: Fields) -> tuple[Counter, int]:
@@ -95,6 +103,7 @@ OP = Op(
     ),
     reads=_reads,
     writes=_writes,
+    tables=_tables,
     counts=_counts,
     takes=_takes,
     moves=moves_nothing,

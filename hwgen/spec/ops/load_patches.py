@@ -4,6 +4,7 @@ from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import ACTIVATION
 from hwgen.spec.isa import Counter, Opcode, Unit
 from hwgen.spec.ops.op import DST, WAIT_B, Access, Field, Fields, Op, beats_of, none, rows_at, takes_nothing
+from hwgen.spec.order import Stage
 
 
 def _patches(f: Fields) -> int:
@@ -12,7 +13,7 @@ def _patches(f: Fields) -> int:
 
 def _writes(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
     words = arch.words(f["channels"] * f["patch"] ** 2)
-    return (rows_at(ACTIVATION, f, "dst", _patches(f), words),)
+    return (rows_at(ACTIVATION, f, "dst", _patches(f), words, Stage.IO),)
 
 
 def _counts(f: Fields) -> tuple[Counter, int]:
@@ -40,6 +41,7 @@ OP = Op(
     ),
     reads=none,
     writes=_writes,
+    tables=none,
     counts=_counts,
     takes=takes_nothing,
     moves=_moves,

@@ -4,11 +4,12 @@ from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import RESIDUAL
 from hwgen.spec.isa import Counter, Opcode, Unit
 from hwgen.spec.ops.op import OFFSET, ROWS, WAIT_B, Access, Field, Fields, Op, beats_of, none, takes_nothing
+from hwgen.spec.order import Stage
 
 
 def _writes(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
     words = f["row_words"]
-    return (Access(memory=RESIDUAL, base=f["dst_base"], stride=words, rows=f["rows"], words=words),)
+    return (Access(memory=RESIDUAL, base=f["dst_base"], stride=words, rows=f["rows"], words=words, stage=Stage.IO),)
 
 
 def _counts(f: Fields) -> tuple[Counter, int]:
@@ -33,6 +34,7 @@ OP = Op(
     ),
     reads=none,
     writes=_writes,
+    tables=none,
     counts=_counts,
     takes=takes_nothing,
     moves=_moves,

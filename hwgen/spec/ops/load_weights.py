@@ -24,6 +24,7 @@ OP = Op(
     ),
     reads=none,
     writes=none,
+    tables=none,
     counts=counts_nothing,
     takes=takes_nothing,
     moves=_moves,

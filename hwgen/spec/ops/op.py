@@ -7,6 +7,7 @@ from typing import Any
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.buffers import MemoryInfo
 from hwgen.spec.isa import CHECKED_BYTES, Counter, Destination, Opcode, Unit
+from hwgen.spec.order import Stage
 
 Fields = Mapping[str, int]  # values of an instruction's fields by name
 
@@ -30,6 +31,7 @@ class Access:
     stride: int
     rows: int
     words: int  # of a row
+    stage: Stage  # who reads or writes them
     by_row: bool = False  # row r is read once ``wait_a`` has counted r + 1 rows; else everything is there at the start
     by_queue: bool = False  # the rows are those that the token queues name, not the first ``rows``
     own: bool = False  # words that the same instruction writes: an order inside its unit guards them
@@ -48,8 +50,8 @@ class Loop:
 class Op:
     """One operation of the machine.
 
-    ``reads`` and ``writes`` give buffers with addresses; rings, queues, streams and tables are beside them. ``moves``
-    is in bytes of DDR. ``cycles`` is how long the unit is busy when nothing makes it wait, given the tokens of every
+    ``reads`` and ``writes`` give buffers with addresses; rings, queues and streams are beside them. ``moves`` is in
+    bytes of DDR. ``cycles`` is how long the unit is busy when nothing makes it wait, given the tokens of every
     expert.
     """
 
@@ -59,6 +61,7 @@ class Op:
     fields: tuple[Field, ...]  # packed from bit 8 upwards, in order
     reads: Callable[[Fields, ArchConfig], tuple[Access, ...]]
     writes: Callable[[Fields, ArchConfig], tuple[Access, ...]]
+    tables: Callable[[Fields], tuple[str, ...]]  # function tables that it looks values up in
     counts: Callable[[Fields], tuple[Counter, int]]  # progress counter, and rows that it counts in all
     takes: Callable[[Fields], Mapping[str, int]]  # name of a ring -> words that it takes
     moves: Callable[[Fields, ArchConfig], int]
@@ -113,6 +116,7 @@ def rows_at(
     place: str,
     rows: int,
     words: int,
+    stage: Stage,
     *,
     by_row: bool = False,
     by_queue: bool = False,
@@ -121,12 +125,20 @@ def rows_at(
     """Rows whose base and stride are the fields ``place``_base and ``place``_stride."""
     base, stride = f[f"{place}_base"], f[f"{place}_stride"]
     return Access(
-        memory=memory, base=base, stride=stride, rows=rows, words=words, by_row=by_row, by_queue=by_queue, own=own
+        memory=memory,
+        base=base,
+        stride=stride,
+        rows=rows,
+        words=words,
+        stage=stage,
+        by_row=by_row,
+        by_queue=by_queue,
+        own=own,
     )
 
 
 def none(*_: Any) -> tuple[Any, ...]:
-    """It reads, writes, or sends nothing."""
+    """It reads, writes, sends or looks up nothing."""
     return ()
 
 

@@ -20,6 +20,7 @@ from hwgen.spec.ops.op import (
     rows_at,
     takes_nothing,
 )
+from hwgen.spec.order import Stage
 from hwgen.spec.timing import score_cycles
 
 
@@ -29,8 +30,15 @@ def _reads(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
         return ()
     words = chunk_words(f["in_chunks"], arch)
     return (
-        rows_at(ACTIVATION, f, "src", f["rows"], words, by_row=True),
-        Access(memory=KEY, base=f["key_offset"], stride=f["key_stride"], rows=f["keys"], words=words),
+        rows_at(ACTIVATION, f, "src", f["rows"], words, Stage.LOADER, by_row=True),
+        Access(
+            memory=KEY,
+            base=f["key_offset"],
+            stride=f["key_stride"],
+            rows=f["keys"],
+            words=words,
+            stage=Stage.ISSUER,
+        ),
     )
 
 
@@ -38,9 +46,20 @@ def _writes(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
     """Scores, and a row factor for every query."""
     tiles, rows = arch.words(f["keys"]), f["rows"]
     return (
-        Access(memory=SCORE, base=f["score_base"], stride=tiles, rows=rows, words=tiles),
-        Access(memory=ROW_FACTOR, base=f["slot"] * arch.max_tokens, stride=1, rows=rows, words=1),
+        Access(memory=SCORE, base=f["score_base"], stride=tiles, rows=rows, words=tiles, stage=Stage.POST),
+        Access(
+            memory=ROW_FACTOR,
+            base=f["slot"] * arch.max_tokens,
+            stride=1,
+            rows=rows,
+            words=1,
+            stage=Stage.SOFTMAX,
+        ),
     )
+
+
+def _tables(f: Fields) -> tuple[str, ...]:
+    return ("exp2", "reciprocal")
 
 
 def _counts(f: Fields) -> tuple[Counter, int]:
@@ -82,6 +101,7 @@ OP = Op(
     ),
     reads=_reads,
     writes=_writes,
+    tables=_tables,
     counts=_counts,
     takes=takes_nothing,
     moves=moves_nothing,

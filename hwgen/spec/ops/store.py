@@ -17,6 +17,7 @@ OP = Op(
     fields=(Field("beats", 24, "16-byte beats"), *WAIT_B),
     reads=none,
     writes=none,
+    tables=none,
     counts=counts_nothing,
     takes=takes_nothing,
     moves=_moves,

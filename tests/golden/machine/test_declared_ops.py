@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from golden.machine.buffers import Buffer
+from golden.machine.compute import MachineState
 from golden.machine.machine import GoldenMachine
 from golden.machine.progress import Guard, Progress
 from golden.machine.rings import Ring
@@ -34,6 +35,7 @@ class Done:
     counts: Bag[int] = field(default_factory=Bag)
     takes: Bag[str] = field(default_factory=Bag)
     moved: int = 0
+    tables: set[str] = field(default_factory=set)
 
 
 @contextmanager
@@ -41,8 +43,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Opcode, dict
     """The instructions that golden machines execute meanwhile."""
     found: list[tuple[Opcode, dict[str, int], Done]] = []
     stack: list[Done] = []
-    execute, read, write, advance, take, fetch = (
-        GoldenMachine._execute, Guard.read, Buffer.write, Progress.advance, Ring.take, GoldenMachine._bytes
+    execute, read, write, advance, take, fetch, table = (
+        GoldenMachine._execute, Guard.read, Buffer.write, Progress.advance, Ring.take, GoldenMachine._bytes,
+        MachineState.table,
     )  # fmt: skip
 
     def executes(self: Any, pc: int, opcode: Opcode, fields: dict[str, int]) -> None:
@@ -73,7 +76,12 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[Opcode, dict
             stack[-1].moved += count
         return fetch(self, pc, address, count, code)
 
+    def looks_up(self: Any, guard: Guard, name: str) -> Any:
+        stack[-1].tables.add(name)
+        return table(self, guard, name)
+
     with monkeypatch.context() as patched:
+        patched.setattr(MachineState, "table", looks_up)
         patched.setattr(GoldenMachine, "_execute", executes)
         patched.setattr(GoldenMachine, "_bytes", fetches)
         patched.setattr(Guard, "read", reads)
@@ -114,5 +122,6 @@ def test_the_golden_machine_does_what_is_declared(model: str, arch: str, monkeyp
         assert did.counts == (Bag({int(counter): rows}) if counter else Bag())
         assert did.takes == Bag(op.takes(fields))
         assert did.moved == op.moves(fields, machine_arch)
+        assert did.tables == set(op.tables(fields))
     assert set(seen) == set(Opcode) - {Opcode.END} - (set() if package(model).config.moe_blocks else {Opcode.EXPERTS})
     assert sum(seen.values()) > 60
