@@ -1,17 +1,56 @@
-"""Where the tensors of a task lie, from who writes and who reads them."""
+"""Where the tensors of a task lie: the first place that nobody reads any more when the first word is written there.
 
-from collections.abc import Iterator
+When that is, the order of the machine says. So the layers are lowered once with every tensor at a place of its own, and
+that program is asked what the instruction that begins a tensor knows of those that touch another.
+"""
 
-from hwgen.compiler.lower import FACES
-from hwgen.compiler.places import Lifetime, Place, placed
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from hwgen.compiler.hazards import Checked, Hazard, checked
+from hwgen.compiler.knowledge import Known, Numbers
+from hwgen.compiler.lower import FACES, lower
+from hwgen.compiler.lower.writer import Writer
+from hwgen.compiler.places import Lifetime, Place, apart, placed
 from hwgen.compiler.walk import Walk
-from hwgen.spec.buffers import NORM
-from hwgen.spec.layers import Experts, Layer
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.ops import OPS
+from hwgen.spec.ops.op import Access
+from hwgen.spec.order import Stage
 
 
-def allocate(walk: Walk) -> dict[str, Place]:
-    """Tensor -> place; whether the buffers are large enough is another question (`hwgen.compiler.fit`)."""
-    return placed(list(_lifetimes(walk)), walk.arch)
+@dataclass(frozen=True, kw_only=True)
+class Allocation:
+    """Places by tensor, and what is in no order wherever they are."""
+
+    places: dict[str, Place]
+    hazards: list[Hazard]
+
+
+@lru_cache(maxsize=32)
+def allocate(walk: Walk) -> Allocation:
+    """Whether the buffers are large enough is another question (`hwgen.compiler.fit`)."""
+    lifetimes = list(_lifetimes(walk))
+    places = apart([item.held for item in lifetimes], walk.arch)
+    draft = Writer(walk, places, lambda name: [1] * walk.network.arrays[name].shape[0], defaultdict(int))
+    program = checked(lower(draft), walk.arch)
+    touching = _Touching(program, places.values(), walk.arch).places
+
+    def settled(old: str, new: str) -> bool:
+        begins = touching[_key(places[new])].begins
+        return begins is not None and bool(np.all(begins >= touching[_key(places[old])].ends))
+
+    return Allocation(places=placed(lifetimes, walk.arch, settled), hazards=program.hazards)
+
+
+def memories(walk: Walk) -> dict[str, Place]:
+    """Tensor -> a place, which is one of its own: what is right is the buffer."""
+    return apart([item.held for item in _lifetimes(walk)], walk.arch)
 
 
 def _lifetimes(walk: Walk) -> Iterator[Lifetime]:
@@ -20,19 +59,51 @@ def _lifetimes(walk: Walk) -> Iterator[Lifetime]:
     for number, layer in enumerate(walk.layers):
         for held in FACES[type(layer)].holds(walk, layer):
             reads = [numbers[reader.name] for reader in walk.readers(held.tensor)]
-            begins = number if held.memory is not NORM else _ready(walk, layer, numbers)
-            yield Lifetime(held=held, begins=begins, ends=max([number, *reads]))
+            yield Lifetime(held=held, begins=number, ends=max([number, *reads]))
 
 
-def _ready(walk: Walk, layer: Layer, numbers: dict[str, int]) -> int:
-    """When the first row of a LayerNorm may be written: it waits for the rows of its source, and for nobody else.
+@dataclass
+class _Touched:
+    """What the first word of a place knows when it is written; the last row of every stage that touches any."""
 
-    So what is read after that row was last changed is still there; so is what the changing layer itself reads row by
-    row. EXPERTS has read everything when it counts its rows. A layer that changes later rows only says nothing of the
-    first one: the one before it counts.
-    """
-    (source,) = layer.reads()
-    changed = walk.writer(source.tensor)
-    while (into := changed.updates()) is not None and into.first > source.first:
-        changed = walk.writer(into.tensor)
-    return numbers[changed.name] + isinstance(changed, Experts)
+    begins: Numbers | None
+    ends: Numbers
+
+
+class _Touching:
+    """Who touches the places of a program in which each is of its own."""
+
+    def __init__(self, program: Checked, places: Iterable[Place], arch: ArchConfig) -> None:
+        self._bases = defaultdict[str, list[int]](list)
+        for memory, base in sorted({_key(place) for place in places}):
+            self._bases[memory].append(base)
+        nothing = np.zeros(len(Stage), dtype=np.int64)
+        self.places = {_key(place): _Touched(None, nothing.copy()) for place in places}
+        for index, known in program.known.items():
+            step = program.steps[index]
+            op = OPS[step.opcode]
+            for access in (*op.reads(step.every, arch), *op.writes(step.every, arch)):
+                self._touch(access, known)
+            for access in op.writes(step.every, arch):
+                self._write(access, known)
+
+    def _find(self, access: Access) -> _Touched | None:
+        """The place that holds the words of an access; scores and row factors have none."""
+        bases = self._bases.get(access.memory.name)
+        if bases is None:
+            return None
+        return self.places[access.memory.name, bases[bisect_right(bases, access.base) - 1]]
+
+    def _touch(self, access: Access, known: Known) -> None:
+        place = self._find(access)
+        if place is not None:
+            place.ends[access.stage] = known.end
+
+    def _write(self, access: Access, known: Known) -> None:
+        place = self._find(access)
+        if place is not None and place.begins is None:
+            place.begins = known.at(access.stage)[0]
+
+
+def _key(place: Place) -> tuple[str, int]:
+    return place.memory.name, place.base

@@ -9,7 +9,9 @@ import numpy as np
 from hwgen.compiler.allocate import allocate
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.fit import check_fit
+from hwgen.compiler.hazards import checked
 from hwgen.compiler.listing import ListingEntry
+from hwgen.compiler.liveness import stuck
 from hwgen.compiler.lower import lower
 from hwgen.compiler.lower.writer import Scalars, Writer
 from hwgen.compiler.memory_image import Entry, ImagePlan, ImageWriter, plan_data, plan_program
@@ -77,7 +79,7 @@ def scheduled(
     the second.
     """
     walks = {task: Walk(network=network, task=task, arch=arch) for task in tasks}
-    places = {task: allocate(walk) for task, walk in walks.items()}
+    places = {task: allocate(walk).places for task, walk in walks.items()}
 
     def lowered(task: str, plan: ImagePlan) -> list[Step]:
         return lower(Writer(walks[task], places[task], scalars, plan.offsets))
@@ -85,10 +87,21 @@ def scheduled(
     empty = plan_data(network, arch, ())
     drafts = [lowered(task, empty) for task in tasks]
     plan = plan_data(network, arch, [stream for steps in drafts for stream in consumed_streams(steps)])
-    programs = {task: with_loads(lowered(task, plan), plan.offsets, arch) for task in tasks}
+    programs = {task: _ordered(task, with_loads(lowered(task, plan), plan.offsets, arch), arch) for task in tasks}
     for task, steps in programs.items():
         plan_program(plan, task, len(steps))
     return plan, programs
+
+
+def _ordered(task: str, steps: Sequence[Step], arch: ArchConfig) -> list[Step]:
+    """The program with the waits that it needs; CompileError when no wait helps, or when it does not end."""
+    program = checked(steps, arch)
+    if program.hazards:
+        raise CompileError("\n  ".join([f"task {task} is in no order:", *(hazard.text for hazard in program.hazards)]))
+    waiting = stuck(program.steps, arch)
+    if waiting is not None:
+        raise CompileError(f"task {task} would never end: {waiting}")
+    return program.steps
 
 
 def consumed_streams(steps: Sequence[Step]) -> list[Stream]:

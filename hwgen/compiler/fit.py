@@ -1,18 +1,19 @@
 """Whether a network fits a machine: everything that does not, in one message."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from hwgen.compiler.allocate import allocate
+from hwgen.compiler.allocate import allocate, memories
 from hwgen.compiler.errors import CompileError
+from hwgen.compiler.gates import gates_in_turn
 from hwgen.compiler.lower import FACES
-from hwgen.compiler.order import order_faults
 from hwgen.compiler.places import Place
 from hwgen.compiler.streams import Stream
 from hwgen.compiler.walk import Walk
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import ADDRESS_WORDS, NORM_RING, PARAM_RING, SCORE, SCORE_SLOTS, WEIGHT_RING, MemoryInfo
 from hwgen.spec.graph import Network
+from hwgen.spec.layers import Layer
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,13 @@ def check_fit(name: str, network: Network, arch: ArchConfig) -> None:
 
 
 def _problems(walk: Walk) -> Iterator[_Problem]:
-    places, streams = allocate(walk), dict[str, str]()
-    for text in order_faults(walk):
+    places, streams = memories(walk), dict[str, str]()
+    refused = False
+    for text in (*gates_in_turn(walk), *(text for layer in walk.layers for text in _refusals(walk, places, layer))):
+        refused = True
         yield _Problem(text, 0, text)
     for layer in walk.layers:
         face = FACES[type(layer)]
-        for text in face.refusals(walk, places, layer):
-            yield _Problem(text, 0, text)
         for limit in face.limits(walk, layer):
             there = _most(walk.arch, limit.field)
             if limit.need > there:
@@ -65,7 +66,23 @@ def _problems(walk: Walk) -> Iterator[_Problem]:
                 text = f"{layer.name}: loads {stream.name}, as {streams[stream.name]} does; rename one of them"
                 yield _Problem(text, 0, text)
             yield from _ring_problems(stream, walk.arch)
-    yield from _place_problems(places.values(), walk.arch)
+    if not refused:
+        yield from _allocation_problems(walk)
+
+
+def _allocation_problems(walk: Walk) -> Iterator[_Problem]:
+    """What is in no order, and buffers that are too small."""
+    try:
+        allocation = allocate(walk)
+    except CompileError as error:
+        yield _Problem(str(error), 0, str(error))
+        return
+    yield from (_Problem(hazard.text, 0, hazard.text) for hazard in allocation.hazards)
+    yield from _place_problems(allocation.places.values(), walk.arch)
+
+
+def _refusals(walk: Walk, places: Mapping[str, Place], layer: Layer) -> Iterable[str]:
+    return FACES[type(layer)].refusals(walk, places, layer)
 
 
 def _most(arch: ArchConfig, field: str) -> int:

@@ -1,6 +1,6 @@
 """Where tensors lie in the buffers: the first place that is free from the first row written to the last row read."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from hwgen.spec.arch import ArchConfig
@@ -54,10 +54,24 @@ class Lifetime:
     ends: int
 
 
-def placed(lifetimes: Sequence[Lifetime], arch: ArchConfig) -> dict[str, Place]:
-    """Tensor -> place: first fit among the words that nothing holds that is still needed, in the order of the walk.
+def apart(held: Iterable[Held], arch: ArchConfig) -> dict[str, Place]:
+    """Tensor -> a place of its own, however many words that takes."""
+    found: dict[str, Place] = {}
+    ends: dict[str, int] = {}
+    for item in held:
+        base = found[item.into].base if item.into in found else ends.get(item.memory.name, 0)
+        place = found[item.tensor] = _place(item, base, arch)
+        ends[item.memory.name] = max(place.end, ends.get(item.memory.name, 0))
+    return found
 
-    A tensor is not written over what the same layer reads, because a layer's rows come and go one by one.
+
+def placed(lifetimes: Sequence[Lifetime], arch: ArchConfig, settled: Callable[[str, str], bool]) -> dict[str, Place]:
+    """Tensor -> place: first fit among the words that nobody touches any more, in the order of the walk.
+
+    ``settled``: whether the first word of the second tensor is written when everyone is done with the first one, as the
+    program stands. Where no such place is left in the buffer, one whose readers come earlier in the program will do:
+    the program will wait for them. A tensor is not written over what the same layer reads, because a layer's rows come
+    and go one by one.
     """
     found: dict[str, Place] = {}
     needed: dict[str, int] = {}  # until when
@@ -67,8 +81,13 @@ def placed(lifetimes: Sequence[Lifetime], arch: ArchConfig) -> dict[str, Place]:
             found[held.tensor] = _place(held, found[held.into].base, arch)
             needed.pop(held.into, None)
         else:
-            busy = [found[name] for name, ends in needed.items() if ends >= item.begins]
-            found[held.tensor] = _first_fit(held, [place for place in busy if place.memory is held.memory], arch)
+            others = [name for name in needed if found[name].memory is held.memory]
+            read = [found[name] for name in others if needed[name] >= item.begins]
+            touched = [found[name] for name in others if needed[name] < item.begins and not settled(name, held.tensor)]
+            place = _first_fit(held, [*read, *touched], arch)
+            if place.end > held.memory.words(arch):
+                place = _first_fit(held, read, arch)
+            found[held.tensor] = place
         needed[held.tensor] = item.ends
     return found
 

@@ -66,7 +66,7 @@ def estimate(design: Design, task: str | None = None, queues: Queues | None = No
     network = design.model.network
     check_fit(design.model.name, network, design.arch)
     name = task or design.model.tasks[0].name
-    steps = scheduled(network, design.arch, [name], lambda array: [0] * network.arrays[array].shape[0])[1][name]
+    steps = scheduled(network, design.arch, [name], lambda array: [1] * network.arrays[array].shape[0])[1][name]
     machine = run_machine(numbered(steps, queues), design.arch, design.board)
     entries = tuple(
         InstructionEstimate(

@@ -105,8 +105,7 @@ class IoEngine:
         """Bursts whenever their words have come; the end is the last response."""
         arch, time = self.machine.arch, start
         word_beats = 2 * arch.output_lanes // BEAT_BYTES
-        depth = max(2, arch.result_beats // word_beats)
-        most = min(max(1, arch.burst_beats // word_beats), depth)
+        most = min(max(1, arch.burst_beats // word_beats), arch.result_words)
         left, sent = item.step.fields["beats"] // word_beats, 0
         latency, ends = self.machine.board.ddr.read_latency_cycles, list[int]()
         while left:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from hwgen.estimate.clock import Process, Request, Wait, after
 from hwgen.estimate.compute import ComputeUnit, Op
 from hwgen.spec import choices, timing
-from hwgen.spec.arch import BEAT_BYTES
 from hwgen.spec.isa import Counter, Destination, Opcode
 
 BEHIND = timing.COMPUTE_LATENCY + timing.POST_LATENCY  # last chunk of a tile to its row in lane 0
@@ -28,7 +27,7 @@ class Issuer:
         """Short names, and figures of the machine."""
         self.machine, self.arch = self.unit.machine, self.unit.machine.arch
         self.lanes = self.arch.token_lanes
-        fifo = max(2, self.arch.result_beats // (2 * self.arch.output_lanes // BEAT_BYTES))
+        fifo = self.arch.result_words
         self.room = choices.RESULT_ROWS + fifo - self.lanes  # a tile that went a cycle ago counts as under way
         self.softmax = timing.softmax_latency(self.arch) + 1
 

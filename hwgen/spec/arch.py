@@ -112,6 +112,11 @@ class ArchConfig:
         return WEIGHT_RING.words(self)
 
     @property
+    def result_words(self) -> int:
+        """Words that the result FIFO holds."""
+        return max(2, self.result_beats * BEAT_BYTES // (2 * self.output_lanes))
+
+    @property
     def residual_words(self) -> int:
         """Words of the residual buffer."""
         return RESIDUAL.words(self)

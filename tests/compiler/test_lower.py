@@ -38,7 +38,7 @@ def lowered(network: Network) -> list[Step]:
     """The program of its first task."""
     walk = Walk(network=network, task=network.tasks[0], arch=SIM)
     offsets = dict.fromkeys([layer.name for layer in network.layers] + [f"tables.{table.name}" for table in TABLES], 0)
-    return lower(Writer(walk, allocate(walk), lambda _: [0] * 8, offsets))
+    return lower(Writer(walk, allocate(walk).places, lambda _: [0] * 8, offsets))
 
 
 def test_micro_as_it_is():

@@ -17,10 +17,7 @@ from hwgen.spec.layers import (
     Codes,
     Gate,
     Gelu,
-    Layer,
     Linear,
-    Norm,
-    Patches,
     Position,
     Residual,
     Result,
@@ -84,24 +81,13 @@ def destination_of(walk: Walk, layer: Linear) -> Destination:
 
 
 def _waits(writer: Writer, layer: Linear) -> dict[str, int]:
-    """Rows as they come; the residual stream at once, when IO has begun it or the instruction before has changed it.
-
-    The post-processor reads a word of the stream before what it has just written there has arrived; any other
-    instruction in between takes long enough.
-    """
+    """Rows as they come; the residual stream at once, when IO has begun it."""
     waits = writer.by_row(layer.source.tensor, layer.source.first)
     if isinstance(layer.finish, Residual):
         stream = layer.finish.into.tensor
-        maker = writer.walk.writer(stream)
-        if isinstance(maker, Position) or maker is _before(writer.walk, layer):
+        if isinstance(writer.walk.writer(stream), Position):
             waits |= writer.complete(stream)
     return waits
-
-
-def _before(walk: Walk, layer: Linear) -> Layer | None:
-    """The layer that the compute unit runs before this one."""
-    earlier = walk.layers[: walk.layers.index(layer)]
-    return next((item for item in reversed(earlier) if not isinstance(item, Norm | Position | Patches)), None)
 
 
 def _target(writer: Writer, layer: Linear, destination: Destination) -> Mapping[str, int]:

@@ -14,7 +14,12 @@ from hwgen.spec.layers import Position
 def lower(writer: Writer, layer: Position) -> None:
     """LOAD_POSITION."""
     (tensor,) = layer.tensors()
-    fields = {"offset": writer.offsets[layer.name], "rows": layer.rows, "row_words": writer.walk.row_words(tensor)}
+    fields = {
+        "offset": writer.offsets[layer.name],
+        "rows": layer.rows,
+        "row_words": writer.walk.row_words(tensor),
+        "dst_base": writer.places[layer.writes].base,
+    }
     writer.emit(Opcode.LOAD_POSITION, layer.name, fields)
     writer.spans[layer.writes] = writer.progress.finish(Counter.RESIDUAL, layer.rows)
 

@@ -42,7 +42,7 @@ class ResultStore(wiring.Component):
             }
         )
         self.word_beats = 16 * arch.output_lanes // DATA_BITS
-        self.depth_words = max(2, arch.result_beats // self.word_beats)
+        self.depth_words = arch.result_words
         self.burst_words = min(max(1, arch.burst_beats // self.word_beats), self.depth_words)
 
     def elaborate(self, platform: object) -> Module:

@@ -52,12 +52,18 @@ def _counts(f: Fields) -> tuple[Counter, int]:
     return Counter.RESIDUAL, f["rows"]
 
 
-def _takes(f: Fields) -> Mapping[str, int]:
-    """Both layers of every expert, with tokens or without."""
+def expert_layers(f: Fields) -> list[Mapping[str, int]]:
+    """What each layer of each expert takes of the rings, in order, with tokens or without."""
     first = f["hidden_tiles"] * BY_CODE[f["int4_first"]].words(f["in_chunks"])
     second = f["out_tiles"] * BY_CODE[f["int4_second"]].words(f["hidden_chunks"])
-    tiles = f["hidden_tiles"] + f["out_tiles"]
-    return {PARAM_RING.name: f["experts"] * tiles, WEIGHT_RING.name: f["experts"] * (first + second)}
+    layers = ((f["hidden_tiles"], first), (f["out_tiles"], second))
+    return [{PARAM_RING.name: tiles, WEIGHT_RING.name: words} for tiles, words in layers] * f["experts"]
+
+
+def _takes(f: Fields) -> Mapping[str, int]:
+    """All of that."""
+    layers = expert_layers(f)
+    return {ring: sum(layer[ring] for layer in layers) for ring in (PARAM_RING.name, WEIGHT_RING.name)}
 
 
 def _cycles(f: Fields, arch: ArchConfig, queues: Sequence[int]) -> int:
