@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from hwgen.compiler.step import Step
 from hwgen.compiler.streams import Stream
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.isa import Counter, Opcode
+from hwgen.spec.isa import Counter, Opcode, Unit
+from hwgen.spec.ops import OPS
 
 
 def _load(stream: Stream, offset: int, arch: ArchConfig, wait: Mapping[str, int]) -> Step:
@@ -14,8 +15,10 @@ def _load(stream: Stream, offset: int, arch: ArchConfig, wait: Mapping[str, int]
 
 
 def _image_wait(steps: Sequence[Step]) -> dict[str, int]:
-    """The wait for all patches of the image."""
+    """The wait for all patches of the image; none when weights are needed before the image is loaded."""
     for step in steps:
+        if OPS[step.opcode].unit is Unit.COMPUTE:
+            break
         if step.opcode is Opcode.LOAD_PATCHES:
             patches = step.fields["patch_rows"] * step.fields["patch_columns"]
             return {"wait_b": int(Counter.PATCH), "wait_b_base": patches}

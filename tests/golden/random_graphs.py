@@ -92,6 +92,30 @@ def _attention(to: Builder, name: str, heads: int, value: str = "") -> None:
     )
 
 
+def _crossed(draw: _Draw, to: Builder) -> None:
+    """Two LayerNorms of one stream, of which the first changes it before the second has been read."""
+    name, width = draw.name("crossed"), draw(8, 16, 40)
+    to.norm(f"{name}.one")
+    to.linear(f"{name}.codes", f"{name}.one", (to.columns, width), Codes(), "mlp")
+    to.norm(f"{name}.two")
+    _add(draw, to, f"{name}.back", f"{name}.codes", width)
+    if draw.chance(0.5):
+        _add(draw, to, f"{name}.again", f"{name}.codes", width)
+    _add(draw, to, f"{name}.late", f"{name}.two", to.columns)
+
+
+def _late_image(draw: _Draw, to: Builder) -> str:
+    """The position table is read before the image is loaded; the tensor that is left for later."""
+    position, patches, embed = to.layers
+    to.layers = [position]
+    to.residual = position.writes
+    to.norm("early.norm")
+    to.linear("early.codes", "early.norm", (to.columns, to.columns), Codes(), "mlp")
+    to.layers += [patches, embed]
+    to.residual = embed.writes
+    return "early.codes"
+
+
 def _block(draw: _Draw, to: Builder) -> None:
     Block(heads=_heads(draw, to.columns), hidden=draw(5, 8, 24, 40, 64)).add_to(to)
 
@@ -108,6 +132,7 @@ def _moe_block(draw: _Draw, to: Builder) -> None:
 
 
 PARTS = (_block, _moe_block, _adapter, _parallel, _chained)
+CROSSED = (*PARTS, _crossed, _crossed)  # and lists that need waits of their own
 
 
 def _tasks(draw: _Draw) -> tuple[TaskConfig, ...]:
@@ -116,16 +141,16 @@ def _tasks(draw: _Draw) -> tuple[TaskConfig, ...]:
     return tuple(kinds[: draw(1, 2)]) if draw.chance(0.6) else tuple(kinds[1:])
 
 
-def random_graph(seed: int, arch: ArchConfig) -> GraphModel:
-    """A small network that fits ``arch``; the same seed gives the same one."""
+def random_graph(seed: int, arch: ArchConfig, *, crossed: bool = False) -> GraphModel:
+    """A small network that fits ``arch``; the same seed gives the same one. ``crossed``: no block orders its parts."""
     draw = _Draw(seed)
     while True:
-        model = _random_graph(draw, f"graph-{seed}")
+        model = _random_graph(draw, f"graph-{seed}", crossed)
         if fits(model.network, arch):
             return model
 
 
-def _random_graph(draw: _Draw, name: str) -> GraphModel:
+def _random_graph(draw: _Draw, name: str, crossed: bool) -> GraphModel:
     tasks = _tasks(draw)
     to = Builder(tasks)
     learned = draw.chance(0.5)
@@ -139,8 +164,13 @@ def _random_graph(draw: _Draw, name: str) -> GraphModel:
         class_token="learned" if learned else "none",
     )
     embed.add_to(to)
+    parts, early = CROSSED if crossed else PARTS, ""
+    if crossed and draw.chance(0.4):
+        early = _late_image(draw, to)
     for _ in range(draw(1, 1, 2, 3)):
-        PARTS[draw(*range(len(PARTS)))](draw, to)
+        parts[draw(*range(len(parts)))](draw, to)
+    if early:
+        _add(draw, to, "early.back", early, to.columns)
     Heads(pool="token" if learned and draw.chance(0.4) else "mean").add_to(to)
     linears = [layer.name for layer in to.layers if isinstance(layer, Linear)]
     int4 = tuple(item for item in linears if draw.chance(0.3)) if draw.chance(0.3) else ()
