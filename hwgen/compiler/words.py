@@ -28,13 +28,17 @@ class Words:
         self._slot = np.zeros(shape, dtype=np.int64)  # cycle of the post-processor in which the word was written
         self._read = dict[Stage, Numbers]()
         self._port = dict[Stage, int]()  # last row of every stage that writes
+        self._places = dict[tuple[int, ...], tuple[Numbers, Numbers]]()
 
     def place(self, access: Access) -> tuple[Numbers, Numbers]:
-        """(bank, address) of every word of an access, [rows, words]."""
-        rows = np.arange(access.rows)[:, None]
-        address = access.base + rows // self._banks * access.stride + np.arange(access.words)
-        self._reach(int(address.max(initial=-1)) + 1)
-        return np.broadcast_to(rows % self._banks, address.shape), address
+        """(bank [rows, 1], address [rows, words]) of the words of an access."""
+        region = access.base, access.stride, access.rows, access.words
+        if region not in self._places:
+            rows = np.arange(access.rows)[:, None]
+            address = access.base + rows // self._banks * access.stride + np.arange(access.words)
+            self._reach(int(address.max(initial=-1)) + 1)
+            self._places[region] = rows % self._banks, address
+        return self._places[region]
 
     def _reach(self, depth: int) -> None:
         more = depth - self._writer.shape[1]
@@ -79,7 +83,7 @@ class Words:
         if late.any():
             number = int(rows[late].max())
             at = tuple(np.argwhere(late & (rows == number))[0])
-            bank = f" of bank {int(place[0][at])}" if self._banks > 1 else ""
+            bank = f" of bank {int(place[0][at[0], 0])}" if self._banks > 1 else ""
             yield Need(stage=stage, number=number, what=f"{self.name} word {int(place[1][at])}{bank}", read=read)
 
     def read(self, access: Access, known: Known) -> None:
