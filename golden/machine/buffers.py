@@ -57,14 +57,11 @@ class Buffer:
             raise BoundsError(f"word {int(address.max())} of the {self.name} buffer, which has {self.words}")
         return np.broadcast_to(rows % self.banks, address.shape), address
 
-    def read(self, region: Region) -> Int64Array:
-        """Values [rows, words * lanes]."""
-        return self.data[self._place(region)].reshape(len(region.rows), -1)
-
-    def stamps(self, region: Region) -> Stamp:
-        """Who wrote the words of a tensor, [rows, words]."""
+    def read(self, region: Region) -> tuple[Int64Array, Stamp]:
+        """Values [rows, words * lanes] of a tensor, and who wrote its words, [rows, words]."""
         place = self._place(region)
-        return Stamp(self.unit[place], self.counter[place], self.count[place])
+        stamp = Stamp(self.unit[place], self.counter[place], self.count[place])
+        return self.data[place].reshape(len(region.rows), -1), stamp
 
     def write(self, region: Region, values: Int64Array, unit: Unit, counter: Counter, counts: Integers) -> None:
         """Store values [rows, words * lanes]; ``counts`` [rows] is the progress at which each row may be read."""

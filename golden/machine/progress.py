@@ -75,7 +75,7 @@ class Guard:
         ``by_row``: row i is read once ``wait_a`` has counted i + 1 rows. ``own_writes``: words of this unit need
         no wait (read-modify-write at the end of the same pipeline).
         """
-        values, stamp = buffer.read(region), buffer.stamps(region)
+        values, stamp = buffer.read(region)
         if np.any(stamp.unit == NEVER):
             row = int(region.rows[np.argwhere(stamp.unit == NEVER)[0, 0]])
             raise IllegalProgramError(self.pc, f"{self.opcode.name} reads {buffer.name} row {row}, never written")
