@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from golden.layernorm import layernorm
 from golden.machine.buffers import BoundsError, Region
 from golden.machine.compute import COMPUTE, Fields, MachineState, TraceEntry, parse_params
+from golden.machine.order import Order
 from golden.machine.progress import Guard, IllegalProgramError, MachineError
 from golden.machine.rings import Ring, Words
 from golden.patches import patch_rows
@@ -34,6 +35,7 @@ class GoldenMachine:
         self.arch = arch
         self.memory = memory if isinstance(memory, np.ndarray) else np.frombuffer(memory, dtype=np.uint8)
         self.state = MachineState(arch, self._dispatch_load)
+        self._order = Order(arch)
         self.program = self.model = self.image = self.result = self.result_bytes = 0
         self._dispatched = 0  # instructions that have left the sequencer
         self._handlers: dict[Opcode, Callable[[Guard, Fields], None]] = {
@@ -53,6 +55,7 @@ class GoldenMachine:
     def run(self, program: int, *, model: int = 0, image: int = 0, result: int = 0, result_bytes: int = 0) -> None:
         """Execute from address ``program`` to END; the others are the registers of these names."""
         self.state = MachineState(self.arch, self._dispatch_load)
+        self._order = Order(self.arch)
         self.program, self.model, self.image, self.result = program, model, image, result
         self.result_bytes = result_bytes
         for pointer in (register for register in REGISTERS if register.multiple_of > 1):
@@ -106,6 +109,7 @@ class GoldenMachine:
         except BoundsError as error:
             raise MachineError(ErrorCode.OUT_OF_BOUNDS, pc, f"{opcode.name}: {error}") from error
         guard.finish(fields.get("rows", 0))
+        self._order.follow(pc, opcode, fields)
 
     def _fetch(self, pc: int, address: int, count: int) -> bytes:
         return self._bytes(pc, address, count, ErrorCode.AXI_READ).tobytes()
