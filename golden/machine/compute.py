@@ -62,6 +62,7 @@ class MachineState:
         self.weights = Ring("weight", WEIGHT_RING.words(arch))
         self.params = Ring("parameter", PARAM_RING.words(arch))
         self.norms = Ring("norm-parameter", NORM_RING.words(arch))
+        self.rings = {WEIGHT_RING.name: self.weights, PARAM_RING.name: self.params, NORM_RING.name: self.norms}
         self.loader = Loader(self.dispatch_load)
 
     def table(self, guard: Guard, name: str) -> Int64Array:

@@ -4,7 +4,7 @@ It stops where real hardware would stop or hang (:class:`MachineError`), and ref
 on timing. Results go to memory; ``trace`` holds what every instruction produced, for the comparison with RTL.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from golden.layernorm import layernorm
 from golden.machine.buffers import BoundsError, Region
 from golden.machine.compute import COMPUTE, Fields, MachineState, TraceEntry, parse_params
+from golden.machine.liveness import Drain, word_bytes
 from golden.machine.order import Order
 from golden.machine.progress import Guard, IllegalProgramError, MachineError
 from golden.machine.rings import Ring, Words
@@ -19,7 +20,7 @@ from golden.patches import patch_rows
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.buffers import PARAM_BYTES
 from hwgen.spec.encoding import ChecksumError, decode, unseal
-from hwgen.spec.isa import INSTRUCTION_BYTES, Counter, ErrorCode, Opcode, Unit
+from hwgen.spec.isa import INSTRUCTION_BYTES, Counter, Destination, ErrorCode, Opcode, Unit
 from hwgen.spec.ops import OPS
 from hwgen.spec.registers import REGISTERS
 from hwgen.spec.tables import TABLES, Int64Array
@@ -101,6 +102,8 @@ class GoldenMachine:
 
     def _execute(self, pc: int, opcode: Opcode, fields: Fields) -> None:
         guard = Guard(self.state.progress, pc, opcode, OPS[opcode].unit, fields)
+        if opcode == Opcode.LINEAR and fields["destination"] == Destination.RESULT:
+            self._check_results(pc, fields)
         try:
             if opcode in COMPUTE:
                 COMPUTE[opcode](self.state, guard, fields)
@@ -110,6 +113,24 @@ class GoldenMachine:
             raise MachineError(ErrorCode.OUT_OF_BOUNDS, pc, f"{opcode.name}: {error}") from error
         guard.finish(fields.get("rows", 0))
         self._order.follow(pc, opcode, fields)
+
+    def _check_results(self, pc: int, fields: Fields) -> None:
+        """The results find room, or somebody who stores them."""
+        held = sum(map(len, self.state.results)) // word_bytes(self.arch)
+        drain = Drain(self.arch, self.state.progress, self.state.rings, self.state.loader)
+        drain.check(pc, fields, held, self._ahead(pc + 1))
+
+    def _ahead(self, pc: int) -> Iterator[tuple[int, Opcode, Fields]]:
+        """The program from ``pc`` on, to its end or to what is no instruction."""
+        while pc < MAX_INSTRUCTIONS:
+            try:
+                opcode, fields = self._decode(pc)
+            except MachineError:
+                return
+            if opcode == Opcode.END:
+                return
+            yield pc, opcode, fields
+            pc += 1
 
     def _fetch(self, pc: int, address: int, count: int) -> bytes:
         return self._bytes(pc, address, count, ErrorCode.AXI_READ).tobytes()

@@ -13,6 +13,7 @@ import numpy as np
 from golden.machine.accesses import Accesses
 from golden.machine.progress import IllegalProgramError
 from golden.machine.promises import Promises, UnorderedError
+from golden.machine.rings import BROUGHT
 from golden.machine.stages import FIRST, UNIT, EventClocks, Stage, counting, last_of_tile, nothing
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.buffers import RINGS
@@ -21,8 +22,6 @@ from hwgen.spec.isa import Counter, Destination, Opcode, Unit
 from hwgen.spec.ops import OPS
 from hwgen.spec.ops.op import Fields
 from hwgen.spec.tables import Int64Array
-
-_BROUGHT = {"norm_entries": "norm_ring", "param_entries": "param_ring", "weight_words": "weight_ring"}
 
 
 class Order:
@@ -93,7 +92,7 @@ class Order:
 
     def _bring(self, f: Fields) -> None:
         """Words that a load brings."""
-        for field, ring in _BROUGHT.items():
+        for field, ring in BROUGHT.items():
             brought = self._brought[ring]
             brought.append((brought[-1] if brought else 0) + f[field])
 

@@ -6,6 +6,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from hwgen.spec.buffers import NORM_RING, PARAM_RING, WEIGHT_RING
+
+BROUGHT = {"norm_entries": NORM_RING.name, "param_entries": PARAM_RING.name, "weight_words": WEIGHT_RING.name}
+"""Field of LOAD_WEIGHTS -> the ring whose words it counts, in the order of a load."""
+
 Words = NDArray[np.uint8]  # bytes [words, word_bytes]
 
 
