@@ -70,8 +70,9 @@ class IoEngine:
         for number, item in enumerate(queue.items):
             time = yield from after(time, queue.entered, number + 1)
             queue.left.reach(time)
-            self.machine.starts[item.index] = time + 1
-            time = yield from work[item.step.opcode](item, time + 1)
+            time = yield from self.machine.passed(item, time + 1)
+            self.machine.starts[item.index] = time
+            time = yield from work[item.step.opcode](item, time)
             time += timing.IO_OVERHEAD - 2
             self.machine.done(time)
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hwgen.compiler.step import Step
-from hwgen.estimate.clock import Clock, Track
+from hwgen.estimate.clock import Clock, Track, Wait, after
+from hwgen.spec import timing
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.board import Board
 from hwgen.spec.isa import EXPERT_HIDDEN, Counter, Unit
 from hwgen.spec.ops import OPS
-from hwgen.spec.timing import RING_RELEASE_LATENCY, SCOREBOARD_LATENCY
 
 MODULUS = 2**16
 
@@ -41,7 +41,7 @@ class Ring:
 
     def free(self, time: int, words: int = 1) -> None:
         """``words`` released at ``time``."""
-        self.freed.reach(time + RING_RELEASE_LATENCY, words)
+        self.freed.reach(time + timing.RING_RELEASE_LATENCY, words)
 
 
 @dataclass
@@ -89,12 +89,19 @@ class Machine:
 
     def count(self, counter: int, time: int, rows: int = 1) -> None:
         """``rows`` finished rows, reported at ``time``."""
-        self.progress[counter].reach(time + SCOREBOARD_LATENCY, rows)
+        self.progress[counter].reach(time + timing.SCOREBOARD_LATENCY, rows)
 
     def waits(self, item: Instruction, which: str) -> tuple[Track, int]:
         """Track and base of ``wait_a`` or ``wait_b``; base -1 when there is nothing to wait for."""
         counter = item.step.fields.get(which, 0)
         return self.progress[counter], self.bases.get((item.index, which), -1)
+
+    def passed(self, item: Instruction, time: int) -> Wait:
+        """When LayerNorm or the IO engine starts an instruction that it could start at ``time`` but for ``wait_b``."""
+        track, base = self.waits(item, "wait_b")
+        if base < 0:
+            return time
+        return timing.WAIT_CYCLES + (yield from after(time, track, base))
 
     def done(self, time: int) -> None:
         """Some unit is busy until ``time``."""

@@ -20,6 +20,7 @@ class LayerNorm:
         queue, time = self.machine.queues[Unit.NORM], 0
         for number, item in enumerate(queue.items):
             time = yield from after(time, queue.entered, number + 1)
+            time = yield from self.machine.passed(item, time)
             self.machine.starts[item.index] = time
             time = yield from self._rows(item, time + 1)
             self.machine.norms.free(time, item.step.fields["words"])

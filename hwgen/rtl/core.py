@@ -265,7 +265,7 @@ class Core(wiring.Component):
         m.submodules.scoreboard = scoreboard = Scoreboard(len(sources))
         for pulse, source in zip(scoreboard.pulses, sources, strict=True):
             m.d.comb += [getattr(pulse, name).eq(getattr(source, name)) for name in ("valid", "counter", "count")]
-        for unit in (self._compute, self._norm, self._loader):
+        for unit in (self._compute, self._norm, self._loader, self._io):
             m.d.comb += unit.counters.eq(scoreboard.counters)
 
     def _memory_buses(self, m: Module) -> None:

@@ -24,6 +24,7 @@ CHUNK_INTERVAL = 3  # chunk to chunk of the weight loader's planner
 LOAD_LATENCY = 2  # queued load to its start; one less for a load that waits for a counter
 LOAD_OVERHEAD = 5  # of a load, besides a cycle per port and the chunks
 IO_OVERHEAD = 3  # of an IO instruction
+WAIT_CYCLES = 1  # of a wait_b of an IO instruction or a LAYERNORM, its count long reached
 POSITION_WRITE_LATENCY = 1  # last beat of a row to its progress
 PATCH_WRITE_LATENCY = 2  # last beat of a band to its progress
 BUFFER_LATENCY = 1  # registers before and behind the op expander

@@ -3,7 +3,7 @@
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hwgen.rtl.axi.bus import axi4_read, axi4_write, on_bus
@@ -13,11 +13,23 @@ from hwgen.rtl.io.patch_gather import PatchGather, lane_write_port
 from hwgen.rtl.io.position_loader import PositionLoader
 from hwgen.rtl.io.result_store import ResultStore
 from hwgen.rtl.io.table_loader import TableLoader
-from hwgen.rtl.lib.decode import opcode_is
-from hwgen.rtl.lib.interfaces import PC_BITS, buffer_write, fault, issued, progress_pulse, table_bus
+from hwgen.rtl.lib.decode import fields, opcode_among, opcode_is, reached
+from hwgen.rtl.lib.interfaces import (
+    COUNTER_BITS,
+    PC_BITS,
+    PROGRESS_COUNTERS,
+    buffer_write,
+    fault,
+    issued,
+    progress_pulse,
+    table_bus,
+)
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import RESIDUAL
-from hwgen.spec.isa import ErrorCode, Opcode
+from hwgen.spec.isa import ErrorCode, Opcode, Unit
+from hwgen.spec.ops import OPS
+
+_OPCODES = tuple(opcode for opcode, form in OPS.items() if form.unit is Unit.IO)
 
 
 class IoEngine(wiring.Component):
@@ -25,7 +37,8 @@ class IoEngine(wiring.Component):
 
     Members
     -------
-    instructions: In(stream of issued). model, image, result: In(64), the pointers. result_bytes: In(32), the bound.
+    instructions: In(stream of issued). counters: In, progress counters.
+    model, image, result: In(64), the pointers. result_bytes: In(32), the bound.
     read_bus: Out(axi4_read), write_bus: Out(axi4_write). read_beat, write_beat: Out(1), for the counters.
     table: Out(table_bus). residual: Out(write_port(16 * Po)). activation: Out(lane_write_port(Po)).
     progress: Out(progress_pulse), RESIDUAL and PATCH.
@@ -34,16 +47,20 @@ class IoEngine(wiring.Component):
     fault: Out(fault).
     started, finished: Out(1), pulses, and pc: Out(16), the instruction they belong to.
 
-    Timing: ``overhead`` = 3 cycles per instruction besides those in which its unit or an engine is busy.
+    Timing: ``overhead`` = 3 cycles per instruction besides those in which its unit or an engine is busy. One whose
+    ``wait_b`` is not counter 0 starts in the cycle after ``counters`` have reached the base, and ``wait_cycles`` = 1
+    later than without a wait when they had reached it before.
     """
 
     overhead = 3
+    wait_cycles = 1
 
     def __init__(self, arch: ArchConfig) -> None:
         lanes = arch.output_lanes
         super().__init__(
             {
                 "instructions": In(stream.Signature(issued())),
+                "counters": In(data.ArrayLayout(COUNTER_BITS, PROGRESS_COUNTERS)),
                 "model": In(64),
                 "image": In(64),
                 "result": In(64),
@@ -145,11 +162,13 @@ class IoEngine(wiring.Component):
                 m.d.comb += self.fault.code.eq(code)
 
     def _run(self, m: Module, units: dict[Opcode, Any], chosen: dict[Opcode, Signal], settled: Value) -> None:
-        """Take an instruction, start its unit, wait for the unit and for the engines."""
+        """Take an instruction, start its unit when its wait is over, wait for the unit and for the engines."""
         start, working, word = Signal(), Signal(), Signal(256)
         for opcode, unit in units.items():
             m.d.comb += [unit.word.eq(word), unit.start.eq(start & chosen[opcode])]
         offered = self.instructions.payload
+        wait, base = Signal(4), Signal(COUNTER_BITS)  # wait_b of the instruction
+        passed = Signal()  # ... and whether its count was reached a cycle ago
         m.d.comb += working.eq(Cat(unit.busy for unit in units.values()).any())
         with m.FSM(name="run") as fsm:
             m.d.comb += self.idle.eq(fsm.ongoing("IDLE"))
@@ -157,12 +176,22 @@ class IoEngine(wiring.Component):
                 m.d.comb += self.instructions.ready.eq(1)
                 with m.If(self.instructions.valid):
                     m.d.sync += [is_it.eq(opcode_is(offered.word, opcode)) for opcode, is_it in chosen.items()]
-                    m.d.sync += [word.eq(offered.word), self.pc.eq(offered.pc)]
+                    m.d.sync += [word.eq(offered.word), self.pc.eq(offered.pc), passed.eq(0)]
+                    self._take_wait(m, offered.word, wait, base)
                     m.next = "START"
             with m.State("START"):
-                m.d.comb += [start.eq(1), self.started.eq(1)]
-                m.next = "RUN"
+                m.d.sync += passed.eq(reached(self.counters, wait, base, 0))
+                with m.If(passed | (wait == 0)):
+                    m.d.comb += [start.eq(1), self.started.eq(1)]
+                    m.next = "RUN"
             with m.State("RUN"):
                 with m.If(~working & settled):
                     m.d.comb += self.finished.eq(1)
                     m.next = "IDLE"
+
+    def _take_wait(self, m: Module, word: Value, wait: Signal, base: Signal) -> None:
+        """Keep ``wait_b`` of an instruction; it lies elsewhere in every opcode."""
+        for opcode in _OPCODES:
+            f = fields(opcode, word)
+            with m.If(opcode_among(word, opcode, Unit.IO)):
+                m.d.sync += [wait.eq(f["wait_b"]), base.eq(f["wait_b_base"])]

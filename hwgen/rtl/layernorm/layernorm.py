@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.layernorm.layernorm_rows import LayerNormNormaliser, LayerNormStatistics, max_words
-from hwgen.rtl.lib.decode import fields
+from hwgen.rtl.lib.decode import fields, reached
 from hwgen.rtl.lib.interfaces import (
     COUNTER_BITS,
     PC_BITS,
@@ -104,9 +104,13 @@ class LayerNorm(wiring.Component):
     fault: Out(fault), OUT_OF_BOUNDS: a word outside residual or norm buffer (it is not written), or a row of no words
     or of more than the unit or the parameter ring holds (the unit then stays as it is until reset).
 
-    Timing: when nothing makes it wait, ``cycles(rows, words)`` cycles from ``started`` to ``finished``:
-    ``latency(words)`` for the first row and ``interval(words)`` for every other.
+    Timing: ``started`` comes with the instruction when its ``wait_b`` is counter 0; else the cycle after ``counters``
+    have reached the base, ``wait_cycles`` = 1 later than the instruction when they had reached it before. When nothing
+    makes it wait, ``cycles(rows, words)`` cycles from ``started`` to ``finished``: ``latency(words)`` for the first row
+    and ``interval(words)`` for every other.
     """
+
+    wait_cycles = 1
 
     def __init__(self, arch: ArchConfig) -> None:
         if arch.norm_entries < 1:
@@ -166,8 +170,11 @@ class LayerNorm(wiring.Component):
 
     def _control(self, m: Module, f: dict[str, Value], strobes: _Strobes, source: _Walker, target: _Walker) -> None:
         """One instruction at a time, taken when its last row is counted."""
+        passed = Signal(name="wait_passed")  # wait_b of the instruction that is here, and was here a cycle ago
+        count_reached = reached(self.counters, f["wait_b"], f["wait_b_base"], 0)
+        m.d.sync += passed.eq(count_reached & self.i.valid & ~self.i.ready)
         m.d.comb += [
-            self.started.eq(self.i.valid & ~strobes.running),
+            self.started.eq(self.i.valid & ~strobes.running & (passed | (f["wait_b"] == 0))),
             self.idle.eq(~self.i.valid),
             self.pc.eq(self.i.payload.pc),
             self.finished.eq(strobes.running & (target.row == f["rows"])),

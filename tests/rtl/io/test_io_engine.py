@@ -2,6 +2,7 @@
 
 import random
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -47,6 +48,19 @@ class Machine:
         self.logs = (self.table, self.residual, self.activation, self.progress, self.faults)
         for part in (self.reads, self.writes, self.source, self.results, self.started, self.finished, *self.logs):
             self.sim.add_process(part.process)
+
+    def count(self, counts: Callable[[int], dict[Counter, int]]) -> None:
+        """Progress counters in every cycle."""
+
+        async def drive(ctx):
+            cycle = 1  # as the logs number them
+            while True:
+                for counter, value in counts(cycle).items():
+                    ctx.set(self.dut.counters[counter], value)
+                await ctx.tick()
+                cycle += 1
+
+        self.sim.add_testbench(drive, background=True)
 
     def hold(self, cycles: int) -> None:
         """Offer no instruction before that many cycles."""
@@ -275,3 +289,79 @@ def test_timing() -> None:
     assert cycles[-1] - cycles[0] == 64 // TableLoader.entries_per_cycle - 1
     starts = [cycle for cycle, _ in machine.started.entries]
     assert starts[2] - starts[1] == machine.dut.overhead + 1, "an empty table keeps its unit busy for one cycle"
+
+
+def _waiting(waits: list[tuple[Opcode, Counter, int]], counts: Callable[[int], dict[Counter, int]]) -> list[int]:
+    """Starts of instructions that do nothing but wait; all their other fields are zero."""
+    program = [encode(opcode, wait_b=int(counter), wait_b_base=base) for opcode, counter, base in waits]
+    machine = Machine(program)
+    machine.count(counts)
+    machine.run(len(program))
+    assert [pc for _, pc in machine.started.entries] == list(range(100, 100 + len(program)))
+    assert len(machine.reads.bursts) == len(machine.writes.bursts) == 0
+    return [cycle for cycle, _ in machine.started.entries]
+
+
+KINDS = (Opcode.LOAD_TABLE, Opcode.LOAD_POSITION, Opcode.LOAD_PATCHES, Opcode.STORE)
+
+
+@pytest.mark.parametrize("opcode", KINDS)
+def test_a_wait_that_is_over_costs_a_cycle(opcode: Opcode) -> None:
+    """Counter 0 costs nothing, whatever the base; each opcode has its wait elsewhere."""
+    none = (opcode, Counter.NONE, 1)
+    free = _waiting([none] * 5, lambda cycle: {})
+    step = free[1] - free[0]
+    assert free == [free[0] + i * step for i in range(5)]
+    some = [none, (opcode, Counter.PATCH, 3), none, (opcode, Counter.PATCH, 2), (opcode, Counter.GATE, 0)]
+    found = _waiting(some, lambda cycle: {Counter.PATCH: 3})
+    assert IoEngine.wait_cycles == 1
+    assert [wait - no for wait, no in zip(found, free, strict=True)] == [0, 1, 1, 2, 3]
+
+
+@pytest.mark.parametrize("at", [5, 6, 30])
+@pytest.mark.parametrize("base", [0, 7, 0xA5A5, 65535])
+@pytest.mark.parametrize("opcode", KINDS)
+def test_an_instruction_starts_when_its_count_is_reached(opcode: Opcode, base: int, at: int) -> None:
+    """The cycle after the one in which the counter is there; before, 2^16 counts are all but one behind."""
+    found = _waiting(
+        [(opcode, Counter.RESIDUAL, base)], lambda cycle: {Counter.RESIDUAL: (base - (cycle < at)) & 0xFFFF}
+    )
+    assert found == [at + 1]
+
+
+def test_counts_are_compared_modulo_two_to_the_sixteen() -> None:
+    """A base up to 2^15 ahead is not reached yet, one behind is."""
+
+    def counts(cycle: int) -> dict[Counter, int]:
+        return {Counter.RESIDUAL: 65000 - 65536 + 32767, Counter.KEY: (30000 - 32768) & 0xFFFF if cycle < 90 else 30001}
+
+    found = _waiting([(Opcode.STORE, Counter.RESIDUAL, 65000), (Opcode.STORE, Counter.KEY, 30000)], counts)
+    assert found[0] < 10
+    assert found[1] == 91
+
+
+@pytest.mark.parametrize("first", KINDS)
+@pytest.mark.parametrize("second", KINDS)
+def test_a_wait_is_that_of_its_own_instruction(first: Opcode, second: Opcode) -> None:
+    """The next instruction waits for itself, behind one whose wait is over and behind one that has none."""
+    waits = [(first, Counter.QUERY, 1), (second, Counter.KEY, 1), (first, Counter.NONE, 0), (second, Counter.VALUE, 1)]
+
+    def counts(cycle: int) -> dict[Counter, int]:
+        return {Counter.QUERY: 1, Counter.KEY: int(cycle >= 50), Counter.VALUE: int(cycle >= 100)}
+
+    found = _waiting(waits, counts)
+    assert found[0] < 10
+    assert (found[1], found[3]) == (51, 101)
+
+
+def test_a_loader_that_waits_does_nothing() -> None:
+    """Nothing is asked of memory before the count is there; then everything is as without a wait."""
+    wait = {"wait_b": int(Counter.CONTEXT), "wait_b_base": 9}
+    machine = Machine([encode(Opcode.LOAD_POSITION, offset=0x400, rows=2, row_words=1, dst_base=7, **wait)])
+    asked = PulseLog(machine.dut.read_bus.arvalid)
+    machine.sim.add_process(asked.process)
+    machine.count(lambda cycle: {Counter.CONTEXT: 9 * (cycle >= 60)})
+    machine.run(1)
+    assert asked.entries[0][0] > 60
+    assert machine.started.entries == [(61, 100)]
+    assert [entry[1] for entry in machine.residual.entries] == [7, 8]

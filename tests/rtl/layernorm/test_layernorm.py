@@ -1,6 +1,7 @@
 """LayerNorm unit: bit-exact rows, exact cycles, row-by-row waiting, the parameter ring and its faults."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ class Job:
     shift: int
     pc: int = 0
     wait_base: int | None = None  # None: counter 0
+    wait_b: tuple[Counter, int] = (Counter.NONE, 0)  # counter and base
     stretch: int = 0  # extra words of stride
     src_base: int = 0
     dst_base: int = 0
@@ -53,7 +55,8 @@ class Job:
         wait = {} if self.wait_base is None else {"wait_a": int(Counter.RESIDUAL), "wait_a_base": self.wait_base}
         return encode(
             Opcode.LAYERNORM, rows=len(self.x), channels=self.channels, words=words, src_base=self.src_base,
-            src_stride=words + self.stretch, dst_base=self.dst_base, dst_stride=words + 1, shift=self.shift, **wait,
+            src_stride=words + self.stretch, dst_base=self.dst_base, dst_stride=words + 1, shift=self.shift,
+            wait_b=int(self.wait_b[0]), wait_b_base=self.wait_b[1], **wait,
         )  # fmt: skip
 
     def want(self) -> np.ndarray:
@@ -71,6 +74,8 @@ class Bench:
     arch: object
     jobs: list[Job]
     ready_at: list[int] = field(default_factory=list)  # cycle at which row r of the awaited counter is counted
+    counts: Callable[[int], dict[Counter, int]] = lambda cycle: {}  # other counters in a cycle
+    offered_at: list[int] = field(default_factory=list)  # cycle before which instruction i does not come
     params_at: int = 0  # cycle at which the parameters of all jobs are there
     words: list[int] | None = None  # raw instructions instead of the jobs'
     max_cycles: int = DEFAULT_MAX_CYCLES
@@ -99,12 +104,15 @@ class Bench:
             pipes = {"residual": [0, 0], "params": [0, 0]}
             index = 0
             for cycle in range(self.max_cycles):
-                ctx.set(unit.i.valid, index < len(instructions))
-                if index < len(instructions):
+                here = index < len(instructions) and cycle >= (self.offered_at or [0] * len(instructions))[index]
+                ctx.set(unit.i.valid, here)
+                if here:
                     ctx.set(unit.i.payload.word, instructions[index])
                     ctx.set(unit.i.payload.pc, 100 + index)
                 base = next((j.wait_base for j in self.jobs if j.wait_base is not None), 0)
                 ctx.set(unit.counters[Counter.RESIDUAL], (base + sum(at <= cycle for at in self.ready_at)) & 0xFFFF)
+                for counter, value in self.counts(cycle).items():
+                    ctx.set(unit.counters[counter], value)
                 arrived = len(ring) if cycle >= self.params_at else 0
                 ctx.set(unit.arrived, arrived)
                 ctx.set(unit.residual.data, pipes["residual"][1])
@@ -226,6 +234,74 @@ def test_rows_wait_for_their_counter_and_for_parameters():
     late = Bench(arch, [job_of(40, rng)], params_at=700).run()
     assert late.check() == 400
     assert late.finished[0] > 700
+
+
+def _starts(waits: list[tuple[Counter, int]], **more) -> tuple[list[int], list[int]]:
+    """Starts and ends of instructions of one short row, all values right."""
+    one = job_of(8, np.random.default_rng(3), np.arange(8).reshape(1, 8))
+    bench = Bench(
+        side_arch(), [replace(one, wait_b=wait, dst_base=3 * i) for i, wait in enumerate(waits)], **more
+    ).run()
+    assert bench.check() == 8 * len(waits)
+    cycles = bench.unit.cycles(1, 1)
+    starts = [cycle for cycle, _ in bench.started]
+    assert bench.finished == [start + cycles for start in starts]
+    return starts, bench.finished
+
+
+def test_instructions_that_wait_for_nothing_follow_each_other():
+    """Counter 0 costs no cycle, whatever the base."""
+    starts, ends = _starts([(Counter.NONE, 0), (Counter.NONE, 5), (Counter.NONE, 65535)])
+    assert starts == [0, ends[0] + 1, ends[1] + 1]
+
+
+def test_a_wait_that_is_over_costs_a_cycle():
+    starts, ends = _starts([(Counter.QUERY, 3), (Counter.QUERY, 2), (Counter.NONE, 0), (Counter.KEY, 0)],
+                           counts=lambda cycle: {Counter.QUERY: 3})  # fmt: skip
+    cost = LayerNorm.wait_cycles
+    assert cost == 1
+    assert starts == [cost, ends[0] + 1 + cost, ends[1] + 1, ends[2] + 1 + cost]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 40])
+@pytest.mark.parametrize(("base", "step"), [(7, 1), (7, 3), (0, 1), (65535, 1), (2, 4), (32768, 1)])
+def test_an_instruction_starts_when_its_count_is_reached(base: int, step: int, at: int):
+    """The cycle after the one in which the counter is there, passes its base, or wraps past it."""
+    starts, _ = _starts(
+        [(Counter.CONTEXT, base)],
+        counts=lambda cycle: {Counter.CONTEXT: (base - 1 if cycle < at else base - 1 + step) & 0xFFFF},
+    )
+    assert starts == [at + 1]
+
+
+def test_counts_are_compared_modulo_two_to_the_sixteen():
+    """A base up to 2^15 ahead is not reached yet, one behind is."""
+    behind, ahead = (Counter.QUERY, 65000), (Counter.KEY, 30000)
+
+    def counts(cycle: int) -> dict[Counter, int]:
+        return {Counter.QUERY: 65000 - 65536 + 32767, Counter.KEY: (30000 - 32768) & 0xFFFF if cycle < 90 else 30000}
+
+    starts, _ = _starts([behind, ahead], counts=counts)
+    assert starts == [1, 91]
+
+
+@pytest.mark.parametrize("offered", [[], [0, 80]])
+def test_a_wait_is_that_of_its_own_instruction(offered: list[int]):
+    """The next instruction waits for itself, right behind one whose wait is over, or after nothing was there."""
+    starts, ends = _starts(
+        [(Counter.QUERY, 1), (Counter.KEY, 1)],
+        counts=lambda cycle: {Counter.QUERY: 1, Counter.KEY: int(cycle >= 120)},
+        offered_at=offered,
+    )
+    assert ends[0] < 80
+    assert starts == [1, 121]
+
+
+def test_a_wait_is_over_only_when_its_instruction_is_there():
+    """Its count was reached long ago, but nobody had asked: it costs its cycle behind a gap, too."""
+    starts, ends = _starts([(Counter.QUERY, 1)] * 2, counts=lambda cycle: {Counter.QUERY: 1}, offered_at=[0, 80])
+    assert ends[0] < 80
+    assert starts == [1, 81]
 
 
 def test_long_rows_keep_the_interval():
