@@ -163,35 +163,38 @@ class IoEngine(wiring.Component):
 
     def _run(self, m: Module, units: dict[Opcode, Any], chosen: dict[Opcode, Signal], settled: Value) -> None:
         """Take an instruction, start its unit when its wait is over, wait for the unit and for the engines."""
-        start, working, word = Signal(), Signal(), Signal(256)
+        start = Signal()  # a register: what a unit does with it takes the rest of the cycle
+        working, word = Signal(), Signal(256)
         for opcode, unit in units.items():
             m.d.comb += [unit.word.eq(word), unit.start.eq(start & chosen[opcode])]
         offered = self.instructions.payload
-        wait, base = Signal(4), Signal(COUNTER_BITS)  # wait_b of the instruction
-        passed = Signal()  # ... and whether its count was reached a cycle ago
+        wait = _wait_of(m, offered.word)  # of the instruction that is offered, then of the one that was taken
+        counter, base = Signal.like(wait.counter), Signal.like(wait.base)
         m.d.comb += working.eq(Cat(unit.busy for unit in units.values()).any())
         with m.FSM(name="run") as fsm:
-            m.d.comb += self.idle.eq(fsm.ongoing("IDLE"))
+            m.d.comb += [self.idle.eq(fsm.ongoing("IDLE")), self.started.eq(start)]
             with m.State("IDLE"):
                 m.d.comb += self.instructions.ready.eq(1)
                 with m.If(self.instructions.valid):
                     m.d.sync += [is_it.eq(opcode_is(offered.word, opcode)) for opcode, is_it in chosen.items()]
-                    m.d.sync += [word.eq(offered.word), self.pc.eq(offered.pc), passed.eq(0)]
-                    self._take_wait(m, offered.word, wait, base)
+                    m.d.sync += [word.eq(offered.word), self.pc.eq(offered.pc)]
+                    m.d.sync += [counter.eq(wait.counter), base.eq(wait.base), start.eq(wait.counter == 0)]
                     m.next = "START"
             with m.State("START"):
-                m.d.sync += passed.eq(reached(self.counters, wait, base, 0))
-                with m.If(passed | (wait == 0)):
-                    m.d.comb += [start.eq(1), self.started.eq(1)]
+                m.d.sync += start.eq(reached(self.counters, counter, base, 0) & ~start)
+                with m.If(start):
                     m.next = "RUN"
             with m.State("RUN"):
                 with m.If(~working & settled):
                     m.d.comb += self.finished.eq(1)
                     m.next = "IDLE"
 
-    def _take_wait(self, m: Module, word: Value, wait: Signal, base: Signal) -> None:
-        """Keep ``wait_b`` of an instruction; it lies elsewhere in every opcode."""
-        for opcode in _OPCODES:
-            f = fields(opcode, word)
-            with m.If(opcode_among(word, opcode, Unit.IO)):
-                m.d.sync += [wait.eq(f["wait_b"]), base.eq(f["wait_b_base"])]
+
+def _wait_of(m: Module, word: Value) -> data.View:
+    """``wait_b`` of an instruction of IO; it lies elsewhere in every opcode."""
+    wait = Signal(data.StructLayout({"counter": 4, "base": COUNTER_BITS}))
+    for opcode in _OPCODES:
+        f = fields(opcode, word)
+        with m.If(opcode_among(word, opcode, Unit.IO)):
+            m.d.comb += [wait.counter.eq(f["wait_b"]), wait.base.eq(f["wait_b_base"])]
+    return wait

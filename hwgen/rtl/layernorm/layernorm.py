@@ -170,9 +170,9 @@ class LayerNorm(wiring.Component):
 
     def _control(self, m: Module, f: dict[str, Value], strobes: _Strobes, source: _Walker, target: _Walker) -> None:
         """One instruction at a time, taken when its last row is counted."""
-        passed = Signal(name="wait_passed")  # wait_b of the instruction that is here, and was here a cycle ago
+        passed = Signal(name="wait_passed")  # wait_b of the instruction that is here and waited a cycle ago
         count_reached = reached(self.counters, f["wait_b"], f["wait_b_base"], 0)
-        m.d.sync += passed.eq(count_reached & self.i.valid & ~self.i.ready)
+        m.d.sync += passed.eq(count_reached & self.i.valid & ~strobes.running)
         m.d.comb += [
             self.started.eq(self.i.valid & ~strobes.running & (passed | (f["wait_b"] == 0))),
             self.idle.eq(~self.i.valid),
