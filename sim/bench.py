@@ -141,6 +141,7 @@ def _channel(channel: TraceChannel, path: str) -> dict[str, object]:
         "meaning": channel.meaning,
         "file": f"{channel.name}.bin",
         "valid": f"{at}valid",
+        "always": channel.always,
         "record": list(reversed(record)),
     }
 

@@ -87,7 +87,7 @@ class SimOptions:
     error_ranges: dict[int, ErrorRange] | None = None  # by index of the run
     silences: dict[int, Silence] | None = None  # by index of the run
     resets: frozenset[int] = frozenset()  # runs before which ap_rst_n is pulsed, with the memory; this ends a silence
-    errors_are_results: bool = False  # record machine errors instead of raising the first one
+    errors_are_results: bool = False  # record machine errors and conflicts instead of raising the first one
     seconds: float = 3600  # wall-clock limit
 
     def __post_init__(self) -> None:

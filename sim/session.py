@@ -32,7 +32,7 @@ from sim.job import (
 )
 from sim.options import DdrSettings, ErrorRange, SimOptions
 from sim.runner import Build, SimulationError, build, run
-from sim.trace import InstructionTime, Trace, between, instruction_times, read_trace
+from sim.trace import Conflict, InstructionTime, Trace, between, instruction_times, read_conflicts, read_trace
 
 MODULE = "sim.cocotb_run"
 
@@ -52,6 +52,7 @@ class SimRun:
     ddr_read_bytes: int  # as the memory model counted them
     ddr_write_bytes: int
     trace: Trace | None  # cycles counted from the start of the run
+    conflicts: tuple[Conflict, ...] = ()  # of writers that the program does not order
 
     @property
     def cycles(self) -> int:
@@ -152,21 +153,22 @@ def _plusargs(ddr: DdrSettings, options: SimOptions) -> dict[str, int | str]:
     return arguments
 
 
-def _run(folder: Path, index: int, asked: JobRun, outcome: RunOutcome, trace: Trace | None) -> SimRun:
+def _run(folder: Path, index: int, asked: JobRun, outcome: RunOutcome, lanes: int, trace: Trace | None) -> SimRun:
     """One run from what the simulator left."""
-    failed = outcome.error_code != 0
+    failed, start, end = outcome.error_code != 0, outcome.start_cycle, outcome.end_cycle
     return SimRun(
         task=asked.task,
         image=asked.image,
         data=None if failed else np.load(result_file(folder, index)),
         counters=outcome.counters,
         error=MachineError(outcome.error_code, outcome.error_pc, asked.task) if failed else None,
-        simulated_cycles=outcome.end_cycle - outcome.start_cycle,
-        interrupt_cycle=outcome.interrupt_cycle - outcome.start_cycle,
+        simulated_cycles=end - start,
+        interrupt_cycle=outcome.interrupt_cycle - start,
         seconds=outcome.seconds,
         ddr_read_bytes=BEAT_BYTES * outcome.read_beats,
         ddr_write_bytes=BEAT_BYTES * outcome.write_beats,
-        trace=None if trace is None else between(trace, outcome.start_cycle, outcome.end_cycle),
+        trace=None if trace is None else between(trace, start, end),
+        conflicts=read_conflicts(folder, lanes, start, end),
     )
 
 
@@ -180,13 +182,23 @@ def _collect(folder: Path, job: Job, lanes: int, options: SimOptions) -> tuple[S
         raise SimulationError(f"the simulator ended after {len(outcomes)} of {len(job.runs)} runs")
     trace = read_trace(folder, lanes) if options.trace else None
     runs = tuple(
-        _run(folder, index, asked, outcome, trace)
+        _run(folder, index, asked, outcome, lanes, trace)
         for index, (asked, outcome) in enumerate(zip(job.runs, outcomes, strict=True))
     )
-    for item in runs:
-        if item.error is not None and not options.errors_are_results:
-            raise item.error
+    if not options.errors_are_results:
+        _refuse(runs)
     return runs
+
+
+def _refuse(runs: Sequence[SimRun]) -> None:
+    """Raise the first thing that went wrong; conflicts first, since all else may follow from them."""
+    for item in runs:
+        if item.conflicts:
+            first, more = item.conflicts[0], len(item.conflicts) - 1
+            others = f", and {more:,} more" if more else ""
+            raise SimulationError(f"task {item.task}, image {item.image}: {first}{others}; the program must order them")
+        if item.error is not None:
+            raise item.error
 
 
 def simulate(
@@ -200,7 +212,8 @@ def simulate(
 ) -> SimResult:
     """Send every image through every task of ``compiled`` on the accelerator ``verilog``, in one session.
 
-    MachineError when the machine stops with an error code, SimulationError when anything else goes wrong.
+    MachineError when the machine stops with an error code, SimulationError when anything else goes wrong: among others
+    when two units write one memory in one cycle, whether traces are wanted or not.
     """
     options = options or SimOptions()
     if compiled.arch != arch:

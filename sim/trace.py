@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hwgen.compiler.listing import ListingEntry
 from hwgen.spec.isa import Unit
-from hwgen.spec.trace import CHANNELS, START_PREFIX, TraceChannel
+from hwgen.spec.trace import CHANNELS, CONFLICT, SHARED, START_PREFIX, TraceChannel
 
 Records = NDArray[Any]
 Trace = dict[str, Records]
@@ -51,14 +51,39 @@ def read_trace(folder: Path, lanes: int) -> Trace:
     return {channel.name: read_channel(folder, channel, lanes) for channel in CHANNELS}
 
 
-def between(trace: Trace, start: int, end: int) -> Trace:
+def of_run(records: Records, start: int, end: int) -> Records:
     """The records of one run, cycles counted from its start."""
-    result: Trace = {}
-    for name, records in trace.items():
-        part = records[(records["cycle"] >= start) & (records["cycle"] <= end)].copy()
-        part["cycle"] -= start
-        result[name] = part
-    return result
+    part = records[(records["cycle"] >= start) & (records["cycle"] <= end)].copy()
+    part["cycle"] -= start
+    return part
+
+
+def between(trace: Trace, start: int, end: int) -> Trace:
+    """Every channel of one run."""
+    return {name: of_run(records, start, end) for name, records in trace.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conflict:
+    """Two units wrote one memory in one cycle, counted from the start of the run: a word was lost."""
+
+    memory: str
+    cycle: int
+
+    def __str__(self) -> str:
+        """One line for the terminal."""
+        return f"post-processor and IO engine both wrote the {self.memory} buffer in cycle {self.cycle:,}"
+
+
+def read_conflicts(folder: Path, lanes: int, start: int, end: int) -> tuple[Conflict, ...]:
+    """Those of one run, in the order of time; recorded without traces, too."""
+    records = of_run(read_channel(folder, CONFLICT, lanes), start, end)
+    return tuple(
+        Conflict(memory=memory.name, cycle=int(record["cycle"]))
+        for record in records
+        for bit, memory in enumerate(SHARED)
+        if int(record["memories"]) >> bit & 1
+    )
 
 
 def of_instruction(records: Records, pc: int) -> Records:

@@ -33,6 +33,7 @@ from hwgen.spec.buffers import (
     MemoryInfo,
 )
 from hwgen.spec.choices import RESULT_ROWS
+from hwgen.spec.trace import SHARED
 
 UNITS = ("load", "io", "compute", "norm")
 GATHER_BITS = 64  # patches are written in groups of eight pixels
@@ -308,6 +309,11 @@ class Core(wiring.Component):
         for name, (valid, pc) in starts.items():
             channel = getattr(trace, f"start_{name}")
             m.d.comb += [channel.valid.eq(valid), channel.pc.eq(pc)]
+        writers = {
+            RESIDUAL: (self._post.residual_write.enable, self._io.residual.enable),
+            ACTIVATION: (self._post.activation.enable, self._io.activation.enable.any()),
+        }
+        m.d.comb += [trace.writers[index].eq(Cat(*writers[memory])) for index, memory in enumerate(SHARED)]
 
 
 _TABLE = ("enable", "table", "address", "data")

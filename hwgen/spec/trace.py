@@ -6,6 +6,8 @@ Every cycle with ``valid`` becomes one fixed-size record: the cycle in 32 bits, 
 
 from dataclasses import dataclass
 
+from hwgen.spec.buffers import ACTIVATION, RESIDUAL
+
 FIELD_BITS = 16  # storage of one field in a record
 CYCLE_BITS = 32
 
@@ -21,12 +23,16 @@ class TraceField:
 
 @dataclass(frozen=True)
 class TraceChannel:
-    """A stream of records: fields, and for words ``output_lanes`` values of ``lane_bits`` each (field ``data``)."""
+    """A stream of records: fields, and for words ``output_lanes`` values of ``lane_bits`` each (field ``data``).
+
+    ``always``: recorded by every simulation, traces wanted or not.
+    """
 
     name: str
     meaning: str
     fields: tuple[TraceField, ...]
     lane_bits: int = 0
+    always: bool = False
 
     @property
     def padding_fields(self) -> int:
@@ -44,6 +50,15 @@ _ROW = TraceField("row", 12, "row of the tensor (experts' first layer: position 
 _WORD = TraceField("word", 10, "word of the row (scores: tile of keys)")
 
 START_PREFIX = "start_"
+# Memories whose one write port has two writers, in the order of the bits of channel ``conflict``. There is no arbiter:
+# a program orders the writers (docs/architecture.md, "Dependences"); what is lost when it does not is lost silently.
+SHARED = (RESIDUAL, ACTIVATION)
+CONFLICT = TraceChannel(
+    "conflict",
+    "two units wrote one memory in one cycle",
+    (TraceField("memories", len(SHARED), "a bit for each of SHARED"),),
+    always=True,
+)
 
 CHANNELS: tuple[TraceChannel, ...] = (
     TraceChannel(
@@ -62,4 +77,5 @@ CHANNELS: tuple[TraceChannel, ...] = (
     TraceChannel(f"{START_PREFIX}norm", "LayerNorm took an instruction", (_PC,)),
     TraceChannel(f"{START_PREFIX}load", "the weight loader took an instruction", (_PC,)),
     TraceChannel(f"{START_PREFIX}io", "the IO engine took an instruction", (_PC,)),
+    CONFLICT,
 )

@@ -12,6 +12,7 @@ from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.buffers import MEMORIES, RINGS
 from hwgen.spec.destinations import DESTINATIONS
 from hwgen.spec.ops.linear import SOURCES
+from hwgen.spec.trace import SHARED
 
 LINE = re.compile(r'    (\w+)(\(\["[\w, ]+"\]\)|\[\("[\w, ]+"\)\]|\["\w+: \w+"\]| (?:-->|-\.->) \w+)')
 ROOMS = {module.partition(".")[0] for module, _ in units() if "." in module} - {"lib", "axi"}
@@ -104,3 +105,8 @@ def test_a_wire_that_is_cut_is_an_arrow_less(monkeypatch: pytest.MonkeyPatch):
 def test_arrows_go_on_past_what_is_folded():
     a, b, c, d = (Station(name, "lib") for name in "abcd")
     assert fold([(a, b), (b, c), (c, d), (c, a)], ["b", "c"]) == {(a, d)}
+
+
+def test_memories_with_two_writers_are_watched():
+    """Those whose writers the trace compares in every cycle."""
+    assert {name for name in MEMORIES if len(_sources(name)) > 1} == {memory.name for memory in SHARED}

@@ -21,10 +21,11 @@ ARCH = "sim-1x8x8"
 # fmt: off
 TIMED = {  # units whose cycle counts are fixed: all of them stand in the side-car
     "BOperand", "BankedBuffer", "ChunkPlanner", "ControlRegisters", "Dispatcher", "FinishLanes", "GateBuffer",
-    "GateExponentials", "GeluLanes", "InstructionCheck", "Interpolation", "LayerNormNormaliser", "MacArray",
-    "MacColumn", "OperandRam", "PatchGather", "PerfCounters", "PositionLoader", "ProbabilityLanes",
-    "ProgramFetch", "ReadEngine", "ReadMux", "Ring", "RowAddress", "RowBuffer", "RowWalker", "Scoreboard",
-    "Sequencer", "StreamBuffer", "TileLoops", "TopK", "WeightLoader", "WordQueue", "WordWalker", "WriteEngine",
+    "GateExponentials", "GeluLanes", "InstructionCheck", "Interpolation", "IoEngine", "LayerNorm",
+    "LayerNormNormaliser", "MacArray", "MacColumn", "OperandRam", "PatchGather", "PerfCounters",
+    "PositionLoader", "ProbabilityLanes", "ProgramFetch", "ReadEngine", "ReadMux", "Ring", "RowAddress",
+    "RowBuffer", "RowWalker", "Scoreboard", "Sequencer", "StreamBuffer", "TileLoops", "TopK", "WeightLoader",
+    "WordQueue", "WordWalker", "WriteEngine",
 }
 # fmt: on
 

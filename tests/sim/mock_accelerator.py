@@ -14,6 +14,7 @@ from hwgen.rtl.lib.trace import Trace
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.isa import ErrorCode
 from hwgen.spec.registers import REGISTER_ADDRESS_BITS
+from hwgen.spec.trace import CONFLICT
 from sim.bench import TOP
 
 FAULT_PC = 3  # instruction that a read error is blamed on
@@ -22,7 +23,7 @@ HANG = 7  # with this watchdog it never ends
 
 @dataclass(frozen=True)
 class Played:
-    """One record: channel, fields by name, lanes as one number."""
+    """One record: channel, fields by name, lanes as one number; of channel ``conflict``: the writers as one number."""
 
     channel: str
     fields: dict[str, int]
@@ -113,8 +114,11 @@ class MockAccelerator(wiring.Component):
         m.d.sync += before.eq(step)
         with m.If(step != before), m.Switch(before):
             for index, record in enumerate(self._script):
-                port = getattr(trace, record.channel)
                 with m.Case(index):
+                    if record.channel == CONFLICT.name:
+                        m.d.comb += trace.writers.as_value().eq(record.data)
+                        continue
+                    port = getattr(trace, record.channel)
                     m.d.comb += port.valid.eq(1)
                     m.d.comb += [getattr(port, name).eq(value) for name, value in record.fields.items()]
                     if record.data:

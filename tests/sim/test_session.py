@@ -15,7 +15,7 @@ from sim.options import ErrorRange, SimOptions
 from sim.runner import SimulationError
 from sim.session import SimResult, simulate
 from tests.sim import mock_program
-from tests.sim.mock_accelerator import FAULT_PC, HANG, mock_verilog
+from tests.sim.mock_accelerator import FAULT_PC, HANG, Played, mock_verilog
 
 BEATS = mock_program.compiled().programs["seg"].result_bytes // 16
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
@@ -131,3 +131,26 @@ def test_wrong_requests_are_refused(verilog: str, build_root: Path):
         bench(verilog.replace("s_axi_control_wdata", "other"))
     with pytest.raises(BenchError, match="m_axi_gmem1_wdata is output of 64 bits, expected 128"):
         bench(verilog.replace("[127:0] m_axi_gmem1_wdata", "[63:0] m_axi_gmem1_wdata"))
+
+
+@pytest.mark.parametrize(("writers", "memories"), [(0b0011, ["residual"]), (0b1111, ["residual", "activation"])])
+def test_two_writers_of_a_memory_fail_the_simulation(build_root: Path, writers: int, memories: list[str]):
+    """With traces and without; one writer alone, and both of different memories, are fine."""
+    fine = [Played("conflict", {}, data) for data in (0b0001, 0b0010, 0b0110, 0b1001)]
+    both = mock_verilog(mock_program.ARCH, BEATS, [*fine, Played("conflict", {}, writers), *fine])
+    place = f"task seg, image 0: post-processor and IO engine both wrote the {memories[0]} buffer in cycle"
+    for trace in (False, True):
+        with pytest.raises(SimulationError, match=place):
+            play(both, build_root, images=IMAGES[:1], tasks=("seg",), trace=trace)
+    (run,) = play(both, build_root, images=IMAGES[:1], tasks=("seg",), trace=False, errors_are_results=True).runs
+    assert [conflict.memory for conflict in run.conflicts] == memories
+    (cycle,) = {conflict.cycle for conflict in run.conflicts}
+    assert 2 * 100 * BEATS < cycle < run.simulated_cycles
+
+
+def test_conflicts_are_those_of_the_run(build_root: Path):
+    """Each run has its own, and those without any have none."""
+    verilog = mock_verilog(mock_program.ARCH, BEATS, [Played("conflict", {}, 0b1100)] * 2)
+    runs = play(verilog, build_root, images=IMAGES[:1], errors_are_results=True).runs
+    assert [[conflict.memory for conflict in run.conflicts] for run in runs] == [["activation"] * 2] * 2
+    assert len({conflict.cycle for run in runs for conflict in run.conflicts}) >= 2

@@ -79,6 +79,7 @@ def check_run(compiled: Compiled, run: SimRun, golden: Tensors) -> Checked:
     """Compare everything; fails with the first wrong value, or when anything was left out."""
     assert run.error is None, str(run.error)
     assert run.trace is not None
+    assert run.conflicts == ()
     comparison = compare(run.trace, compiled.programs[run.task].listing, golden, run.data)
     where = f"{compiled.config.name} on {compiled.arch.name}, task {run.task}"
     assert comparison.good, f"{where}: {comparison.mismatches} of {comparison.values} wrong, first: {comparison.first}"

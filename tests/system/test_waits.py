@@ -9,12 +9,12 @@ from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.compiler.step import Step
 from hwgen.estimate.estimate import end_cycle, numbered, run_machine
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.encoding import encode, to_bytes
 from hwgen.spec.isa import Counter, Opcode, Unit
 from hwgen.spec.ops import OPS
 from hwgen.store.boards import board
 from sim.session import simulate
 from tests.emitted import verilog_of
+from tests.system.changed_programs import steps_of, with_steps
 from tests.system.machines import check_run, sim_options
 from tests.system.networks import random_network
 
@@ -36,12 +36,6 @@ class Found:
     estimate: int
 
 
-def steps_of(compiled: Compiled) -> list[Step]:
-    """The instructions of a program."""
-    listing = compiled.programs[TASK].listing
-    return [Step(opcode=entry.opcode, name=entry.name, fields=dict(entry.fields)) for entry in listing]
-
-
 def with_waits(steps: list[Step]) -> list[Step]:
     """LAYERNORM and IO wait for all rows of the residual stream so far, STORE for those of the context."""
     totals, changed = dict.fromkeys(Counter, 0), list[Step]()
@@ -54,18 +48,9 @@ def with_waits(steps: list[Step]) -> list[Step]:
     return changed
 
 
-def with_steps(compiled: Compiled, steps: list[Step]) -> Compiled:
-    """Another program of the same length in the same image."""
-    program, image = compiled.programs[TASK], compiled.image.copy()
-    words = tuple(encode(step.opcode, **step.fields) for step in steps)
-    data = np.frombuffer(to_bytes(list(words)), dtype=np.uint8)
-    image[program.offset : program.offset + data.size] = data
-    return replace(compiled, image=image, programs={TASK: replace(program, words=words)})
-
-
 def found(compiled: Compiled, steps: list[Step]) -> Found:
     """A run of these instructions with every value compared, and its estimate."""
-    compiled = with_steps(compiled, steps)
+    compiled = with_steps(compiled, TASK, steps)
     (run,) = simulate(verilog_of(ARCH.name), ARCH, BOARD, compiled, [NETWORK.image], [TASK], sim_options()).runs
     check_run(compiled, run, run_network(NETWORK.package, NETWORK.image, TASK))
     listing = compiled.programs[TASK].listing
@@ -83,7 +68,7 @@ def found(compiled: Compiled, steps: list[Step]) -> Found:
 def test_waits_cost_what_the_estimate_says():
     """Loads start in the very cycle, and the run as a whole takes as many cycles more as estimated."""
     compiled = compile_model(NETWORK.package, ARCH)
-    steps = steps_of(compiled)
+    steps = steps_of(compiled, TASK)
     without, waiting = found(compiled, steps), found(compiled, with_waits(steps))
     loads = [index for index, step in enumerate(steps) if OPS[step.opcode].unit is Unit.IO][:-2]
     assert len(loads) == 6
@@ -97,7 +82,7 @@ def test_waits_cost_what_the_estimate_says():
 def test_a_layernorm_that_waits_starts_behind_all_rows():
     """The rows of the change before it have been written when it starts."""
     compiled = compile_model(NETWORK.package, ARCH)
-    compiled = with_steps(compiled, with_waits(steps_of(compiled)))
+    compiled = with_steps(compiled, TASK, with_waits(steps_of(compiled, TASK)))
     (run,) = simulate(verilog_of(ARCH.name), ARCH, BOARD, compiled, [NETWORK.image], [TASK], sim_options()).runs
     assert run.trace is not None
     listing, post, starts = compiled.programs[TASK].listing, run.trace["post"], run.trace["start_norm"]
