@@ -80,6 +80,10 @@ ASKED: dict[str, tuple[Callable[[ArchConfig], int], str]] = {
     "INTERPOLATION_LATENCY": (lambda _: Interpolation.latency, "table, output, product, sum"),
     "NORM_SEND_LATENCY": (lambda arch: LayerNorm(arch).send_latency, "word sent to the normaliser to word written"),
     "POST_LATENCY": (lambda arch: PostProcessor(arch).latency, "sums to the written row of lane 0"),
+    "RESIDUAL_WINDOW": (
+        lambda arch: PostProcessor(arch).residual_window,
+        "row of the post-processor to the first one that sees what it wrote to the residual buffer",
+    ),
 }
 
 

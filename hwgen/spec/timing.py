@@ -36,7 +36,7 @@ COMPUTE_LATENCY = 8  # last chunk of a tile to its sums
 INTERPOLATION_LATENCY = 4  # table, output, product, sum
 NORM_SEND_LATENCY = 12  # word sent to the normaliser to word written
 POST_LATENCY = 24  # sums to the written row of lane 0
-RESIDUAL_WINDOW = 4  # a residual word is read so long before it is written
+RESIDUAL_WINDOW = 5  # row of the post-processor to the first one that sees what it wrote to the residual buffer
 # end of what is generated
 
 STEP_LATENCY = 1  # step of the attention schedule to the operand loader

@@ -67,7 +67,8 @@ class PostProcessor(wiring.Component):
     a second factor (HIDDEN: gelu_mult; EXPERT: score / 2^15; others: one), residual addition and saturation.
     A lane that is not valid writes nothing but takes its cycle.
 
-    The residual is read four cycles before it is written. No two rows that close touch the same word: an instruction
+    The residual is read before it is written: a row sees what another one wrote to its word if it comes
+    ``residual_window`` cycles behind it, or later. No two rows that are closer touch the same word: an instruction
     visits each (row, word) once, except EXPERTS, where the hidden rows of an expert's first layer, which its
     second layer waits for, enter this pipeline behind the second layer of the expert before.
 
@@ -111,6 +112,8 @@ class PostProcessor(wiring.Component):
         self._finish_stage = self._scale_stage + self._scale.latency
         self._write_stage = self._finish_stage + self._finish.latency
         self.latency = 1 + self._write_stage
+        self._read_stage = self._finish_stage - READ_LATENCY  # of the residual
+        self.residual_window = self._write_stage - self._read_stage + 1
         super().__init__(
             {
                 "sums": In(data.ArrayLayout(data.ArrayLayout(signed(32), lanes), arch.token_lanes)),
@@ -268,10 +271,9 @@ class PostProcessor(wiring.Component):
             unit.base.eq(first.tile.dst_base),
             unit.stride.eq(first.tile.dst_stride),
         ]
-        read_stage = self._finish_stage - READ_LATENCY
-        read_address = delay(m, unit.address, read_stage - unit.latency, "read_address")
+        read_address = delay(m, unit.address, self._read_stage - unit.latency, "read_address")
         m.d.comb += self.residual_read.address.eq(read_address)
-        self._write_address = delay(m, read_address, self._write_stage - read_stage, "write_address")
+        self._write_address = delay(m, read_address, self._write_stage - self._read_stage, "write_address")
         in_range = delay(m, unit.in_range, self._write_stage - 1 - unit.latency, "in_range")
         self._row_exists = self._active[-2] & self._contexts[-2].row.valid
         self._row_written = self._row_exists & in_range

@@ -1,15 +1,18 @@
 """Post-processor: every destination equals golden, in the stated cycle, with gaps, masks and addresses out of range."""
 
 from collections import Counter as Tally
+from copy import deepcopy
 
 import numpy as np
 import pytest
 
 from golden.rounding import half_up
+from hwgen.rtl.post.post_processor import PostProcessor
 from hwgen.rtl.post.row_address import destination_words
 from hwgen.spec.isa import Destination
+from hwgen.spec.timing import RESIDUAL_WINDOW
 from tests.rtl.arches import small_arch
-from tests.rtl.post_bench import PostBench, expected_events, random_tile, random_world
+from tests.rtl.post_bench import PostBench, expected_events, finished, random_tile, random_world
 
 ARCHES = [(1, 8, 8), (2, 8, 16), (3, 16, 16), (4, 8, 8)]
 
@@ -78,6 +81,41 @@ def test_a_tile_without_rows_still_finishes():
     kinds = compare(arch, random_world(rng, arch), [tile])
     assert kinds["progress"] == 1
     assert kinds["trace"] == 0
+
+
+def _second_sum(shape: tuple[int, int, int], cycles: int) -> tuple[tuple, tuple, tuple]:
+    """What a row writes ``cycles`` behind another row of the same word; with the first one's result, and without."""
+    arch, rng = small_arch(*shape), np.random.default_rng(cycles)
+    world = random_world(rng, arch)
+    first, second = (random_tile(rng, arch, Destination.RESIDUAL, n) for n in range(2))
+    lanes = [{**first.lanes[0], "valid": 0} for _ in range(arch.token_lanes)]
+    last = arch.token_lanes - 1  # the first row is the last of its tile, the second one the first of the next
+    first.lanes, second.lanes = [dict(lane) for lane in lanes], [dict(lane) for lane in lanes]
+    first.lanes[last] |= {"valid": 1, "row": 7}
+    second.lanes[0] |= {"valid": 1, "row": 7}
+    for tile in (first, second):
+        tile.tag |= {"param": 0, "finish": 0}
+        tile.sums = rng.integers(-9, 10, tile.sums.shape)
+    first.gap = cycles + last
+    bench = PostBench(arch, deepcopy(world), [first, second])
+    bench.run()
+    address = 7 * second.tag["dst_stride"]
+    written = [event[3] for event in bench.events if event[1] == "residual_write"]
+    assert len(written) == 2
+    without = tuple(finished(arch, deepcopy(world), second, 0, address).tolist())
+    finished(arch, world, first, last, address)
+    return written[1], tuple(finished(arch, world, second, 0, address).tolist()), without
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16)], ids=str)
+def test_a_row_sees_the_residual_of_one_a_window_before(shape: tuple[int, int, int]):
+    """From ``residual_window`` cycles on, and in none before: the sum of the earlier row is lost."""
+    window = PostProcessor(small_arch(*shape)).residual_window
+    assert window == RESIDUAL_WINDOW == 5
+    for cycles in range(1, window + 3):
+        written, seen, lost = _second_sum(shape, cycles)
+        assert seen != lost
+        assert written == (seen if cycles >= window else lost), cycles
 
 
 def test_vectors_tell_half_up_from_half_even():
