@@ -50,14 +50,14 @@ class Words:
 
     def before_read(self, access: Access, know: Numbers, slots: Numbers | None, window: int) -> Iterator[Need]:
         """Writers that a reader does not know to be done. ``slots`` [rows, words]: cycles of the post-processor, which
-        needs not know of its own writes when they are more than ``window`` cycles old.
+        needs not know of its own writes that are ``window`` cycles old.
         """
         place = self.place(access)
         writer, written = self._writer[place], self._written[place]
         for stage in self._port:
             late = (writer == stage) & (written > know[:, stage, None])
             if slots is not None and stage is Stage.POST:
-                late &= slots - self._slot[place] <= window
+                late &= slots - self._slot[place] < window
             yield from self._need(stage, late, written, place, read=slots is None)
 
     def before_write(self, access: Access, know: Numbers) -> Iterator[Need]:
