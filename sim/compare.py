@@ -240,7 +240,8 @@ def _not_made(result: Comparison, listing: Sequence[ListingEntry], golden: Mappi
         if not items:
             result.add(name, 0, int(tensor.size), None)
         elif items[0].channel != "gate":
-            whole = tensor.size // tensor.shape[-2] * items[0].rows
+            rows = {row for item in items for row in range(item.row_offset, item.row_offset + item.rows)}
+            whole = tensor.size // tensor.shape[-2] * len(rows)
             result.add(name, 0, max(whole - sum(item.values for item in items), 0), None)
 
 
