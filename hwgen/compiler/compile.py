@@ -15,6 +15,7 @@ from hwgen.compiler.liveness import stuck
 from hwgen.compiler.lower import lower
 from hwgen.compiler.lower.writer import Scalars, Writer
 from hwgen.compiler.memory_image import Entry, ImagePlan, ImageWriter, plan_data, plan_program
+from hwgen.compiler.parts import WHOLE, Parts
 from hwgen.compiler.schedule import with_loads
 from hwgen.compiler.step import Step
 from hwgen.compiler.streams import Stream
@@ -71,14 +72,14 @@ class Compiled:
 
 
 def scheduled(
-    network: Network, arch: ArchConfig, tasks: Sequence[str], scalars: Scalars
+    network: Network, arch: ArchConfig, tasks: Sequence[str], scalars: Scalars, parts: Parts = WHOLE
 ) -> tuple[ImagePlan, dict[str, list[Step]]]:
     """Where everything lies in the image, and the instructions of every task with their loads.
 
     The network fits the machine (`check_fit`). The first pass finds out which streams there are; offsets are known to
     the second.
     """
-    walks = {task: Walk(network=network, task=task, arch=arch) for task in tasks}
+    walks = {task: Walk(network=network, task=task, arch=arch, parts=parts) for task in tasks}
     places = {task: allocate(walk).places for task, walk in walks.items()}
 
     def lowered(task: str, plan: ImagePlan) -> list[Step]:
@@ -143,16 +144,19 @@ def _program(network: Network, arch: ArchConfig, task: str, steps: Sequence[Step
     )
 
 
-def compile_model(package: QuantisedModel, arch: ArchConfig) -> Compiled:
-    """Programs of every task and one memory image; CompileError says what does not fit, with figures."""
+def compile_model(package: QuantisedModel, arch: ArchConfig, parts: Parts = WHOLE) -> Compiled:
+    """Programs of every task and one memory image; CompileError says what does not fit, with figures.
+
+    ``parts`` cuts layers smaller than they have to be.
+    """
     network = package.config.network
-    check_fit(package.config.name, network, arch)
+    check_fit(package.config.name, network, arch, parts)
     tasks = [task.name for task in package.config.tasks]
 
     def scalars(name: str) -> list[int]:
         return [int(value) for value in package.arrays[name]]
 
-    plan, steps = scheduled(network, arch, tasks, scalars)
+    plan, steps = scheduled(network, arch, tasks, scalars, parts)
     programs = {task: _program(network, arch, task, steps[task], plan.offsets[f"program.{task}"]) for task in tasks}
     writer = ImageWriter(plan)
     writer.put_data(package, arch, [stream for task in tasks for stream in consumed_streams(steps[task])])

@@ -37,3 +37,10 @@ class Progress:
         span = Span(counter=counter, base=self.values[counter], rows=rows, first_row=first_row)
         self.values[counter] += rows
         return span
+
+    def latest(self, counter: Counter, rows: int, first_row: int = 0) -> Span:
+        """The last ``rows`` counts, as those of the rows of a tensor, which may have been counted in parts before.
+
+        A row that is waited for by them is complete: behind its last part, no more rows were counted than follow it.
+        """
+        return Span(counter=counter, base=self.values[counter] - rows, rows=rows, first_row=first_row)

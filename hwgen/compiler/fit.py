@@ -7,6 +7,7 @@ from hwgen.compiler.allocate import allocate, memories
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.gates import gates_in_turn
 from hwgen.compiler.lower import FACES
+from hwgen.compiler.parts import WHOLE, Parts
 from hwgen.compiler.places import Place
 from hwgen.compiler.streams import Stream
 from hwgen.compiler.walk import Walk
@@ -25,11 +26,14 @@ class _Problem:
     text: str
 
 
-def problems(network: Network, arch: ArchConfig) -> list[str]:
-    """A line for each thing of the machine that is too small, with the layer or tensor that needs most of it."""
+def problems(network: Network, arch: ArchConfig, parts: Parts = WHOLE) -> list[str]:
+    """A line for each thing of the machine that is too small, with the layer or tensor that needs most of it.
+
+    What can be cut is no problem: of it a line says what its smallest part needs.
+    """
     worst: dict[str, _Problem] = {}
     for task in network.tasks:
-        walk = Walk(network=network, task=task, arch=arch)
+        walk = Walk(network=network, task=task, arch=arch, parts=parts)
         for problem in _problems(walk):
             if problem.subject not in worst or problem.need > worst[problem.subject].need:
                 worst[problem.subject] = problem
@@ -42,9 +46,9 @@ def fits(network: Network, arch: ArchConfig) -> bool:
     return not any(True for walk in walks for _ in _problems(walk))  # the first one is enough
 
 
-def check_fit(name: str, network: Network, arch: ArchConfig) -> None:
+def check_fit(name: str, network: Network, arch: ArchConfig, parts: Parts = WHOLE) -> None:
     """CompileError lists everything of network ``name`` that does not fit."""
-    found = problems(network, arch)
+    found = problems(network, arch, parts)
     if found:
         raise CompileError("\n  ".join([f"{name} does not fit arch {arch.name}:", *found]))
 
@@ -117,8 +121,9 @@ def _too_small(who: str, words: int, memory: MemoryInfo, name: str, arch: ArchCo
 
 
 def _ring_problems(stream: Stream, arch: ArchConfig) -> Iterator[_Problem]:
-    """A layer's weights, and the parameters of one load, are in their rings as a whole."""
-    needs = [(section.source, section.words, WEIGHT_RING, "weight ring") for section in stream.sections]
+    """Weights that are used again, and the parameters of one load, are in their rings as a whole."""
+    kept = (section for section in stream.sections if section.kept)
+    needs = [(section.source, section.words, WEIGHT_RING, "weight ring") for section in kept]
     needs.append((stream.name, stream.param_entries, PARAM_RING, "parameter ring"))
     needs.append((stream.name, stream.norm_entries, NORM_RING, "LayerNorm parameter ring"))
     for who, words, memory, name in needs:

@@ -40,9 +40,12 @@ class Place:
         """Word address of a row of the tensor."""
         return self.base + (row - self.first) * self.stride
 
-    def target(self, row: int | None = None) -> dict[str, int]:
-        """As where an instruction writes, from ``row`` on; the first one that is made when not given."""
-        return {"dst_base": self.address(self.first if row is None else row), "dst_stride": self.stride}
+    def target(self, row: int | None = None, word: int = 0) -> dict[str, int]:
+        """As where an instruction writes, from ``row`` on; the first one that is made when not given.
+
+        ``word``: of every row, the first that it writes.
+        """
+        return {"dst_base": self.address(self.first if row is None else row) + word, "dst_stride": self.stride}
 
 
 @dataclass(frozen=True)

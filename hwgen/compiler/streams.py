@@ -1,12 +1,14 @@
 """LOAD_WEIGHTS streams: which layers one load brings, how long it is, and its bytes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hwgen.compiler.parts import word_runs
 from hwgen.compiler.walk import Walk
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.layers import Experts, Linear, Norm
+from hwgen.spec.buffers import PARAM_RING, WEIGHT_RING
+from hwgen.spec.layers import Experts, Linear, Norm, Tensor
 from hwgen.spec.layout import U8, Array, param_entries, port_slices, weight_tiles
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.weight_formats import DENSE8, WeightFormat
@@ -14,7 +16,7 @@ from hwgen.spec.weight_formats import DENSE8, WeightFormat
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A linear layer of a stream, padded for the machine."""
+    """A linear layer of a stream, or some of its output tiles, padded for the machine."""
 
     source: str  # prefix of its arrays in the package
     expert: int | None  # which of a stack of experts
@@ -24,11 +26,23 @@ class Section:
     heads_in: int | None = None  # of the inputs
     format: WeightFormat = DENSE8
     identity: int = 0  # inputs that become outputs as they are, without arrays in the package
+    first_tile: int = 0  # output tiles of the layer before these
+    kept: bool = True  # weights are used again for every tile of rows, so that the ring must hold all of them
+
+    @property
+    def tile_words(self) -> int:
+        """Ring words of the weights of one output tile."""
+        return self.format.words(self.in_chunks)
 
     @property
     def words(self) -> int:
         """Ring words of the weights."""
-        return self.out_tiles * self.format.words(self.in_chunks)
+        return self.out_tiles * self.tile_words
+
+    @property
+    def tiles(self) -> range:
+        """Output tiles of the layer: words of the rows that they become."""
+        return range(self.first_tile, self.first_tile + self.out_tiles)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +83,8 @@ def norm_stream(walk: Walk, layer: Norm) -> Stream:
     return Stream(name=layer.name, norm=layer.name, norm_entries=walk.arch.words(layer.columns))
 
 
-def linear_stream(walk: Walk, layer: Linear) -> Stream:
-    """One linear layer; heads of its outputs or inputs are padded to whole words."""
+def linear_streams(walk: Walk, layer: Linear, *, whole: bool) -> tuple[Stream, ...]:
+    """One linear layer; heads of its outputs or inputs are padded to whole words. ``whole``: it cannot be cut."""
     tensor, inputs = layer.tensors()[0], walk.tensors[layer.source.tensor]
     section = Section(
         source=layer.name,
@@ -80,22 +94,52 @@ def linear_stream(walk: Walk, layer: Linear) -> Stream:
         heads_out=tensor.heads,
         heads_in=inputs.heads,
         format=layer.format,
+        kept=layer.rows > walk.arch.token_lanes,
     )
-    return Stream(name=layer.name, sections=(section,))
+    return (Stream(name=layer.name, sections=(section,)),) if whole else _in_parts(walk, section, tensor)
 
 
-def identity_stream(walk: Walk, name: str, source: str) -> Stream:
-    """Weights that pass rows of the tensor ``source`` on as they are."""
+def identity_streams(walk: Walk, tensor: Tensor, source: str) -> tuple[Stream, ...]:
+    """Weights that pass rows of the tensor ``source`` on as they are, and leave ``tensor``."""
     inputs = walk.tensors[source]
     section = Section(
-        source=name,
+        source=tensor.name,
         expert=None,
         out_tiles=walk.arch.words(inputs.columns),
         in_chunks=walk.chunks(inputs),
         heads_in=inputs.heads,
         identity=inputs.columns,
+        kept=tensor.rows > walk.arch.token_lanes,
     )
-    return Stream(name=name, sections=(section,))
+    return _in_parts(walk, section, tensor)
+
+
+def _in_parts(walk: Walk, section: Section, tensor: Tensor) -> tuple[Stream, ...]:
+    """A layer in one load, or in even ones of some output tiles; ``tensor`` is what it leaves."""
+    most = _most_tiles(walk, section)
+    if section.out_tiles <= most:
+        return (Stream(name=section.source, sections=(section,)),)
+    return tuple(
+        Stream(
+            name=f"{section.source}.tiles{run.start}-{run.stop - 1}",
+            sections=(replace(section, first_tile=run.start, out_tiles=len(run)),),
+        )
+        for run in word_runs(tensor.groups, walk.group_words(tensor), most)
+    )
+
+
+def _most_tiles(walk: Walk, section: Section) -> int:
+    """Output tiles of one load: all when they fit; else those of half the rings, so that the next load has the other.
+
+    Parameters come before the weights of a load, so that their ring holds all of them.
+    """
+    rings = [(PARAM_RING.words(walk.arch), 1)]
+    if section.kept:
+        rings.append((WEIGHT_RING.words(walk.arch), section.tile_words))
+    fits = all(section.out_tiles * words <= depth for depth, words in rings)
+    most = section.out_tiles if fits else min(depth // 2 // words for depth, words in rings)
+    asked = walk.parts.weight_words
+    return max(1, most if asked is None else min(most, asked // section.tile_words))
 
 
 def expert_streams(walk: Walk, layer: Experts) -> tuple[Stream, ...]:
@@ -133,16 +177,24 @@ def pad_heads(array: Array, axis: int, heads: int | None, lanes: int) -> Array:
 
 
 def _section_arrays(package: QuantisedModel, section: Section, arch: ArchConfig) -> tuple[Array, Array, Array, Array]:
-    """Weight, bias, multiplier and shift with heads padded."""
+    """Weight, bias, multiplier and shift of the section's outputs, with heads padded."""
+    lanes = arch.output_lanes
+    outputs = slice(section.tiles.start * lanes, section.tiles.stop * lanes)
+    weight, bias, mult, shift = _layer_arrays(package, section, lanes)
+    return weight[outputs], bias[outputs], mult[outputs], shift[outputs]
+
+
+def _layer_arrays(package: QuantisedModel, section: Section, lanes: int) -> tuple[Array, Array, Array, Array]:
+    """The same of all outputs of the layer."""
     if section.identity:
         bias = np.zeros(section.identity, dtype=np.int32)
-        weight = pad_heads(np.eye(section.identity, dtype=np.int8), 1, section.heads_in, arch.output_lanes)
+        weight = pad_heads(np.eye(section.identity, dtype=np.int8), 1, section.heads_in, lanes)
         return weight, bias, bias + 1, bias
     parts = [package.arrays[f"{section.source}.{part}"] for part in ("weight", "bias", "mult", "shift")]
     if section.expert is not None:
         parts = [part[section.expert] for part in parts]
-    weight, *rest = (pad_heads(part, 0, section.heads_out, arch.output_lanes) for part in parts)
-    return pad_heads(weight, 1, section.heads_in, arch.output_lanes), rest[0], rest[1], rest[2]
+    weight, *rest = (pad_heads(part, 0, section.heads_out, lanes) for part in parts)
+    return pad_heads(weight, 1, section.heads_in, lanes), rest[0], rest[1], rest[2]
 
 
 def _norm_entries(package: QuantisedModel, name: str, arch: ArchConfig) -> U8:

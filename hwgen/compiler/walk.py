@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from hwgen.compiler.parts import WHOLE, Parts
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.graph import Network
 from hwgen.spec.layers import Layer, Rows, Tensor
@@ -15,6 +16,7 @@ class Walk:
     network: Network
     task: str
     arch: ArchConfig
+    parts: Parts = WHOLE
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from golden.network import run_network
-from hwgen.compiler.compile import compile_model
+from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.layers import Attention, Experts, Linear, Pool, Position, Residual
 from tests.golden.random_graphs import random_graph
@@ -26,19 +26,24 @@ def test_network_and_machine(group: int):
     for seed in range(group * GROUP, (group + 1) * GROUP):
         arch = ARCHS[NAMES[seed % len(NAMES)]]
         model = random_graph(seed, arch)
-        package, image = random_package(model, seed), random_image(model, seed)
-        compiled = compile_model(package, arch)
-        for task in compiled.programs:
-            expected = run_network(package, image, task)
-            machine, codes = run(compiled, image, task)
-            where = f"graph {seed} on {arch.name}, task {task}"
-            assert np.array_equal(codes, expected[model.network.result(task).writes]), where
-            found, counts = named_tensors(compiled, task, machine), expected_counts(model, expected, task)
-            assert set(expected) - set(found) <= {name for name in expected if name.endswith(".queue_lengths")}, where
-            for name, tensor in found.items():
-                written = tensor != -(2**40)  # rows that nobody changes, or reads, are not computed
-                assert int(written.sum()) == counts[name], (where, name)
-                assert np.array_equal(tensor[written], expected[name][written]), (where, name)
+        check_compiled(compile_model(random_package(model, seed), arch), seed)
+
+
+def check_compiled(compiled: Compiled, seed: int) -> None:
+    """Every task of a random package agrees with the golden network on every value of every tensor."""
+    model, arch = compiled.config, compiled.arch
+    package, image = random_package(model, seed), random_image(model, seed)
+    for task in compiled.programs:
+        expected = run_network(package, image, task)
+        machine, codes = run(compiled, image, task)
+        where = f"{model.name}, seed {seed}, on {arch.name}, task {task}"
+        assert np.array_equal(codes, expected[model.network.result(task).writes]), where
+        found, counts = named_tensors(compiled, task, machine), expected_counts(model, expected, task)
+        assert set(expected) - set(found) <= {name for name in expected if name.endswith(".queue_lengths")}, where
+        for name, tensor in found.items():
+            written = tensor != -(2**40)  # rows that nobody changes, or reads, are not computed
+            assert int(written.sum()) == counts[name], (where, name)
+            assert np.array_equal(tensor[written], expected[name][written]), (where, name)
 
 
 def test_what_they_have():

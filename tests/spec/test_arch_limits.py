@@ -100,9 +100,8 @@ def test_a_network_that_fits_no_machine_is_told_so():
 
 
 def test_a_ring_that_no_machine_has():
-    hungry = replace(M3VIT_MICRO, dim=1024, heads=16, mlp_hidden=65536)
+    hungry = replace(M3VIT_MICRO, dim=1024, heads=16, expert_hidden=65536)
     with pytest.raises(CompileError) as found:
         check_fit(hungry.name, hungry.network, SIM)
-    assert "fc1 needs 67,108,864 B of the weight ring, this arch has 32,768; ring_bytes reaches 4,194,303" in str(
-        found.value
-    )
+    says = "experts.fc1 needs 67,108,864 B of the weight ring, this arch has 32,768; ring_bytes reaches 4,194,303"
+    assert says in str(found.value)

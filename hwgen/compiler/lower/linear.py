@@ -6,7 +6,7 @@ from hwgen.compiler.listing import Produced
 from hwgen.compiler.lower.face import Face, Limit
 from hwgen.compiler.lower.writer import Writer
 from hwgen.compiler.places import Held, Place
-from hwgen.compiler.streams import Stream, linear_stream
+from hwgen.compiler.streams import Section, Stream, linear_streams
 from hwgen.compiler.walk import Walk
 from hwgen.spec.arch import BEAT_BYTES
 from hwgen.spec.buffers import RESIDUAL
@@ -36,23 +36,25 @@ _READABLE = {memory.name: source for source, memory in SOURCES.items()}
 
 
 def lower(writer: Writer, layer: Linear) -> None:
-    """LINEAR, and the STORE of a result."""
+    """LINEAR, one for each part of the weights, and the STORE of a result."""
     destination = destination_of(writer.walk, layer)
-    (stream,) = streams(writer.walk, layer)
-    (shape,) = stream.sections
-    fields = {
-        **_waits(writer, layer),
-        **source_fields(writer.places[layer.source.tensor], layer.source),
-        **_target(writer, layer, destination),
-        "rows": layer.rows,
-        "in_chunks": shape.in_chunks,
-        "out_tiles": shape.out_tiles,
-        "int4": shape.format.code,
-    }
-    macs = layer.rows * layer.inputs * layer.outputs
-    writer.emit(Opcode.LINEAR, layer.name, fields, (stream,), macs, _produced(writer, layer, destination))
-    counter = DESTINATIONS[destination].counter
-    writer.spans[layer.writes] = writer.progress.finish(counter, layer.rows, first_row=_first(layer))
+    counter, first = DESTINATIONS[destination].counter, _first(layer)
+    for stream in streams(writer.walk, layer):
+        (part,) = stream.sections
+        fields = {
+            **_waits(writer, layer, part),
+            **source_fields(writer.places[layer.source.tensor], layer.source),
+            **_target(writer, layer, destination, part),
+            "rows": layer.rows,
+            "in_chunks": part.in_chunks,
+            "out_tiles": part.out_tiles,
+            "int4": part.format.code,
+        }
+        written, *chosen = _produced(writer, layer, destination, part)
+        macs = layer.inputs * written.values
+        writer.emit(Opcode.LINEAR, stream.name, fields, (stream,), macs, (written, *chosen))
+        writer.progress.finish(counter, layer.rows)
+    writer.spans[layer.writes] = writer.progress.latest(counter, layer.rows, first_row=first)
     if isinstance(layer.finish, Result):
         size = result_bytes(layer.rows, layer.outputs, writer.arch)
         writer.emit(Opcode.STORE, "store", {"beats": size // BEAT_BYTES})
@@ -80,21 +82,21 @@ def destination_of(walk: Walk, layer: Linear) -> Destination:
     return Destination.QUERY
 
 
-def _waits(writer: Writer, layer: Linear) -> dict[str, int]:
+def _waits(writer: Writer, layer: Linear, part: Section) -> dict[str, int]:
     """Rows as they come; the residual stream at once, when IO has begun it."""
     waits = writer.by_row(layer.source.tensor, layer.source.first)
-    if isinstance(layer.finish, Residual):
+    if isinstance(layer.finish, Residual) and part.first_tile == 0:
         stream = layer.finish.into.tensor
         if isinstance(writer.walk.writer(stream), Position):
             waits |= writer.complete(stream)
     return waits
 
 
-def _target(writer: Writer, layer: Linear, destination: Destination) -> Mapping[str, int]:
+def _target(writer: Writer, layer: Linear, destination: Destination, part: Section) -> Mapping[str, int]:
     """Where its rows go, and what is done on the way."""
     fields: dict[str, int] = {"destination": destination}
     if layer.writes in writer.places:
-        fields |= writer.places[layer.writes].target(_first(layer))
+        fields |= writer.places[layer.writes].target(_first(layer), part.first_tile)
     match layer.finish:
         case Gate() as gate:
             return fields | {"experts": layer.outputs, "top_k": gate.top_k, "renormalise": gate.renormalise}
@@ -104,14 +106,14 @@ def _target(writer: Writer, layer: Linear, destination: Destination) -> Mapping[
             return fields
 
 
-def _produced(writer: Writer, layer: Linear, destination: Destination) -> tuple[Produced, ...]:
-    """Its tensor; behind a gate also what was chosen."""
+def _produced(writer: Writer, layer: Linear, destination: Destination, part: Section) -> tuple[Produced, ...]:
+    """Its tensor, or a part of it; behind a gate also what was chosen."""
     tensor, *chosen = layer.tensors()
     following = (
         Produced(tensor=item.name, channel="gate", destination=None, shape=item.shape, rows=layer.rows)
         for item in chosen
     )
-    return (writer.produced(tensor, destination, _first(layer)), *following)
+    return (writer.produced(tensor, destination, _first(layer), layer.rows, part.tiles), *following)
 
 
 def holds(walk: Walk, layer: Linear) -> Iterator[Held]:
@@ -124,8 +126,24 @@ def holds(walk: Walk, layer: Linear) -> Iterator[Held]:
 
 
 def streams(walk: Walk, layer: Linear) -> tuple[Stream, ...]:
-    """Its weights."""
-    return (linear_stream(walk, layer),)
+    """Its weights, in parts where they do not fit and can be cut."""
+    return linear_streams(walk, layer, whole=not _can_be_cut(walk, layer))
+
+
+def _can_be_cut(walk: Walk, layer: Linear) -> bool:
+    """Whether several instructions can leave its rows.
+
+    The gate takes all logits of a token from one. Results leave in the order of rows, and their STORE comes behind the
+    last of them, so that all of them have to find room before.
+    """
+    match layer.finish:
+        case Codes() | Gelu() | Residual():
+            return True
+        case Gate():
+            return False
+        case Result():
+            size = result_bytes(layer.rows, layer.outputs, walk.arch)
+            return layer.rows <= walk.arch.token_lanes and size <= walk.arch.result_beats * BEAT_BYTES
 
 
 def limits(walk: Walk, layer: Linear) -> Iterator[Limit]:

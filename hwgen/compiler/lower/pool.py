@@ -11,7 +11,7 @@ from hwgen.compiler.lower.face import Face, Limit
 from hwgen.compiler.lower.linear import source_fields, unreadable
 from hwgen.compiler.lower.writer import Writer
 from hwgen.compiler.places import Held, Place
-from hwgen.compiler.streams import Stream, identity_stream
+from hwgen.compiler.streams import Stream, identity_streams
 from hwgen.compiler.walk import Walk
 from hwgen.spec.buffers import ACTIVATION, VALUE
 from hwgen.spec.isa import Counter, Destination, Opcode
@@ -38,21 +38,22 @@ def lower(writer: Writer, layer: Pool) -> None:
 
 def _values(writer: Writer, layer: Pool) -> Span:
     """The rows where CONTEXT reads them; products with ones and zeros are no work of the network."""
-    (stream,) = streams(writer.walk, layer)
-    (shape,) = stream.sections
-    fields = {
-        **writer.by_row(layer.source.tensor, layer.source.first),
-        **source_fields(writer.places[layer.source.tensor], layer.source),
-        "destination": Destination.VALUE,
-        **writer.places[layer.values].target(),
-        "rows": layer.rows,
-        "in_chunks": shape.in_chunks,
-        "out_tiles": shape.out_tiles,
-        "int4": shape.format.code,
-    }
-    produced = (writer.produced(layer.tensors()[0], Destination.VALUE),)
-    writer.emit(Opcode.LINEAR, layer.values, fields, (stream,), 0, produced)
-    return writer.progress.finish(Counter.VALUE, layer.rows)
+    for stream in streams(writer.walk, layer):
+        (part,) = stream.sections
+        fields = {
+            **writer.by_row(layer.source.tensor, layer.source.first),
+            **source_fields(writer.places[layer.source.tensor], layer.source),
+            "destination": Destination.VALUE,
+            **writer.places[layer.values].target(word=part.first_tile),
+            "rows": layer.rows,
+            "in_chunks": part.in_chunks,
+            "out_tiles": part.out_tiles,
+            "int4": part.format.code,
+        }
+        produced = (writer.produced(layer.tensors()[0], Destination.VALUE, words=part.tiles),)
+        writer.emit(Opcode.LINEAR, stream.name, fields, (stream,), 0, produced)
+        writer.progress.finish(Counter.VALUE, layer.rows)
+    return writer.progress.latest(Counter.VALUE, layer.rows)
 
 
 def _scores(writer: Writer, layer: Pool) -> Span:
@@ -73,7 +74,7 @@ def holds(walk: Walk, layer: Pool) -> Iterator[Held]:
 
 def streams(walk: Walk, layer: Pool) -> tuple[Stream, ...]:
     """The identity."""
-    return (identity_stream(walk, layer.values, layer.source.tensor),)
+    return identity_streams(walk, layer.tensors()[0], layer.source.tensor)
 
 
 def limits(walk: Walk, layer: Pool) -> Iterator[Limit]:

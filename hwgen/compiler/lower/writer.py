@@ -81,9 +81,23 @@ class Writer:
         return span
 
     def produced(
-        self, tensor: Tensor, destination: Destination | None, first: int = 0, rows: int | None = None
+        self,
+        tensor: Tensor,
+        destination: Destination | None,
+        first: int = 0,
+        rows: int | None = None,
+        words: range | None = None,
     ) -> Produced:
-        """Rows of a tensor, from ``first`` on, as an instruction writes them; no destination: a LayerNorm's."""
+        """Rows of a tensor, from ``first`` on, as an instruction writes them; no destination: a LayerNorm's.
+
+        ``words`` of a row: all, some whole groups, or some within a group.
+        """
+        every, values = self.walk.group_words(tensor), tensor.columns // tensor.groups
+        written = range(self.walk.row_words(tensor)) if words is None else words
+        group, skipped = divmod(written.start, every)
+        groups, rest = divmod(len(written), every)
+        inside = skipped > 0 or rest > 0
+        start, stop = (min(word * self.arch.output_lanes, values) for word in (skipped, skipped + len(written)))
         return Produced(
             tensor=tensor.name,
             channel="norm" if destination is None else "post",
@@ -91,7 +105,8 @@ class Writer:
             shape=tensor.shape,
             rows=tensor.rows - first if rows is None else rows,
             row_offset=first,
-            groups=tensor.groups,
-            group_values=tensor.columns // tensor.groups,
-            group_words=self.walk.group_words(tensor),
+            column_offset=group * values + start,
+            groups=1 if inside else groups,
+            group_values=stop - start if inside else values,
+            group_words=len(written) if inside else every,
         )

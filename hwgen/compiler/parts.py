@@ -1,0 +1,38 @@
+"""How what does not fit is cut: most of a layer that one instruction takes, and even runs of tiles and rows."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Most of a layer that one instruction takes; None: what fits. What is no larger stays whole.
+
+    The bits are the same whatever the parts. Weights of half a ring are loaded while those before them are used.
+    """
+
+    weight_words: int | None = None  # ring words of the weights of a LINEAR; an output tile is never cut
+
+
+WHOLE = Parts()
+
+
+def even(count: int, most: int) -> list[range]:
+    """``count`` things in as few runs of at most ``most`` as there can be, as even as they can be."""
+    runs = -(-count // most)
+    return [range(first, end) for first, end in pairwise(count * number // runs for number in range(runs + 1))]
+
+
+def word_runs(groups: int, words: int, most: int) -> list[range]:
+    """The words of a row, ``groups`` times ``words`` of them, in even runs of whole groups or within a group.
+
+    ``most``: words of a run. A run never holds the end of one group and the beginning of another, so that a group
+    and a column say where it lies (`hwgen.compiler.listing.Produced`).
+    """
+    if words <= most:
+        return [range(run.start * words, run.stop * words) for run in even(groups, most // words)]
+    return [
+        range(group * words + run.start, group * words + run.stop)
+        for group in range(groups)
+        for run in even(words, most)
+    ]
