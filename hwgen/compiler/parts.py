@@ -12,6 +12,7 @@ class Parts:
     """
 
     weight_words: int | None = None  # ring words of the weights of a LINEAR; an output tile is never cut
+    query_rows: int | None = None  # queries of a head
 
 
 WHOLE = Parts()
@@ -21,6 +22,15 @@ def even(count: int, most: int) -> list[range]:
     """``count`` things in as few runs of at most ``most`` as there can be, as even as they can be."""
     runs = -(-count // most)
     return [range(first, end) for first, end in pairwise(count * number // runs for number in range(runs + 1))]
+
+
+def row_runs(rows: int, most: int, lanes: int) -> list[range]:
+    """Rows in even runs of at most ``most``; of whole tiles of ``lanes`` rows, but for the last, where one fits."""
+    if most >= rows:
+        return [range(rows)]
+    if most < lanes:
+        return even(rows, most)
+    return [range(run.start * lanes, min(run.stop * lanes, rows)) for run in even(-(-rows // lanes), most // lanes)]
 
 
 def word_runs(groups: int, words: int, most: int) -> list[range]:

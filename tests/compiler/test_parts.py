@@ -9,14 +9,14 @@ from golden.network import run_network
 from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.compiler.fit import problems
 from hwgen.compiler.listing import ListingEntry
-from hwgen.compiler.parts import Parts, even, word_runs
+from hwgen.compiler.parts import Parts, even, row_runs, word_runs
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS, KIB
 from hwgen.spec.isa import Counter, Opcode
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.presets import M3VIT_MICRO, MODELS
-from tests.compiler.deadlock import stuck_at
-from tests.compiler.programs import CONFIGS, instructions, package
+from tests.compiler.deadlock import check_ends
+from tests.compiler.programs import CONFIGS, package
 from tests.compiler.test_image import words_of
 from tests.golden.random_package import MINI, random_image, random_package
 from tests.golden.test_compiled import run
@@ -42,6 +42,24 @@ def test_even_runs(count: int, most: int, sizes: list[int]):
     runs = even(count, most)
     assert sorted(len(run) for run in runs) == sizes
     assert [thing for run in runs for thing in run] == list(range(count))
+
+
+@pytest.mark.parametrize(
+    ("rows", "most", "lanes", "sizes"),
+    [
+        (65, 65, 4, [65]),
+        (65, 64, 4, [32, 33]),  # 8 tiles of rows, and 9
+        (65, 7, 4, [4] * 16 + [1]),
+        (65, 3, 4, [2] + [3] * 21),  # less than a tile of rows
+        (9, 4, 3, [3, 3, 3]),
+        (5, 2, 1, [1, 2, 2]),
+    ],
+)
+def test_runs_of_rows(rows: int, most: int, lanes: int, sizes: list[int]):
+    runs = row_runs(rows, most, lanes)
+    assert sorted(len(run) for run in runs) == sorted(sizes)
+    assert [row for run in runs for row in run] == list(range(rows))
+    assert most < lanes or all(run.start % lanes == 0 for run in runs)
 
 
 @pytest.mark.parametrize(
@@ -137,12 +155,7 @@ def test_the_same_bits(model: str, name: str, weight_words: int):
     """Heads of several words and of less than one, narrow weights, a task of one row, a mean of all rows."""
     compiled = compile_model(random_package(CONFIGS[model], 7), ARCHS[name], Parts(weight_words=weight_words))
     check_compiled(compiled, 7)
-    _ends(compiled)
-
-
-def _ends(compiled: Compiled) -> None:
-    for program in compiled.programs.values():
-        assert stuck_at(compiled.arch, instructions(program)) is None
+    check_ends(compiled)
 
 
 def test_one_row_streams_its_weights():
@@ -151,7 +164,7 @@ def test_one_row_streams_its_weights():
     (head,) = entries(compiled, "heads.class", "class")
     assert head.fields["out_tiles"] * head.fields["in_chunks"] == 19 * 4 > compiled.arch.ring_words
     check_compiled(compiled, 3)
-    _ends(compiled)
+    check_ends(compiled)
 
 
 def test_parameters_that_do_not_fit():
@@ -161,7 +174,7 @@ def test_parameters_that_do_not_fit():
     sizes = [item.fields["out_tiles"] for item in entries(compiled, "heads.class", "class")]
     assert sizes == [3, 4, 4, 4, 4]
     check_compiled(compiled, 3)
-    _ends(compiled)
+    check_ends(compiled)
     says = "heads.class needs 19 entries of the parameter ring, this arch has 8; set param_entries >= 19"
     assert problems(CLASSES.network, replace(arch, result_beats=32)) == [says]  # 19 words of two beats
 
@@ -191,4 +204,4 @@ def test_a_small_ring(model: str):
     compiled, image = compile_model(small, replace(ARCHS["zcu102"], ring_bytes=96 * KIB)), random_image(small.config, 2)
     _, codes = run(compiled, image, task)
     assert np.array_equal(codes, run_network(small, image, task)[f"heads.{task}"])
-    _ends(compiled)
+    check_ends(compiled)

@@ -9,6 +9,7 @@ import numpy as np
 from golden.attention import schedule_steps
 from golden.network import run_network
 from hwgen.compiler.compile import Compiled, compile_model
+from hwgen.compiler.listing import ListingEntry
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.graph_model import Model
 from hwgen.spec.layers import Attention, Linear, Norm, Pool, Residual
@@ -96,8 +97,10 @@ def check_attention(compiled: Compiled, run: SimRun) -> None:
     arch, steps, queries = compiled.arch, 0, 0
     for layer in compiled.config.network.walk(run.task):
         if isinstance(layer, Attention):
-            queries = max(queries, layer.queries)
-            steps += layer.heads * schedule_steps(layer.queries, arch.token_lanes, arch.words(layer.keys))
+            for entry in _scores_of(compiled, run.task, layer):
+                rows = entry.fields["rows"]
+                queries = max(queries, rows)
+                steps += schedule_steps(rows, arch.token_lanes, arch.words(layer.keys))
         if isinstance(layer, Pool):
             steps += schedule_steps(1, arch.token_lanes, arch.words(layer.rows))
     counters = run.counters
@@ -105,6 +108,14 @@ def check_attention(compiled: Compiled, run: SimRun) -> None:
     for name in ("ATTENTION_QUERY_READS", "ATTENTION_KEY_READS"):
         assert counters[name] == 1 or (early and counters[name] == 0), name
     assert counters["ATTENTION_STEPS"] == steps
+
+
+def _scores_of(compiled: Compiled, task: str, layer: Attention) -> list[ListingEntry]:
+    """The SCORES of a layer, of every head and block of queries: together, every query of every head."""
+    name = f"{layer.scores}."
+    found = [entry for entry in compiled.programs[task].listing if entry.name.startswith(name)]
+    assert sum(entry.fields["rows"] for entry in found) == layer.heads * layer.queries
+    return found
 
 
 def checked_runs(

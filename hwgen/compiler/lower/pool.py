@@ -60,7 +60,7 @@ def _scores(writer: Writer, layer: Pool) -> Span:
     """One query of one chunk: no cycle is spent on what is multiplied by zero."""
     scale = {f"context_{part}": writer.scalar(f"{layer.name}.context.{part}") for part in ("mult", "shift")}
     fields = {**score_slot(writer, 1, layer.rows, 0), "in_chunks": 1, **scale}
-    produced = (produced_scores(writer, layer.scores, layer.tensors()[1].shape, 0),)
+    produced = (produced_scores(writer, layer.scores, layer.tensors()[1].shape, 0, range(1)),)
     writer.emit(Opcode.SCORES, layer.scores, fields, (), 0, produced)
     return writer.progress.finish(Counter.SCORE, 1)
 
@@ -82,7 +82,7 @@ def limits(walk: Walk, layer: Pool) -> Iterator[Limit]:
     yield Limit(what="tokens", need=layer.rows, field="max_tokens")
     yield Limit(what="rows", need=layer.rows, field="max_inputs")
     yield Limit(what="inputs", need=layer.columns, field="max_inputs")
-    yield score_limit(walk, 1, layer.rows)
+    yield score_limit(walk, layer.rows)
 
 
 def refusals(walk: Walk, places: Mapping[str, Place], layer: Pool) -> Iterator[str]:
