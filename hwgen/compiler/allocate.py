@@ -16,9 +16,11 @@ from hwgen.compiler.hazards import Checked, Hazard, checked
 from hwgen.compiler.knowledge import Known, Numbers
 from hwgen.compiler.lower import FACES, lower
 from hwgen.compiler.lower.writer import Writer
-from hwgen.compiler.places import Lifetime, Place, apart, placed
+from hwgen.compiler.places import Held, Lifetime, Place, apart, placed
 from hwgen.compiler.walk import Walk
 from hwgen.spec.arch import ArchConfig
+from hwgen.spec.buffers import NORM
+from hwgen.spec.layers import Layer
 from hwgen.spec.ops import OPS
 from hwgen.spec.ops.op import Access
 from hwgen.spec.order import Stage
@@ -37,7 +39,7 @@ def allocate(walk: Walk) -> Allocation:
     """Whether the buffers are large enough is another question (`hwgen.compiler.fit`)."""
     lifetimes = list(_lifetimes(walk))
     places = apart([item.held for item in lifetimes], walk.arch)
-    draft = Writer(walk, places, lambda name: [1] * walk.network.arrays[name].shape[0], defaultdict(int))
+    draft = Writer(walk, dict(places), lambda name: [1] * walk.network.arrays[name].shape[0], defaultdict(int))
     program = checked(lower(draft), walk.arch)
     touching = _Touching(program, places.values(), walk.arch).places
 
@@ -46,6 +48,11 @@ def allocate(walk: Walk) -> Allocation:
         return begins is not None and bool(np.all(begins >= touching[_key(places[old])].ends))
 
     return Allocation(places=placed(lifetimes, walk.arch, settled), hazards=program.hazards)
+
+
+def by_program(walk: Walk) -> dict[str, Place]:
+    """Tensor -> place, if everyone were done with what the program does not read any more; what that takes at least."""
+    return placed(list(_lifetimes(walk)), walk.arch, lambda _old, _new: True)
 
 
 def memories(walk: Walk) -> dict[str, Place]:
@@ -58,8 +65,17 @@ def _lifetimes(walk: Walk) -> Iterator[Lifetime]:
     numbers = {layer.name: number for number, layer in enumerate(walk.layers)}
     for number, layer in enumerate(walk.layers):
         for held in FACES[type(layer)].holds(walk, layer):
-            reads = [numbers[reader.name] for reader in walk.readers(held.tensor)]
+            reads = [numbers[reader.name] + _in_turn(walk, reader, held) for reader in walk.readers(held.tensor)]
             yield Lifetime(held=held, begins=number, ends=max([number, *reads]))
+
+
+def _in_turn(walk: Walk, reader: Layer, held: Held) -> bool:
+    """Whether the layer behind a reader works before that has read everything, because they go block by block.
+
+    What that layer leaves in the activation buffer must not lie on rows that are still to be read. Nothing comes into
+    the norm buffer before the last block, in the order of the program.
+    """
+    return reader.name in walk.blocks and held.memory is not NORM
 
 
 @dataclass

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwgen.compiler.allocate import allocate
+from hwgen.compiler.blocks import blocked
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.fit import check_fit
 from hwgen.compiler.hazards import checked
@@ -79,11 +80,11 @@ def scheduled(
     The network fits the machine (`check_fit`). The first pass finds out which streams there are; offsets are known to
     the second.
     """
-    walks = {task: Walk(network=network, task=task, arch=arch, parts=parts) for task in tasks}
+    walks = {task: blocked(Walk(network=network, task=task, arch=arch, parts=parts)) for task in tasks}
     places = {task: allocate(walk).places for task, walk in walks.items()}
 
     def lowered(task: str, plan: ImagePlan) -> list[Step]:
-        return lower(Writer(walks[task], places[task], scalars, plan.offsets))
+        return lower(Writer(walks[task], dict(places[task]), scalars, plan.offsets))
 
     empty = plan_data(network, arch, ())
     drafts = [lowered(task, empty) for task in tasks]

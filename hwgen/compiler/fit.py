@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from hwgen.compiler.allocate import allocate, memories
+from hwgen.compiler.blocks import blocked
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.gates import gates_in_turn
 from hwgen.compiler.lower import FACES
@@ -33,7 +34,7 @@ def problems(network: Network, arch: ArchConfig, parts: Parts = WHOLE) -> list[s
     """
     worst: dict[str, _Problem] = {}
     for task in network.tasks:
-        walk = Walk(network=network, task=task, arch=arch, parts=parts)
+        walk = blocked(Walk(network=network, task=task, arch=arch, parts=parts))
         for problem in _problems(walk):
             if problem.subject not in worst or problem.need > worst[problem.subject].need:
                 worst[problem.subject] = problem
@@ -42,7 +43,7 @@ def problems(network: Network, arch: ArchConfig, parts: Parts = WHOLE) -> list[s
 
 def fits(network: Network, arch: ArchConfig) -> bool:
     """Whether the network fits the machine."""
-    walks = (Walk(network=network, task=task, arch=arch) for task in network.tasks)
+    walks = (blocked(Walk(network=network, task=task, arch=arch)) for task in network.tasks)
     return not any(True for walk in walks for _ in _problems(walk))  # the first one is enough
 
 

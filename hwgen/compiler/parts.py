@@ -13,6 +13,7 @@ class Parts:
 
     weight_words: int | None = None  # ring words of the weights of a LINEAR; an output tile is never cut
     query_rows: int | None = None  # queries of a head
+    hidden_rows: int | None = None  # rows between two linear layers that can take turns (`hwgen.compiler.lower.pair`)
 
 
 WHOLE = Parts()

@@ -94,7 +94,7 @@ def linear_streams(walk: Walk, layer: Linear, *, whole: bool) -> tuple[Stream, .
         heads_out=tensor.heads,
         heads_in=inputs.heads,
         format=layer.format,
-        kept=layer.rows > walk.arch.token_lanes,
+        kept=walk.rows_at_once(layer) > walk.arch.token_lanes,
     )
     return (Stream(name=layer.name, sections=(section,)),) if whole else _in_parts(walk, section, tensor)
 

@@ -1,12 +1,13 @@
 """What one task runs on one machine: its layers, and their tensors in words."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from hwgen.compiler.parts import WHOLE, Parts
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.graph import Network
-from hwgen.spec.layers import Layer, Rows, Tensor
+from hwgen.spec.layers import Layer, Linear, Rows, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,12 @@ class Walk:
     task: str
     arch: ArchConfig
     parts: Parts = WHOLE
+    # rows that the layer of this name, and the one behind it, take at a time; others take all of theirs
+    blocks: Mapping[str, tuple[range, ...]] = field(default_factory=dict[str, tuple[range, ...]])
+
+    def __hash__(self) -> int:
+        """As the blocks, a mapping, have none."""
+        return hash((self.network, self.task, self.arch, self.parts, tuple(self.blocks)))
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -49,6 +56,16 @@ class Walk:
         if tensor.heads is not None:
             return self.row_words(tensor) * self.arch.subwords
         return self.arch.chunks(tensor.columns)
+
+    def held_rows(self, layer: Linear) -> int:
+        """Rows that a linear layer leaves before its reader takes them: all, or those of a block."""
+        return max((len(block) for block in self.blocks.get(layer.name, ())), default=layer.rows)
+
+    def rows_at_once(self, layer: Linear) -> int:
+        """Most rows of an instruction of a linear layer: it may be the first or the second of a pair in blocks."""
+        before = self.writer(layer.source.tensor)
+        held = self.held_rows(before) if isinstance(before, Linear) and before.name in self.blocks else layer.rows
+        return min(layer.rows, held, self.held_rows(layer))
 
     def is_part(self, rows: Rows) -> bool:
         """Whether these are not all rows of their tensor."""

@@ -103,7 +103,7 @@ def _message(arch: ArchConfig, config: ModelConfig = M3VIT_MICRO) -> str:
             4159,
             "blocks.0.norm1 needs 4,160 B of the norm buffer, this arch has 4,144; set norm_bytes >= 4160",
         ),
-        ("activation_bytes", 16384, "blocks.0.hidden needs 16,640 B of the activation buffer, this arch has 16,384;"),
+        ("activation_bytes", 12287, "patches needs 12,288 B of the activation buffer, this arch has 12,272;"),
         ("key_bytes", 5119, "blocks.0.key needs 5,120 B of the key buffer, this arch has 4,864; set key_bytes >= 5120"),
         (
             "value_bytes",
@@ -158,9 +158,9 @@ def test_images_that_the_gather_cannot_read():
 
 def test_more_words_than_addresses():
     """A buffer may be large, a tensor must be addressable."""
-    config = replace(M3VIT_MICRO, image_height=248, image_width=256, patch=8, mlp_hidden=1024)
+    config = replace(M3VIT_MICRO, image_height=248, image_width=256, patch=8, expert_hidden=1024)
     message = _message(unchecked(SIM, output_lanes=8, activation_bytes=2**24), config)
-    assert "blocks.0.hidden needs 127,104 words of the activation buffer, instructions address 65,536" in message
+    assert "blocks.1.hidden needs 127,104 words of the activation buffer, instructions address 65,536" in message
 
 
 def test_compile_raises_the_same():

@@ -1,5 +1,6 @@
 """Layers to instructions: one file a kind, which knows the instructions of its layer and no other layer's."""
 
+from hwgen.compiler.lower import pair
 from hwgen.compiler.lower.face import Face
 from hwgen.compiler.lower.writer import Writer
 from hwgen.compiler.step import Step
@@ -15,7 +16,12 @@ def lower(writer: Writer) -> list[Step]:
     for table in TABLES:
         fields = {"offset": writer.offsets[f"tables.{table.name}"], "table": table.index, "words": table.words}
         writer.emit(Opcode.LOAD_TABLE, f"tables.{table.name}", fields)
+    blocked = pair.blocked_pairs(writer.walk)
+    behind = {item.second.name for item in blocked.values()}
     for layer in writer.walk.layers:
-        FACES[type(layer)].lower(writer, layer)
+        if layer.name in blocked:
+            pair.lower(writer, blocked[layer.name])
+        elif layer.name not in behind:
+            FACES[type(layer)].lower(writer, layer)
     writer.emit(Opcode.END, "end", {})
     return writer.steps

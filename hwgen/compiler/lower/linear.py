@@ -21,7 +21,6 @@ from hwgen.spec.layers import (
     Position,
     Residual,
     Result,
-    Rows,
 )
 from hwgen.spec.layout import result_bytes
 from hwgen.spec.ops.linear import SOURCES
@@ -36,34 +35,40 @@ _READABLE = {memory.name: source for source, memory in SOURCES.items()}
 
 
 def lower(writer: Writer, layer: Linear) -> None:
-    """LINEAR, one for each part of the weights, and the STORE of a result."""
-    destination = destination_of(writer.walk, layer)
-    counter, first = DESTINATIONS[destination].counter, _first(layer)
-    for stream in streams(writer.walk, layer):
-        (part,) = stream.sections
-        fields = {
-            **_waits(writer, layer, part),
-            **source_fields(writer.places[layer.source.tensor], layer.source),
-            **_target(writer, layer, destination, part),
-            "rows": layer.rows,
-            "in_chunks": part.in_chunks,
-            "out_tiles": part.out_tiles,
-            "int4": part.format.code,
-        }
-        written, *chosen = _produced(writer, layer, destination, part)
-        macs = layer.inputs * written.values
-        writer.emit(Opcode.LINEAR, stream.name, fields, (stream,), macs, (written, *chosen))
-        writer.progress.finish(counter, layer.rows)
-    writer.spans[layer.writes] = writer.progress.latest(counter, layer.rows, first_row=first)
+    """LINEAR, and the STORE of a result."""
+    lower_rows(writer, layer, range(layer.rows))
     if isinstance(layer.finish, Result):
         size = result_bytes(layer.rows, layer.outputs, writer.arch)
         writer.emit(Opcode.STORE, "store", {"beats": size // BEAT_BYTES})
 
 
-def source_fields(place: Place, rows: Rows) -> dict[str, int]:
-    """Where a LINEAR reads its rows."""
+def lower_rows(writer: Writer, layer: Linear, rows: range) -> None:
+    """LINEAR of some of its rows, one for each part of the weights; the rows before them have been made."""
+    destination = destination_of(writer.walk, layer)
+    counter, first = DESTINATIONS[destination].counter, _first(layer)
+    suffix = f".rows{rows.start}-{rows.stop - 1}" if len(rows) < layer.rows else ""
+    for stream in streams(writer.walk, layer):
+        (part,) = stream.sections
+        written, *chosen = _produced(writer, layer, destination, rows, part)
+        fields = {
+            **_waits(writer, layer, rows, part),
+            **source_fields(writer.places[layer.source.tensor], layer.source.first + rows.start),
+            **_target(writer, layer, destination, rows, part),
+            "rows": len(rows),
+            "in_chunks": part.in_chunks,
+            "out_tiles": part.out_tiles,
+            "int4": part.format.code,
+        }
+        macs = layer.inputs * written.values
+        writer.emit(Opcode.LINEAR, stream.name + suffix, fields, (stream,), macs, (written, *chosen))
+        writer.progress.finish(counter, len(rows))
+    writer.spans[layer.writes] = writer.progress.latest(counter, rows.stop, first_row=first)
+
+
+def source_fields(place: Place, row: int) -> dict[str, int]:
+    """Where a LINEAR reads its rows, from ``row`` of the tensor on."""
     source = _READABLE[place.memory.name]
-    return {"source": source, "src_base": place.address(rows.first), "src_stride": place.stride}
+    return {"source": source, "src_base": place.address(row), "src_stride": place.stride}
 
 
 def _first(layer: Linear) -> int:
@@ -82,21 +87,21 @@ def destination_of(walk: Walk, layer: Linear) -> Destination:
     return Destination.QUERY
 
 
-def _waits(writer: Writer, layer: Linear, part: Section) -> dict[str, int]:
-    """Rows as they come; the residual stream at once, when IO has begun it."""
-    waits = writer.by_row(layer.source.tensor, layer.source.first)
-    if isinstance(layer.finish, Residual) and part.first_tile == 0:
+def _waits(writer: Writer, layer: Linear, rows: range, part: Section) -> dict[str, int]:
+    """Rows as they come; the residual stream at once, when IO has begun it: for the rest of the layer it is there."""
+    waits = writer.by_row(layer.source.tensor, layer.source.first + rows.start)
+    if isinstance(layer.finish, Residual) and rows.start == part.first_tile == 0:
         stream = layer.finish.into.tensor
         if isinstance(writer.walk.writer(stream), Position):
             waits |= writer.complete(stream)
     return waits
 
 
-def _target(writer: Writer, layer: Linear, destination: Destination, part: Section) -> Mapping[str, int]:
+def _target(writer: Writer, layer: Linear, destination: Destination, rows: range, part: Section) -> Mapping[str, int]:
     """Where its rows go, and what is done on the way."""
     fields: dict[str, int] = {"destination": destination}
     if layer.writes in writer.places:
-        fields |= writer.places[layer.writes].target(_first(layer), part.first_tile)
+        fields |= writer.places[layer.writes].target(_first(layer) + rows.start, part.first_tile)
     match layer.finish:
         case Gate() as gate:
             return fields | {"experts": layer.outputs, "top_k": gate.top_k, "renormalise": gate.renormalise}
@@ -106,14 +111,16 @@ def _target(writer: Writer, layer: Linear, destination: Destination, part: Secti
             return fields
 
 
-def _produced(writer: Writer, layer: Linear, destination: Destination, part: Section) -> tuple[Produced, ...]:
+def _produced(
+    writer: Writer, layer: Linear, destination: Destination, rows: range, part: Section
+) -> tuple[Produced, ...]:
     """Its tensor, or a part of it; behind a gate also what was chosen."""
     tensor, *chosen = layer.tensors()
     following = (
         Produced(tensor=item.name, channel="gate", destination=None, shape=item.shape, rows=layer.rows)
         for item in chosen
     )
-    return (writer.produced(tensor, destination, _first(layer), layer.rows, part.tiles), *following)
+    return (writer.produced(tensor, destination, _first(layer) + rows.start, len(rows), part.tiles), *following)
 
 
 def holds(walk: Walk, layer: Linear) -> Iterator[Held]:
@@ -121,8 +128,8 @@ def holds(walk: Walk, layer: Linear) -> Iterator[Held]:
     tensor, memory = layer.tensors()[0], DESTINATIONS[destination_of(walk, layer)].buffer
     into = layer.finish.into.tensor if isinstance(layer.finish, Residual) else None
     if memory is not None:
-        words = walk.row_words(tensor)
-        yield Held(tensor=tensor.name, memory=memory, rows=tensor.rows, words=words, into=into)
+        rows = tensor.rows if into is not None else walk.held_rows(layer)
+        yield Held(tensor=tensor.name, memory=memory, rows=rows, words=walk.row_words(tensor), into=into)
 
 
 def streams(walk: Walk, layer: Linear) -> tuple[Stream, ...]:

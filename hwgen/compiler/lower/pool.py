@@ -42,7 +42,7 @@ def _values(writer: Writer, layer: Pool) -> Span:
         (part,) = stream.sections
         fields = {
             **writer.by_row(layer.source.tensor, layer.source.first),
-            **source_fields(writer.places[layer.source.tensor], layer.source),
+            **source_fields(writer.places[layer.source.tensor], layer.source.first),
             "destination": Destination.VALUE,
             **writer.places[layer.values].target(word=part.first_tile),
             "rows": layer.rows,

@@ -1,7 +1,7 @@
 """A program on its way: what the layers lowered so far have left behind, and where."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hwgen.compiler.counters import LONGEST_WAIT, Progress, Span
 from hwgen.compiler.errors import CompileError
@@ -21,7 +21,7 @@ class Writer:
     """Instructions of one task; ``spans`` holds the progress of every tensor's rows."""
 
     walk: Walk
-    places: Mapping[str, Place]
+    places: dict[str, Place]  # its own: those of rows that come in blocks move with the block
     scalars: Scalars
     offsets: Mapping[str, int]  # tables.* and position tables: byte offsets from MODEL
     steps: list[Step] = field(default_factory=list[Step])
@@ -79,6 +79,10 @@ class Writer:
                 f" waits reach back {LONGEST_WAIT:,}"
             )
         return span
+
+    def hold(self, tensor: str, rows: range) -> None:
+        """From now on these rows of a tensor lie at its place."""
+        self.places[tensor] = replace(self.places[tensor], first=rows.start, rows=len(rows))
 
     def produced(
         self,
