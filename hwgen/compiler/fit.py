@@ -1,9 +1,9 @@
 """Whether a network fits a machine: everything that does not, in one message."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from hwgen.compiler.allocate import allocate, memories
+from hwgen.compiler.allocate import allocate, by_program, memories
 from hwgen.compiler.blocks import blocked
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.gates import gates_in_turn
@@ -15,7 +15,8 @@ from hwgen.compiler.walk import Walk
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import ADDRESS_WORDS, NORM_RING, PARAM_RING, SCORE, SCORE_SLOTS, WEIGHT_RING, MemoryInfo
 from hwgen.spec.graph import Network
-from hwgen.spec.layers import Layer
+
+HAZARDS_SHOWN = 3  # one mistake is often made in every layer
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,22 @@ def check_fit(name: str, network: Network, arch: ArchConfig, parts: Parts = WHOL
 
 
 def _problems(walk: Walk) -> Iterator[_Problem]:
-    places, streams = memories(walk), dict[str, str]()
-    refused = False
-    for text in (*gates_in_turn(walk), *(text for layer in walk.layers for text in _refusals(walk, places, layer))):
-        refused = True
-        yield _Problem(text, 0, text)
+    """What layers cannot do, then what is too small; order only of what fits, where it means something."""
+    places = memories(walk)
+    refused = [*gates_in_turn(walk)]
+    refused += [text for layer in walk.layers for text in FACES[type(layer)].refusals(walk, places, layer)]
+    yield from (_Problem(text, 0, text) for text in refused)
+    limits = list(_limit_problems(walk))
+    yield from limits
+    if limits and not refused:
+        yield from _place_problems(by_program(walk).values(), walk.arch)
+    elif not refused:
+        yield from _allocation_problems(walk)
+
+
+def _limit_problems(walk: Walk) -> Iterator[_Problem]:
+    """What layers need of the machine besides places."""
+    streams = dict[str, str]()
     for layer in walk.layers:
         face = FACES[type(layer)]
         for limit in face.limits(walk, layer):
@@ -72,23 +84,17 @@ def _problems(walk: Walk) -> Iterator[_Problem]:
                 text = f"{layer.name}: loads {stream.name}, as {streams[stream.name]} does; rename one of them"
                 yield _Problem(text, 0, text)
             yield from _ring_problems(stream, walk.arch)
-    if not refused:
-        yield from _allocation_problems(walk)
 
 
 def _allocation_problems(walk: Walk) -> Iterator[_Problem]:
-    """What is in no order, and buffers that are too small."""
+    """Buffers that are too small, and what is in no order."""
     try:
         allocation = allocate(walk)
     except CompileError as error:
         yield _Problem(str(error), 0, str(error))
         return
-    yield from (_Problem(hazard.text, 0, hazard.text) for hazard in allocation.hazards)
     yield from _place_problems(allocation.places.values(), walk.arch)
-
-
-def _refusals(walk: Walk, places: Mapping[str, Place], layer: Layer) -> Iterable[str]:
-    return FACES[type(layer)].refusals(walk, places, layer)
+    yield from (_Problem(hazard.text, 0, hazard.text) for hazard in allocation.hazards[:HAZARDS_SHOWN])
 
 
 def _most(arch: ArchConfig, field: str) -> int:

@@ -6,10 +6,12 @@ from functools import cache
 
 from hwgen.compiler.compile import Compiled, Program, compile_model
 from hwgen.compiler.fit import fits
+from hwgen.compiler.liveness import stuck
+from hwgen.compiler.step import Step
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.encoding import decode
-from hwgen.spec.isa import Counter, Destination, Opcode
+from hwgen.spec.isa import Counter, Destination, Opcode, Unit
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.presets import MODELS
@@ -100,3 +102,19 @@ def difference(count: int, base: int) -> int:
 
 def with_queue(arch: str, load_queue: int, **changes: int) -> ArchConfig:
     return replace(ARCHS[arch], load_queue=load_queue, **changes)
+
+
+ONE = dict.fromkeys((Unit.IO, Unit.NORM, Unit.COMPUTE), 1)  # the smallest queues
+
+
+def steps_of(program: Program) -> list[Step]:
+    """From the words of a program."""
+    code = zip(program.listing, instructions(program), strict=True)
+    return [Step(opcode=opcode, name=entry.name, fields=fields) for entry, (opcode, fields) in code]
+
+
+def check_ends(compiled: Compiled) -> None:
+    """Every program comes to its end, with the smallest queues as well."""
+    for program in compiled.programs.values():
+        assert stuck(steps_of(program), compiled.arch) is None
+        assert stuck(steps_of(program), compiled.arch, ONE) is None

@@ -20,8 +20,7 @@ from hwgen.spec.isa import Counter, Opcode
 from hwgen.spec.layers import Codes, Gelu, Residual, Rows
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.presets import M3VIT_MICRO
-from tests.compiler.deadlock import check_ends
-from tests.compiler.programs import CONFIGS
+from tests.compiler.programs import CONFIGS, check_ends
 from tests.golden.random_graphs import random_graph
 from tests.golden.random_package import random_package
 from tests.golden.test_random_graphs import NAMES, check_compiled
@@ -147,7 +146,7 @@ def test_a_block_leaves_room_for_what_is_behind():
     """Fewer rows between the layers, where the second one's rows would not fit beside them."""
     model, arch = built(Gelu(), 0, 64, out=48), replace(ARCHS["sim-4x8x16"], activation_bytes=17 * 7 * 16 - 16)
     walk = blocked(Walk(network=model.network, task="map", arch=arch))
-    assert all(place.end <= place.memory.words(arch) for place in allocate(walk).values())
+    assert all(place.end <= place.memory.words(arch) for place in allocate(walk).places.values())
     check_compiled(compile_model(random_package(model, 8), arch), 8)
 
 

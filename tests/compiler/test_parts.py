@@ -15,8 +15,7 @@ from hwgen.spec.arch_presets import ARCHS, KIB
 from hwgen.spec.isa import Counter, Opcode
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.presets import M3VIT_MICRO, MODELS
-from tests.compiler.deadlock import check_ends
-from tests.compiler.programs import CONFIGS, package
+from tests.compiler.programs import CONFIGS, check_ends, package
 from tests.compiler.test_image import words_of
 from tests.golden.random_package import MINI, random_image, random_package
 from tests.golden.test_compiled import run

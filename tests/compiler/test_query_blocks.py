@@ -11,8 +11,7 @@ from hwgen.compiler.parts import Parts
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.isa import Counter, Opcode
 from hwgen.spec.presets import M3VIT_MICRO
-from tests.compiler.deadlock import check_ends
-from tests.compiler.programs import CONFIGS, package
+from tests.compiler.programs import CONFIGS, check_ends, package
 from tests.golden.random_package import random_package
 from tests.golden.test_random_graphs import check_compiled
 

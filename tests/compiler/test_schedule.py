@@ -4,28 +4,28 @@ from dataclasses import replace
 
 import pytest
 
-from hwgen.compiler.compile import Program, compile_model
+from hwgen.compiler.compile import compile_model
 from hwgen.compiler.liveness import stuck
 from hwgen.compiler.step import Step
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.isa import Counter, Opcode, Unit
-from tests.compiler.programs import PAIRS, compiled, instructions, package, programs, with_queue
+from hwgen.spec.isa import Counter, Opcode
+from tests.compiler.programs import (
+    ONE,
+    PAIRS,
+    check_ends,
+    compiled,
+    instructions,
+    package,
+    programs,
+    steps_of,
+    with_queue,
+)
 from tests.compiler.test_program import ahead_of
-
-ONE = dict.fromkeys((Unit.IO, Unit.NORM, Unit.COMPUTE), 1)  # the smallest queues
-
-
-def steps(program: Program) -> list[Step]:
-    """From the words of a program."""
-    code = zip(program.listing, instructions(program), strict=True)
-    return [Step(opcode=opcode, name=entry.name, fields=fields) for entry, (opcode, fields) in code]
 
 
 @pytest.mark.parametrize(("model", "arch"), PAIRS)
 def test_programs_end(model: str, arch: str):
-    for program in programs(model, arch):
-        assert stuck(steps(program), ARCHS[arch]) is None
-        assert stuck(steps(program), ARCHS[arch], ONE) is None
+    check_ends(compiled(model, arch))
 
 
 @pytest.mark.parametrize("load_queue", [2, 3, 7, 8, 9, 64])
@@ -34,7 +34,7 @@ def test_any_load_queue(load_queue: int):
     arch = with_queue("sim", load_queue)
     for program in compile_model(package("m3vit-micro"), arch).programs.values():
         ahead_of(instructions(program), load_queue)
-        assert stuck(steps(program), arch, ONE) is None
+        assert stuck(steps_of(program), arch, ONE) is None
 
 
 def _without_rest_of_experts(code: list[Step]) -> list[Step]:
@@ -59,7 +59,7 @@ def _too_early(code: list[Step]) -> list[Step]:
 @pytest.mark.parametrize("spoil", [_without_rest_of_experts, _load_behind_its_consumer, _too_early])
 def test_loads_in_the_wrong_place(spoil):
     arch = with_queue("sim", 3)
-    code = steps(compile_model(package("m3vit-micro"), arch).programs["seg"])
+    code = steps_of(compile_model(package("m3vit-micro"), arch).programs["seg"])
     assert stuck(code, arch, ONE) is None
     assert stuck(spoil(code), arch, ONE) is not None
 
@@ -67,7 +67,7 @@ def test_loads_in_the_wrong_place(spoil):
 def test_a_ring_smaller_than_a_layer_is_stuck():
     """What does not fit would hang."""
     arch = ARCHS["sim-1x8x8"]
-    code = steps(next(programs("m3vit-micro", arch.name)))
+    code = steps_of(next(programs("m3vit-micro", arch.name)))
     assert stuck(code, arch) is None
     small = stuck(code, replace(arch, ring_bytes=arch.ring_bytes - arch.tile_bytes))
     assert small is not None
@@ -76,7 +76,7 @@ def test_a_ring_smaller_than_a_layer_is_stuck():
 
 def _with_results(room: int) -> tuple[list[Step], int, int]:
     """m3vit-micro's program for dense results, and where its last LINEAR and its STORE are; results need ``room``."""
-    code = steps(compiled("m3vit-micro", "sim").programs["seg"])
+    code = steps_of(compiled("m3vit-micro", "sim").programs["seg"])
     linear = max(index for index, step in enumerate(code) if step.opcode is Opcode.LINEAR)
     store = next(index for index, step in enumerate(code) if step.opcode is Opcode.STORE)
     assert code[linear].fields["rows"] * code[linear].fields["out_tiles"] == room
@@ -113,7 +113,7 @@ def test_a_store_that_is_never_dispatched(between: int, ends: bool):
 
 
 def test_a_wait_for_what_comes_later():
-    code = steps(compiled("m3vit-micro", "sim").programs["seg"])
+    code = steps_of(compiled("m3vit-micro", "sim").programs["seg"])
     late = next(index for index, step in enumerate(code) if step.opcode is Opcode.LAYERNORM)
     fields = {**code[late].fields, "wait_b": int(Counter.HIDDEN), "wait_b_base": 1}
     found = stuck([*code[:late], replace(code[late], fields=fields), *code[late + 1 :]], ARCHS["sim"])
