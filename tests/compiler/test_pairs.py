@@ -9,6 +9,7 @@ from hwgen.compiler.blocks import blocked
 from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.compiler.fit import problems
 from hwgen.compiler.listing import ListingEntry
+from hwgen.compiler.lower.linear import streams
 from hwgen.compiler.lower.pair import pairs
 from hwgen.compiler.parts import Parts
 from hwgen.compiler.walk import Walk
@@ -74,6 +75,18 @@ def test_blocks_and_tiles():
     assert [item.fields["wait_a_base"] for item in mlp(compiled)][2:4] == [32, 32]
     norm = next(item for item in compiled.programs["seg"].listing if item.name == "blocks.1.norm1" and item.produced)
     assert norm.fields["wait_a_base"] == 65 + 2 * 64 + 65 + 65  # late enough for row 31: all of fc2 but 65 rows, and 32
+
+
+@pytest.mark.parametrize(("hidden_rows", "kept"), [(1, False), (2, False), (4, True)])
+def test_weights_of_a_tile_of_rows_are_used_once(hidden_rows: int, kept: bool):
+    """Both layers of a pair have a tile of rows at a time, so that the ring need not hold all of their weights."""
+    network = DENSE.network
+    walk = blocked(Walk(network=network, task="seg", arch=SIM, parts=Parts(hidden_rows=hidden_rows)))
+    pair = next(pairs(walk))
+    assert [stream.sections[0].kept for layer in (pair.first, pair.second) for stream in streams(walk, layer)] == [
+        kept,
+        kept,
+    ]
 
 
 def test_what_remains_is_one_row():

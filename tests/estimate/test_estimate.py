@@ -117,8 +117,8 @@ def test_tiny_is_near_both_walls():
 
 
 def test_buffers_that_are_too_small():
-    small = replace(ARCHS["sim"], activation_bytes=16000)
-    with pytest.raises(CompileError, match="hidden needs 16,640 B of the activation buffer, this arch has 16,000"):
+    small = replace(ARCHS["sim"], activation_bytes=12000)
+    with pytest.raises(CompileError, match="patches needs 12,288 B of the activation buffer, this arch has 12,000"):
         estimate(Design(model=M3VIT_MICRO, arch=small, board=board("sim")))
 
 
