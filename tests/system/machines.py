@@ -10,6 +10,7 @@ from golden.attention import schedule_steps
 from golden.network import run_network
 from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.compiler.listing import ListingEntry
+from hwgen.compiler.parts import WHOLE, Parts
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.graph_model import Model
 from hwgen.spec.layers import Attention, Linear, Norm, Pool, Residual
@@ -125,9 +126,10 @@ def checked_runs(
     *,
     verilog: str | None = None,
     options: SimOptions | None = None,
+    parts: Parts = WHOLE,
 ) -> list[Checked]:
     """Every image through every task of ``package`` on ``arch``, all values compared."""
-    compiled = compile_model(package, arch)
+    compiled = compile_model(package, arch, parts)
     tasks = [task.name for task in package.config.tasks]
     result = run_machine(compiled, images, tasks, verilog=verilog, options=options)
     assert [(run.image, run.task) for run in result.runs] == [(i, t) for i in range(len(images)) for t in tasks]
