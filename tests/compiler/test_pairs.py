@@ -16,9 +16,10 @@ from hwgen.compiler.walk import Walk
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS, KIB
 from hwgen.spec.constructors import Builder, Embed, Heads
+from hwgen.spec.graph import Network
 from hwgen.spec.graph_model import GraphModel
 from hwgen.spec.isa import Counter, Opcode
-from hwgen.spec.layers import Codes, Gelu, Residual, Rows
+from hwgen.spec.layers import Attention, Codes, Gelu, Layer, Residual, Rows
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.presets import M3VIT_MICRO
 from tests.compiler.programs import CONFIGS, check_ends
@@ -163,11 +164,45 @@ def test_a_block_leaves_room_for_what_is_behind():
     check_compiled(compile_model(random_package(model, 8), arch), 8)
 
 
-def test_what_is_no_pair():
-    """Two readers, a gate, a result, keys and values, a layer in between."""
+def found_pairs(*layers: Layer) -> list[tuple[str, str]]:
+    """Pairs of a list with one task."""
+    walk = Walk(network=Network(layers, ("map",)), task="map", arch=SIM)
+    return [(pair.first.name, pair.second.name) for pair in pairs(walk)]
+
+
+def test_what_is_a_pair():
     network = CONFIGS["odd"].network
     walk = Walk(network=network, task=network.tasks[0], arch=SIM)
     assert [(pair.first.name, pair.second.name) for pair in pairs(walk)] == [("blocks.0.fc1", "blocks.0.fc2")]
+
+
+def test_two_readers_are_no_pair():
+    *layers, first, second, norm, head = built(Gelu(), 0).layers
+    assert found_pairs(*layers, first, second, norm, head) == [("one", "two")]
+    into = Rows(tensor="two")
+    third = replace(second, name="again", writes="again", finish=replace(second.finish, into=into))
+    norm = replace(norm, source=replace(norm.source, tensor="again"))
+    assert found_pairs(*layers, first, second, third, norm, head) == []
+
+
+def test_results_are_no_pair():
+    *layers, head = built(Gelu(), 0).layers
+    codes = replace(head, name="codes", writes="codes", outputs=24, finish=Codes(), task=None)
+    head = replace(head, source=Rows(tensor="codes"))
+    assert found_pairs(*layers, codes, head) == [("one", "two")]
+
+
+def test_keys_are_no_pair():
+    """They lie in banks, which count rows from the first of an instruction."""
+    *layers, first, second, norm, head = built(Codes(), 0, between=24).layers
+    square = replace(second, finish=Codes(heads=1))
+    key = replace(square, name="key", writes="key")
+    query, value = (replace(key, name=name, writes=name, source=first.source) for name in ("query", "value"))
+    rows = {item.name: Rows(tensor=item.writes) for item in (query, key, value)}
+    many = {"queries": first.rows, "keys": first.rows, "heads": 1, "columns": 24, "scores": "scores"}
+    attention = Attention(name="attention", writes="context", **rows, **many)
+    proj = replace(second, source=Rows(tensor="context"))
+    assert found_pairs(*layers, first, key, query, value, attention, proj, norm, head) == []
 
 
 @pytest.mark.parametrize("hidden_rows", [1, 2, 5])
