@@ -116,6 +116,7 @@ def test_every_instruction(lanes: int, stall: float) -> None:
     machine.run(len(program))
     assert [pc for _, pc in machine.started.entries] == list(range(100, 100 + len(program)))
     assert [pc for _, pc in machine.finished.entries] == list(range(100, 100 + len(program)))
+    _check_order(machine, [pc for pc, word in enumerate(program, 100) if word & 0xFF == Opcode.LOAD_POSITION])
     assert not machine.faults.entries
     want = [(3, i, e) for i, e in enumerate(_entries(0x100, 12))] + [
         (0, i, e) for i, e in enumerate(_entries(0x300, 64))
@@ -130,6 +131,19 @@ def test_every_instruction(lanes: int, stall: float) -> None:
     got = b"".join(machine.writes.data[RESULT + 16 * i][0].to_bytes(16, "little") for i in range(11 * word_beats))
     assert got == stored
     assert len(machine.writes.data) == 11 * word_beats
+
+
+def _check_order(machine: Machine, positions: list[int]) -> None:
+    """An instruction starts behind the end of the one before; what it writes and counts lies between start and end."""
+    starts, ends = ([cycle for cycle, _ in log.entries] for log in (machine.started, machine.finished))
+    assert all(end < start for end, start in zip(ends, starts[1:], strict=False))
+    owners = {
+        cycle: pc
+        for pc, (start, end) in enumerate(zip(starts, ends, strict=True), 100)
+        for cycle in range(start, end + 1)
+    }
+    assert {owners[entry[0]] for entry in machine.residual.entries} == set(positions)
+    assert all(entry[0] in owners for log in machine.logs for entry in log.entries)
 
 
 def _check_progress(machine: Machine, rows: int, bands: int) -> None:
