@@ -101,7 +101,8 @@ class Order:
         loads = 0
         for ring, words in OPS[opcode].takes(f).items():
             self._taken[ring] += words
-            loads = max(loads, bisect_left(self._brought[ring], self._taken[ring]) + 1)
+            if self._taken[ring]:
+                loads = max(loads, bisect_left(self._brought[ring], self._taken[ring]) + 1)
         return 0 if opcode == Opcode.EXPERTS else loads  # it counts its rows before experts without tokens
 
     def _count(self, opcode: Opcode, f: Fields, events: EventClocks) -> None:

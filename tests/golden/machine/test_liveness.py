@@ -109,6 +109,11 @@ PAIRS: dict[str, tuple[list[Step], list[Step], str]] = {
         [norm(Counter.RESULT, 17), table(Counter.NORM, 2), store(ALL)],
         "LOAD_TABLE at pc 12 waits for NORM 2, counted behind it; LAYERNORM at pc 11 waits for RESULT 19",
     ),
+    "a full queue of IO": (
+        [*[table(Counter.NORM, 2)] * (QUEUE_DEPTH[Unit.IO] + 1), norm(Counter.RESIDUAL, 0), store(ALL)],
+        [*[table(Counter.NORM, 2)] * (QUEUE_DEPTH[Unit.IO] + 2), norm(Counter.RESIDUAL, 0), store(ALL)],
+        "LOAD_TABLE at pc 20 finds no room in the queue of IO",
+    ),
     "LayerNorms that wait": (
         [*[norm(Counter.RESULT, 38)] * QUEUE_DEPTH[Unit.NORM], store(ALL)],
         [*[norm(Counter.RESULT, 38)] * (QUEUE_DEPTH[Unit.NORM] + 1), store(ALL)],
@@ -123,6 +128,16 @@ PAIRS: dict[str, tuple[list[Step], list[Step], str]] = {
         [*[load(2000)] * 2, store(ALL)],
         [*[load(2000)] * 3, store(ALL)],
         "LOAD_WEIGHTS at pc 13 finds no room in the queue of LOAD",
+    ),
+    "loads that fill a ring": (
+        [*[load(500)] * 3, store(ALL)],
+        [*[load(500)] * 4, store(ALL)],
+        "LOAD_WEIGHTS at pc 14 finds no room in the queue of LOAD",
+    ),
+    "a table that waits for rows of two": (
+        [norm(Counter.RESIDUAL, 0), norm(Counter.NORM, 0), table(Counter.NORM, 4), store(ALL)],
+        [norm(Counter.RESIDUAL, 0), table(Counter.NORM, 4), store(ALL), norm(Counter.RESULT, 38)],
+        "LOAD_TABLE at pc 12 waits for NORM 4",
     ),
     "a load that waits for rows behind it": (
         [load(1, wait_b=Counter.RESULT, wait_b_base=2), *[load(1)] * 9, store(ALL)],

@@ -231,6 +231,42 @@ PAIRS: dict[str, tuple[list[Step], list[Step], list[Step], str]] = {
         [norm(wait_a=0, **behind(Counter.RESIDUAL, ROWS))],
         r"pc 9: LAYERNORM reads residual row 0 \(word 0\) before EXPERTS at pc 8 has written it",
     ),
+    "keys are read as a whole": (
+        ATTENTION,
+        [scores(wait_b=0, wait_a=Counter.VALUE)],
+        [scores(wait_b=0, wait_a=Counter.KEY)],
+        r"pc 10: SCORES reads key row 1 \(word 0\) before LINEAR at pc 8 has written it",
+    ),
+    "queries are taken one by one": (
+        [*ATTENTION, scores()],
+        [patches(dst_base=0, **behind(Counter.SCORE, ROWS))],
+        [patches(dst_base=0, **behind(Counter.SCORE, ROWS - 1))],
+        r"pc 11: LOAD_PATCHES writes activation row 2 \(word 10\) before SCORES at pc 10 has read it",
+    ),
+    "norm rows that overlap": (
+        [*NORMED, norm(dst_base=50, dst_stride=1)],
+        [linear(Destination.KEY, Counter.NORM, ROWS, src_base=50, src_stride=1, **behind(Counter.NORM, 2 * ROWS))],
+        [linear(Destination.KEY, Counter.NORM, ROWS, src_base=50, src_stride=1)],
+        r"pc 8: LINEAR reads norm row 0 \(word 51\) before LAYERNORM at pc 7 has written it",
+    ),
+    "POST row by row behind IO": (
+        [*NORMED, patches()],
+        [linear(Destination.QUERY, Counter.PATCH, **behind(Counter.PATCH, ROWS))],
+        [linear(Destination.QUERY, Counter.PATCH)],
+        "pc 8: LINEAR writes to the activation buffer while LOAD_PATCHES at pc 7 may",
+    ),
+    "a table between positions": (
+        [table("rsqrt"), position(rows=3), table("rsqrt"), position(rows=3, dst_base=3 * WORDS)],
+        [norm(**behind(Counter.RESIDUAL, 4))],
+        [norm()],
+        "pc 4: LAYERNORM uses the rsqrt table before LOAD_TABLE at pc 2 has filled it",
+    ),
+    "additions to the last rows": (
+        UPDATED,
+        [add(rows=1, in_chunks=1, out_tiles=1)],
+        [add(rows=1, in_chunks=1, out_tiles=1, dst_base=ROWS * WORDS - 1)],
+        r"adds to residual row 0 \(word 11\) 1 cycles behind LINEAR at pc 7",
+    ),
     "queues that are filled again": (
         [*NORMED, gate(), experts(), gate()],
         [experts(wait_b_base=2 * ROWS)],
@@ -255,16 +291,30 @@ USERS: dict[str, tuple[list[Step], Step, Counter]] = {
     "gate_exp2": (NORMED, gate(), Counter.GATE),
     "exp2": (ATTENTION, scores(), Counter.SCORE),
     "reciprocal": (ATTENTION, scores(), Counter.SCORE),
+    "reciprocal of the gate": (NORMED, gate(), Counter.GATE),
 }
 
 
 @pytest.mark.parametrize("name", USERS)
 def test_a_table_is_loaded_again_behind_its_users(name: str):
     program, user, counter = USERS[name]
+    name = name.split()[0]
     follow([*program, user, table(name, **behind(counter, ROWS))])
     for wait in (behind(counter, ROWS - 1), {}):
         with pytest.raises(IllegalProgramError, match=f"LOAD_TABLE fills the {name} table before .* has used it"):
             follow([*program, user, table(name, **wait)])
+
+
+@pytest.mark.parametrize("name", ["gate_exp2", "exp2", "reciprocal", "reciprocal of the gate"])
+def test_tables_are_used_behind_the_post_processor(name: str):
+    """Its count of later rows says nothing of softmax and gate; neither do those of each other."""
+    program, user, counter = USERS[name]
+    name = name.split()[0]
+    later = linear(Destination.VALUE, Counter.NORM, dst_base=50)
+    count = sum(fields.get("destination") == Destination.VALUE for _, fields in [*program, later]) * ROWS
+    with pytest.raises(IllegalProgramError, match=f"LOAD_TABLE fills the {name} table"):
+        follow([*program, user, later, table(name, **behind(Counter.VALUE, count))])
+    follow([*program, user, later, table(name, **behind(counter, ROWS))])
 
 
 def test_probabilities_use_the_table_of_exponentials():
@@ -350,6 +400,69 @@ def test_a_wait_that_a_low_count_passes_for():
     follow([*NORMED, *long_count(2), between, *long_count(7), norm(dst_base=100, **behind(Counter.KEY, 9 * MANY))])
 
 
+def test_how_far_a_count_may_be():
+    """2^15 - 1 past the value, or 2^15 before it."""
+    waits = [norm(dst_base=100 + 20 * turn, **behind(Counter.KEY, 0)) for turn in range(2)]
+    follow([*NORMED, waits[0], *long_count(8), *long_count(1, rows=7)])
+    with pytest.raises(IllegalProgramError, match="counts KEY to 32768 while LAYERNORM at pc 7 may still wait for 0"):
+        follow([*NORMED, waits[0], *long_count(8), *long_count(1, rows=8)])
+    follow([*NORMED, *long_count(9), norm(dst_base=100, **behind(Counter.KEY, 2**15))])
+    with pytest.raises(IllegalProgramError, match="KEY 32769, which a count below 1 passes for"):
+        follow([*NORMED, *long_count(9), norm(dst_base=100, **behind(Counter.KEY, 2**15 + 1))])
+
+
+def test_rows_that_wait_are_left_behind_one_by_one():
+    """The first row has seen KEY 1, the second may still wait for 2."""
+    first = norm(dst_base=100, wait_a=Counter.KEY, wait_a_base=0)
+    known = behind(Counter.NORM, ROWS + 1)
+    begin = [*NORMED, *long_count(1), first, *long_count(7), *long_count(1, rows=9, **known)]
+    follow(begin)
+    with pytest.raises(IllegalProgramError, match="counts KEY to 32770 while LAYERNORM at pc 8 may still wait for 2"):
+        follow([*begin, *long_count(1, rows=1, **known)])
+    follow([*begin, *long_count(1, rows=1, **behind(Counter.NORM, ROWS + 2))])
+
+
+def test_a_load_that_waits_has_begun_when_its_words_are_used():
+    """Whoever uses them knows that the load has seen its count."""
+    load = step(Opcode.LOAD_WEIGHTS, param_entries=WORDS, weight_words=WORDS * 2 * WORDS, **behind(Counter.KEY, 1000))
+    before = step(Opcode.LOAD_WEIGHTS, param_entries=100, weight_words=1000)
+    last = long_count(1, rows=2000, out_tiles=0, **behind(Counter.VALUE, ROWS))
+    for loads, good in (([load], True), ([before, load], False)):
+        user = linear(Destination.VALUE, Counter.NORM)
+        steps = [*NORMED, *long_count(1, out_tiles=0), *loads, user, *long_count(7, out_tiles=0), *last]
+        if good:
+            follow(steps)
+            continue
+        with pytest.raises(
+            IllegalProgramError, match="LINEAR counts KEY to 33768 while LOAD_WEIGHTS at pc 9 may still"
+        ):
+            follow(steps)
+
+
+def test_experts_are_counted_before_the_weights_of_those_without_tokens():
+    load = step(Opcode.LOAD_WEIGHTS, param_entries=8, weight_words=32, **behind(Counter.NORM, 1))
+    shape = {"rows": MANY, "src_stride": 0, "dst_base": 100, "dst_stride": 0, "wait_a": 0}
+    norms = [norm(**{**shape, **behind(Counter.RESIDUAL, 2 * ROWS)})] * 9
+    of_gate = step(Opcode.LOAD_WEIGHTS, param_entries=1, weight_words=4)
+    begin = [*NORMED, of_gate, gate(), load]
+    follow([*begin, add(), *norms])
+    with pytest.raises(
+        IllegalProgramError, match="LAYERNORM counts NORM to 32769 while LOAD_WEIGHTS at pc 9 may still"
+    ):
+        follow([*begin, experts(), *norms])
+
+
+def test_experts_look_at_their_wait_ahead_of_the_loader():
+    """What the loader has waited for says nothing; what experts have waited for does."""
+    gates = [gate(rows=MANY, wait_a=0, src_stride=0, **behind(Counter.NORM, ROWS))] * 9
+    far = behind(Counter.GATE, 9 * MANY)
+    loader = linear(Destination.KEY, Counter.NORM, **behind(Counter.GATE, 20000))
+    with pytest.raises(IllegalProgramError, match="EXPERTS waits for GATE 36855, which a count below 4087 passes for"):
+        follow([*NORMED, *gates, loader, experts(**far)])
+    most = experts(**behind(Counter.GATE, 5 * MANY))
+    follow([*NORMED, *gates[:5], most, *gates[5:], experts(**far)])
+
+
 def test_two_who_count_at_once():
     """Nobody knows whose rows a value stands for, so that the second must be behind the first."""
     clock = np.stack([nothing(), nothing()])
@@ -360,6 +473,10 @@ def test_two_who_count_at_once():
     post[0, Stage.POST] = 1
     with pytest.raises(UnorderedError, match=r"counts RESIDUAL while .other. may still count it"):
         promises.count(Stage.POST, post)
+    late = np.concatenate([post, post])
+    late[1, Stage.IO] = 2
+    with pytest.raises(UnorderedError):
+        promises.count(Stage.POST, late)
     post[0, Stage.IO] = 2
     promises.count(Stage.POST, post)
     assert promises.total == 3
