@@ -7,105 +7,38 @@ import numpy as np
 import pytest
 
 from golden.machine.machine import GoldenMachine
-from golden.machine.order import Order
 from golden.machine.progress import IllegalProgramError
-from golden.machine.promises import Promises, UnorderedError
-from golden.machine.stages import Stage, nothing
 from golden.network import run_network
-from hwgen.spec.arch import ArchConfig
-from hwgen.spec.encoding import decode, encode
 from hwgen.spec.isa import Counter, Destination, Opcode, Source
-from hwgen.spec.tables import TABLES
-from tests.golden.hand_program import HandProgram, small_arch
+from tests.golden.hand_program import HandProgram
+from tests.golden.machine.short_programs import (
+    ARCH,
+    ATTENTION,
+    KEYED,
+    NORMED,
+    ONE_LANE,
+    ROWS,
+    TABLES_FIRST,
+    TO_QUERY,
+    UPDATED,
+    WORDS,
+    Step,
+    add,
+    behind,
+    context,
+    experts,
+    follow,
+    gate,
+    linear,
+    norm,
+    patches,
+    position,
+    scores,
+    step,
+    table,
+)
 from tests.golden.random_package import MINI, random_image, random_package
 
-ARCH, ONE_LANE = small_arch((2, 8, 16)), small_arch((1, 8, 8))
-ROWS, WORDS = 6, 2
-Step = tuple[Opcode, dict[str, int]]
-
-
-def step(opcode: Opcode, **fields: int) -> Step:
-    return opcode, {name: int(value) for name, value in fields.items()}
-
-
-def table(name: str, **fields: int) -> Step:
-    info = next(info for info in TABLES if info.name == name)
-    return step(Opcode.LOAD_TABLE, table=info.index, words=info.words, **fields)
-
-
-def position(**fields: int) -> Step:
-    return step(Opcode.LOAD_POSITION, **{"rows": ROWS, "row_words": WORDS, **fields})
-
-
-def patches(**fields: int) -> Step:
-    """Three bands of two patches, four words each."""
-    shape = {"patch": 8, "patch_rows": 3, "patch_columns": 2, "channels": 1, "width": 16, "plane_bytes": 512}
-    return step(Opcode.LOAD_PATCHES, **{**shape, "dst_base": 100, "dst_stride": 4, **fields})
-
-
-def norm(base: int = 0, **fields: int) -> Step:
-    shape = {"rows": ROWS, "words": WORDS, "channels": 32, "src_stride": WORDS, "dst_stride": WORDS}
-    return step(Opcode.LAYERNORM, **{**shape, "wait_a": Counter.RESIDUAL, "wait_a_base": base, **fields})
-
-
-def linear(destination: Destination, wait: Counter, base: int = 0, **fields: int) -> Step:
-    """From norm rows, or from patches."""
-    shape = {"rows": ROWS, "in_chunks": 2 * WORDS, "out_tiles": WORDS, "src_stride": WORDS, "dst_stride": WORDS}
-    if wait == Counter.PATCH:
-        shape |= {"source": Source.ACTIVATION, "src_base": 100, "src_stride": 4}
-    return step(Opcode.LINEAR, **{**shape, "destination": destination, "wait_a": wait, "wait_a_base": base, **fields})
-
-
-def scores(**fields: int) -> Step:
-    shape = {"rows": ROWS, "keys": ROWS, "in_chunks": 2, "src_stride": WORDS, "key_stride": WORDS, "mult": 1}
-    waits = {"wait_a": Counter.QUERY, "wait_b": Counter.KEY, "wait_b_base": ROWS}
-    return step(Opcode.SCORES, **{**shape, **waits, **fields})
-
-
-def context(**fields: int) -> Step:
-    shape = {"rows": ROWS, "keys": ROWS, "out_tiles": 1, "value_stride": WORDS, "dst_base": 50, "dst_stride": WORDS}
-    waits = {"wait_a": Counter.SCORE, "wait_b": Counter.VALUE, "wait_b_base": ROWS}
-    return step(Opcode.CONTEXT, **{**shape, **waits, **fields})
-
-
-def experts(**fields: int) -> Step:
-    shape = {"rows": ROWS, "experts": 2, "in_chunks": 4, "hidden_tiles": 2, "hidden_chunks": 4, "out_tiles": WORDS}
-    place = {"src_stride": WORDS, "hidden_base": 200, "hidden_stride": 2, "dst_stride": WORDS}
-    return step(Opcode.EXPERTS, **{**shape, **place, "wait_b": Counter.GATE, "wait_b_base": ROWS, **fields})
-
-
-def gate(**fields: int) -> Step:
-    return linear(Destination.GATE, Counter.NORM, experts=2, top_k=1, out_tiles=1, **fields)
-
-
-def behind(counter: Counter, base: int) -> dict[str, int]:
-    return {"wait_b": counter, "wait_b_base": base % 2**16}
-
-
-def follow(steps: list[Step], arch: ArchConfig = ARCH) -> None:
-    order = Order(arch)
-    for pc, (opcode, fields) in enumerate(steps):
-        order.follow(pc, *decode(encode(opcode, **fields)))
-
-
-TABLES_FIRST = [table(info.name) for info in TABLES]  # pc 0 to 4
-NORMED = [*TABLES_FIRST, position(), norm()]
-KEYED = [*NORMED, linear(Destination.KEY, Counter.NORM)]
-ATTENTION = [
-    *NORMED,
-    linear(Destination.QUERY, Counter.NORM),
-    linear(Destination.KEY, Counter.NORM),
-    linear(Destination.VALUE, Counter.NORM),
-]
-TO_QUERY = linear(Destination.QUERY, Counter.NORM)
-
-
-def add(**fields: int) -> Step:
-    """To the residual, behind all positions."""
-    return linear(Destination.RESIDUAL, Counter.NORM, **{**behind(Counter.NORM, ROWS), **fields})
-
-
-UPDATED = [*NORMED, add()]
 SELF = {"source": Source.ACTIVATION, "src_base": 20}
 IN_PLACE = [*NORMED, linear(Destination.QUERY, Counter.NORM, dst_base=20)]
 
@@ -368,119 +301,6 @@ def test_experts_may_add_right_behind_a_layer():
     with pytest.raises(IllegalProgramError, match=r"adds to residual row 0 .* behind EXPERTS at pc 8"):
         follow([*NORMED, gate(), experts(), add(**short)])
     follow([*NORMED, gate(), experts(), add(**short, **behind(Counter.RESIDUAL, 2 * ROWS))])
-
-
-MANY = 4095
-
-
-def long_count(times: int, **fields: int) -> list[Step]:
-    """KEY counts up ``times`` times; the buffer need not hold the rows."""
-    shape = {"rows": MANY, "wait_a": 0, "src_stride": 0, **behind(Counter.NORM, ROWS)}
-    return [linear(Destination.KEY, Counter.NORM, **{**shape, **fields})] * times
-
-
-def test_a_wait_that_the_count_may_leave_behind():
-    """LAYERNORM may look at KEY when it is 2^15 past the value, unless those who count wait for LAYERNORM."""
-    begin = [*NORMED, *long_count(1), norm(dst_base=100, **behind(Counter.KEY, 1000))]
-    follow([*begin, *long_count(7)])  # 32760
-    with pytest.raises(IllegalProgramError, match="LINEAR counts KEY to 33768 while LAYERNORM at pc 8 may still wait"):
-        follow([*begin, *long_count(8)])
-    follow([*begin, *long_count(8, **behind(Counter.NORM, ROWS + 1))])
-
-
-def test_a_wait_that_a_low_count_passes_for():
-    """A count of zero is 2^15 past a value of 2^15 + 1, modulo 2^16."""
-    begin = [*NORMED, *long_count(9)]
-    early = norm(dst_base=100, **behind(Counter.KEY, 10))
-    with pytest.raises(IllegalProgramError, match="LAYERNORM waits for KEY 36855, which a count below 4087 passes for"):
-        follow([*begin, norm(dst_base=100, **behind(Counter.KEY, 9 * MANY))])
-    with pytest.raises(IllegalProgramError, match="may still wait for 10"):
-        follow([*NORMED, *long_count(1), early, *long_count(8)])
-    between = norm(dst_base=100, **behind(Counter.KEY, 2 * MANY))
-    follow([*NORMED, *long_count(2), between, *long_count(7), norm(dst_base=100, **behind(Counter.KEY, 9 * MANY))])
-
-
-def test_how_far_a_count_may_be():
-    """2^15 - 1 past the value, or 2^15 before it."""
-    waits = [norm(dst_base=100 + 20 * turn, **behind(Counter.KEY, 0)) for turn in range(2)]
-    follow([*NORMED, waits[0], *long_count(8), *long_count(1, rows=7)])
-    with pytest.raises(IllegalProgramError, match="counts KEY to 32768 while LAYERNORM at pc 7 may still wait for 0"):
-        follow([*NORMED, waits[0], *long_count(8), *long_count(1, rows=8)])
-    follow([*NORMED, *long_count(9), norm(dst_base=100, **behind(Counter.KEY, 2**15))])
-    with pytest.raises(IllegalProgramError, match="KEY 32769, which a count below 1 passes for"):
-        follow([*NORMED, *long_count(9), norm(dst_base=100, **behind(Counter.KEY, 2**15 + 1))])
-
-
-def test_rows_that_wait_are_left_behind_one_by_one():
-    """The first row has seen KEY 1, the second may still wait for 2."""
-    first = norm(dst_base=100, wait_a=Counter.KEY, wait_a_base=0)
-    known = behind(Counter.NORM, ROWS + 1)
-    begin = [*NORMED, *long_count(1), first, *long_count(7), *long_count(1, rows=9, **known)]
-    follow(begin)
-    with pytest.raises(IllegalProgramError, match="counts KEY to 32770 while LAYERNORM at pc 8 may still wait for 2"):
-        follow([*begin, *long_count(1, rows=1, **known)])
-    follow([*begin, *long_count(1, rows=1, **behind(Counter.NORM, ROWS + 2))])
-
-
-def test_a_load_that_waits_has_begun_when_its_words_are_used():
-    """Whoever uses them knows that the load has seen its count."""
-    load = step(Opcode.LOAD_WEIGHTS, param_entries=WORDS, weight_words=WORDS * 2 * WORDS, **behind(Counter.KEY, 1000))
-    before = step(Opcode.LOAD_WEIGHTS, param_entries=100, weight_words=1000)
-    last = long_count(1, rows=2000, out_tiles=0, **behind(Counter.VALUE, ROWS))
-    for loads, good in (([load], True), ([before, load], False)):
-        user = linear(Destination.VALUE, Counter.NORM)
-        steps = [*NORMED, *long_count(1, out_tiles=0), *loads, user, *long_count(7, out_tiles=0), *last]
-        if good:
-            follow(steps)
-            continue
-        with pytest.raises(
-            IllegalProgramError, match="LINEAR counts KEY to 33768 while LOAD_WEIGHTS at pc 9 may still"
-        ):
-            follow(steps)
-
-
-def test_experts_are_counted_before_the_weights_of_those_without_tokens():
-    load = step(Opcode.LOAD_WEIGHTS, param_entries=8, weight_words=32, **behind(Counter.NORM, 1))
-    shape = {"rows": MANY, "src_stride": 0, "dst_base": 100, "dst_stride": 0, "wait_a": 0}
-    norms = [norm(**{**shape, **behind(Counter.RESIDUAL, 2 * ROWS)})] * 9
-    of_gate = step(Opcode.LOAD_WEIGHTS, param_entries=1, weight_words=4)
-    begin = [*NORMED, of_gate, gate(), load]
-    follow([*begin, add(), *norms])
-    with pytest.raises(
-        IllegalProgramError, match="LAYERNORM counts NORM to 32769 while LOAD_WEIGHTS at pc 9 may still"
-    ):
-        follow([*begin, experts(), *norms])
-
-
-def test_experts_look_at_their_wait_ahead_of_the_loader():
-    """What the loader has waited for says nothing; what experts have waited for does."""
-    gates = [gate(rows=MANY, wait_a=0, src_stride=0, **behind(Counter.NORM, ROWS))] * 9
-    far = behind(Counter.GATE, 9 * MANY)
-    loader = linear(Destination.KEY, Counter.NORM, **behind(Counter.GATE, 20000))
-    with pytest.raises(IllegalProgramError, match="EXPERTS waits for GATE 36855, which a count below 4087 passes for"):
-        follow([*NORMED, *gates, loader, experts(**far)])
-    most = experts(**behind(Counter.GATE, 5 * MANY))
-    follow([*NORMED, *gates[:5], most, *gates[5:], experts(**far)])
-
-
-def test_two_who_count_at_once():
-    """Nobody knows whose rows a value stands for, so that the second must be behind the first."""
-    clock = np.stack([nothing(), nothing()])
-    clock[:, Stage.IO] = 1, 2
-    promises = Promises(Counter.RESIDUAL)
-    promises.count(Stage.IO, clock)
-    post = nothing()[None]
-    post[0, Stage.POST] = 1
-    with pytest.raises(UnorderedError, match=r"counts RESIDUAL while .other. may still count it"):
-        promises.count(Stage.POST, post)
-    late = np.concatenate([post, post])
-    late[1, Stage.IO] = 2
-    with pytest.raises(UnorderedError):
-        promises.count(Stage.POST, late)
-    post[0, Stage.IO] = 2
-    promises.count(Stage.POST, post)
-    assert promises.total == 3
-    assert promises.wait(promises.value(3), 1, Stage.NORM, 1, nothing())[0, Stage.IO] == 2
 
 
 PACKAGE, IMAGE = random_package(MINI), random_image(MINI)
