@@ -19,7 +19,7 @@ from hwgen.spec.constructors import Builder, Embed, Heads
 from hwgen.spec.graph import Network
 from hwgen.spec.graph_model import GraphModel
 from hwgen.spec.isa import Counter, Opcode
-from hwgen.spec.layers import Attention, Codes, Gelu, Layer, Residual, Rows
+from hwgen.spec.layers import Attention, Codes, Gelu, Layer, Linear, Residual, Rows
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.presets import M3VIT_MICRO
 from tests.compiler.programs import CONFIGS, check_ends
@@ -156,12 +156,52 @@ def test_codes_behind_codes(first: int, hidden_rows: int):
     check_compiled(compiled, 6)
 
 
-def test_a_block_leaves_room_for_what_is_behind():
-    """Fewer rows between the layers, where the second one's rows would not fit beside them."""
+@pytest.mark.parametrize(("readers", "in_blocks"), [(1, "two"), (2, "one")])
+def test_a_block_leaves_room_for_what_is_behind(readers: int, in_blocks: str):
+    """What the second layer leaves is cut itself, if it can be; else there are fewer rows before it.
+
+    17 rows of four words and 17 of three; a buffer of one word less than that.
+    """
     model, arch = built(Gelu(), 0, 64, out=48), replace(ARCHS["sim-4x8x16"], activation_bytes=17 * 7 * 16 - 16)
+    if readers == 2:
+        *layers, third, norm, head = model.layers
+        fourth = replace(
+            third, name="four", writes="four", finish=replace(third.finish, into=Rows(tensor=third.writes))
+        )
+        norm = replace(norm, source=replace(norm.source, tensor="four"))
+        model = replace(model, layers=(*layers, third, fourth, norm, head))
     walk = blocked(Walk(network=model.network, task="map", arch=arch))
+    assert list(walk.blocks) == [in_blocks]
     assert all(place.end <= place.memory.words(arch) for place in allocate(walk).places.values())
     check_compiled(compile_model(random_package(model, 8), arch), 8)
+
+
+def test_what_the_first_still_reads_stays():
+    """Nobody but the first layer reads ``zero`` any more, and the second one's rows are three times as long.
+
+    In the buffer lie zero, a gap that one block does not fit, and codes that are needed later.
+    """
+    *layers, one, two, three, norm, head = built(Gelu(), 0, 192, out=48).layers
+
+    def codes(name: str, outputs: int) -> Linear:
+        return replace(one, name=name, writes=name, outputs=outputs, finish=Codes())
+
+    def added(name: str, source: str, inputs: int, into: str) -> Linear:
+        finish = replace(three.finish, into=Rows(tensor=into))
+        return replace(three, name=name, writes=name, source=Rows(tensor=source), inputs=inputs, finish=finish)
+
+    stream = three.finish.into.tensor
+    chain = (
+        *(codes("zero", 16), codes("gap", 32), codes("kept", 16)),
+        *(added("add.gap", "gap", 32, stream), added("add.zero", "zero", 16, "add.gap")),
+        *(replace(one, source=Rows(tensor="zero"), inputs=16), two, added("three", "two", 48, "add.zero")),
+        added("four", "kept", 16, "three"),
+    )
+    norm = replace(norm, source=replace(norm.source, tensor="four"))
+    model = replace(built(Gelu(), 0), layers=(*layers, *chain, norm, head))
+    parts, arch = Parts(hidden_rows=4), ARCHS["sim-4x8x16"]
+    assert cut(model, arch, parts) == {"one": [4, 4, 4, 4, 1]}
+    check_compiled(compile_model(random_package(model, 4), arch, parts), 4)
 
 
 def found_pairs(*layers: Layer) -> list[tuple[str, str]]:
