@@ -1,5 +1,5 @@
 """Whether the order of everything that a program reads and writes follows from its waits and from what the stages of
-the machine guarantee (docs/architecture.md, "Dependences").
+the machine guarantee (docs/architecture.md, "The order of the machine").
 
 The golden machine runs one instruction after the other, so it computes what the program means. Whether the real one,
 whose stages run side by side, computes the same is decided here from what the operations declare. Token queues are

@@ -51,7 +51,8 @@ _WORD = TraceField("word", 10, "word of the row (scores: tile of keys)")
 
 START_PREFIX = "start_"
 # Memories whose one write port has two writers, in the order of the bits of channel ``conflict``. There is no arbiter:
-# a program orders the writers (docs/architecture.md, "Dependences"); what is lost when it does not is lost silently.
+# a program orders the writers (docs/architecture.md, "The order of the machine"); what is lost when it does not is lost
+# silently.
 SHARED = (RESIDUAL, ACTIVATION)
 CONFLICT = TraceChannel(
     "conflict",

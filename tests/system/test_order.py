@@ -1,7 +1,7 @@
 """What every program relies on besides its waits, seen in the traces of runs on memories of every speed.
 
 Rows of each stage appear in program order, LayerNorm takes an instruction when the one before is finished, and nothing
-is made of rows that have not been counted (docs/architecture.md, "Dependences").
+is made of rows that have not been counted (docs/architecture.md, "The order of the machine").
 """
 
 from collections import defaultdict

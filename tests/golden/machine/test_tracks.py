@@ -5,6 +5,7 @@ import pytest
 
 from golden.machine.stages import Stage
 from golden.machine.tracks import Tracks, blank, places
+from hwgen.spec import order
 from hwgen.spec.buffers import KEY, NORM, MemoryInfo
 from hwgen.spec.ops.op import Access
 from tests.golden.hand_program import small_arch
@@ -20,7 +21,9 @@ def test_places_are_the_words_of_the_rows_that_fit(memory: MemoryInfo, seed: int
     depth, banks = memory.words(ARCH), memory.bank_count(ARCH)
     stride, rows, words = (int(draw.integers(least, most)) for least, most in ((0, 5), (0, 40), (1, 4)))
     base = int(draw.choice([0, 7, depth - 3, depth - stride * 5 - words, depth - stride * 5 - words + 1]))
-    found = places(Access(memory=memory, base=base, stride=stride, rows=rows, words=words), ARCH)
+    found = places(
+        Access(memory=memory, base=base, stride=stride, rows=rows, words=words, stage=order.Stage.POST), ARCH
+    )
     expected = [
         [row % banks * depth + base + row // banks * stride + word for word in range(words)]
         for row in range(rows)
@@ -37,7 +40,7 @@ def test_places_are_the_words_of_the_rows_that_fit(memory: MemoryInfo, seed: int
 
 def test_a_conflict_is_the_first_word_whose_last_event_is_not_over():
     tracks = Tracks(NORM.words(ARCH))
-    at = places(Access(memory=NORM, base=10, stride=3, rows=4, words=2), ARCH)
+    at = places(Access(memory=NORM, base=10, stride=3, rows=4, words=2, stage=order.Stage.NORM), ARCH)
     tracks.read(Stage.LOADER, at, np.arange(5, 9))
     track = tracks.reads[Stage.LOADER]
     assert track.conflict(at, np.array([8])) is None

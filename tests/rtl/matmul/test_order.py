@@ -1,7 +1,7 @@
 """Compute unit as a whole: in which order it reads rows and sends tiles on, however it is held up.
 
-The law of the machine (docs/architecture.md, "Dependences") rests on this: what leaves the unit is behind the reads of
-its own rows and of all earlier ones, and the loader is at most a tile of rows ahead of the issuer.
+The law of the machine (docs/architecture.md, "The order of the machine") rests on this: what leaves the unit is behind
+the reads of its own rows and of all earlier ones, and the loader is at most a tile of rows ahead of the issuer.
 """
 
 import random
