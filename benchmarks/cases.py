@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from hwgen.spec.arch import ArchConfig
+from hwgen.spec.arch_presets import KIB
 from hwgen.spec.board import Board
 from hwgen.spec.design import Design
 from hwgen.spec.presets import model_config
@@ -20,6 +22,7 @@ class Case:
     arch: str = ""  # the board's own machine when empty
     latency_cycles: int = 0  # of reads, instead of the board's; 0: the board's
     any_port: bool = False  # ports of the memory take any number of reads, whatever the board says
+    ring_kib: int = 0  # of the weight ring, instead of the machine's; 0: the machine's
 
     @property
     def memory(self) -> str:
@@ -30,7 +33,8 @@ class Case:
     @property
     def name(self) -> str:
         """What the command line calls it."""
-        return "/".join(part for part in (self.model, self.board, self.arch, self.weights, self.memory) if part)
+        ring = f"ring {self.ring_kib} KiB" if self.ring_kib else ""
+        return "/".join(part for part in (self.model, self.board, self.arch, self.weights, self.memory, ring) if part)
 
     @property
     def design(self) -> Design:
@@ -38,7 +42,14 @@ class Case:
         target, model = self._board(), model_config(self.model)
         if self.weights:
             model = with_weight_bits(model, self.weights)
-        return Design(model=model, arch=arch_preset(self.arch or target.arch), board=target)
+        return Design(model=model, arch=self._arch(target), board=target)
+
+    def _arch(self, target: Board) -> ArchConfig:
+        """The machine, with another ring."""
+        found = arch_preset(self.arch or target.arch)
+        if not self.ring_kib:
+            return found
+        return replace(found, name=f"{found.name}-ring{self.ring_kib}", ring_bytes=self.ring_kib * KIB)
 
     def _board(self) -> Board:
         """The board with another memory."""
@@ -60,6 +71,8 @@ CASES = (
     Case("m3vit-tiny", "zcu102", latency_cycles=240),
     Case("m3vit-tiny", "zcu102", latency_cycles=240, any_port=True),
     Case("m3vit-tiny", "zcu102", latency_cycles=400, any_port=True),
+    Case("m3vit-tiny", "zcu102", ring_kib=96),  # layers in parts
+    Case("deit-tiny", "zcu102", ring_kib=96),
 )
 IMAGE_SEED = 0  # of the generated scene
 

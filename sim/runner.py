@@ -26,7 +26,7 @@ from cocotb_tools.runner import Verilator
 from hwgen.process.child_process import run_child
 from hwgen.store.locked_file import locked
 from hwgen.store.output_file import write_text
-from sim.toolchain import VerilatorTool, find_verilator
+from sim.toolchain import OPTIMISATION, QUICK, VerilatorTool, find_verilator
 
 BUILD_JOBS = min(2, os.cpu_count() or 1)
 SPLIT_STATEMENTS = 20000  # size of a generated C++ file; large designs compile in parts
@@ -47,16 +47,19 @@ class SimulationError(RuntimeError):
 class QuietVerilator(Verilator):
     """cocotb's runner with our Verilator, without ``--public-flat-rw``, and with a limit on wall-clock time."""
 
-    def __init__(self, tool: VerilatorTool, seconds: float, scratch: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, tool: VerilatorTool, seconds: float, scratch: Sequence[Path] = (), optimisation: str = OPTIMISATION
+    ) -> None:
         super().__init__()
         self._tool, self._seconds, self._scratch = tool, seconds, scratch
+        self.optimisation = optimisation
 
     def _simulator_in_path_build_only(self) -> None:
         self.executable = str(self._tool.executable)
 
     def _set_env_build(self) -> None:
         super()._set_env_build()
-        tool = self._tool.environment()
+        tool = self._tool.environment(self.optimisation)
         tool["PATH"] += os.pathsep + self.env["PATH"]
         self.env.update(tool)
 
@@ -104,10 +107,10 @@ def _digest(*parts: str) -> str:
     return digest.hexdigest()[:20]
 
 
-def _environment(tool: VerilatorTool) -> tuple[str, ...]:
+def _environment(tool: VerilatorTool, optimisation: str) -> tuple[str, ...]:
     """The tools that a build depends on."""
     compiler = subprocess.run(["g++", "-dumpfullversion"], capture_output=True, text=True, check=False).stdout
-    flags = tool.environment()["MAKEFLAGS"]
+    flags = tool.environment(optimisation)["MAKEFLAGS"]
     return (tool.version, str(tool.executable), version("cocotb"), sys.prefix, sys.version, compiler, flags)
 
 
@@ -140,7 +143,8 @@ def _verilate(
     """Build in ``folder``; BuildError with the end of the log."""
     log = folder.with_suffix(".log")
     common = [flag for flag in flags if not flag.startswith("-G")]
-    runtime = folder.parent / f"runtime-{_digest(*common, str(waves), *_environment(find_verilator()))}"
+    made_with = _environment(find_verilator(), runner.optimisation)
+    runtime = folder.parent / f"runtime-{_digest(*common, str(waves), *made_with)}"
     if runtime.is_dir():
         shutil.copytree(runtime, folder)
     try:
@@ -170,19 +174,21 @@ def build(
     parameters: Mapping[str, int] | None = None,
     flags: Sequence[str] = (),
     waves: bool = False,
+    quick: bool = False,
     seconds: float = 1800,
     scratch: Sequence[Path] = (),
 ) -> Build:
     """A simulator of module ``top``; made in a folder of ``root``, unless it is there already.
 
-    The folders ``scratch`` are removed when this process is killed while the simulator is made.
+    ``quick``: sooner there, and not as fast. The folders ``scratch`` are removed when this process is killed while the
+    simulator is made.
     """
-    tool = find_verilator()
+    tool, optimisation = find_verilator(), QUICK if quick else OPTIMISATION
     every = ["--timing", "--output-split", str(SPLIT_STATEMENTS), "-Wno-fatal", "-Wno-lint", "-Wno-style", *flags]
     every += [f"-G{name}={value}" for name, value in (parameters or {}).items()]
     root = root.resolve()
     texts = [item for path in sources for item in (path.name, path.read_text())]
-    folder = root / f"{top}-{_digest(top, str(waves), *every, *_environment(tool), *texts)}"
+    folder = root / f"{top}-{_digest(top, str(waves), *every, *_environment(tool, optimisation), *texts)}"
     record = folder / "build.json"
     root.mkdir(parents=True, exist_ok=True)
     with locked(root / f".{folder.name}.lock", seconds + LOCK_SECONDS):
@@ -192,7 +198,7 @@ def build(
         part = root / f".{folder.name}.part"
         shutil.rmtree(part, ignore_errors=True)
         begin = time.monotonic()
-        runner = QuietVerilator(tool, seconds, (part, *scratch))
+        runner = QuietVerilator(tool, seconds, (part, *scratch), optimisation)
         _verilate(runner, [path.resolve() for path in sources], top, every, part, waves)
         spent = time.monotonic() - begin
         write_text(part / "build.json", json.dumps({"top": top, "flags": every, "seconds": spent}))

@@ -92,7 +92,9 @@ def build_simulator(verilog: str, options: SimOptions) -> Build:
         write_text(folder / "accelerator.v", verilog)
         write_text(folder / "bench.sv", bench(verilog))
         sources = [*HDL_SOURCES, folder / "accelerator.v", folder / "bench.sv"]
-        return build(sources, BENCH, root=options.build_root, waves=options.waves, scratch=(folder,))
+        return build(
+            sources, BENCH, root=options.build_root, waves=options.waves, quick=options.quick, scratch=(folder,)
+        )
 
 
 @contextmanager

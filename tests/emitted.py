@@ -1,4 +1,4 @@
-"""Verilog of the arch presets, emitted once for all tests and kept below build/ for as long as no source changes."""
+"""Verilog of arch presets and small machines, emitted once for all tests; below build/ while no source changes."""
 
 from functools import cache
 from pathlib import Path
@@ -9,6 +9,7 @@ from hwgen.spec.design import Design
 from hwgen.spec.presets import M3VIT_MICRO
 from hwgen.store.boards import board
 from hwgen.store.locked_file import locked
+from tests.golden.small_machines import SMALL
 
 FOLDER = Path(__file__).parents[1] / "build" / "verilog"
 LONGEST_SECONDS = 600  # another process may be emitting the same
@@ -17,7 +18,7 @@ LONGEST_SECONDS = 600  # another process may be emitting the same
 @cache
 def verilog_of(name: str) -> str:
     """Text of the accelerator; what it depends on is in the name of its file."""
-    arch = ARCHS[name]
+    arch = ARCHS[name] if name in ARCHS else SMALL[name]
     path = FOLDER / f"{name}-{machine_key(Design(model=M3VIT_MICRO, arch=arch, board=board('sim')))}.v"
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.with_suffix(".lock"), LONGEST_SECONDS):

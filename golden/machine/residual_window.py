@@ -8,9 +8,9 @@ from hwgen.spec.isa import Opcode
 from hwgen.spec.ops import OPS
 from hwgen.spec.ops.op import Fields
 from hwgen.spec.tables import Int64Array
-from hwgen.spec.timing import tile_cycles
+from hwgen.spec.timing import RESIDUAL_WINDOW, tile_cycles
 
-WINDOW = 5  # a row so many cycles behind another sees what that has written: it is read four cycles before its write
+WINDOW = RESIDUAL_WINDOW
 
 
 class ResidualWindow:

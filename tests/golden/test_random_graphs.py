@@ -1,4 +1,4 @@
-"""Two hundred random lists of layers: golden network and golden machine agree on every tensor."""
+"""Random lists of layers: golden network and golden machine agree on every tensor, with room and without."""
 
 from collections import Counter
 
@@ -8,17 +8,20 @@ import pytest
 from golden.network import run_network
 from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.spec.arch_presets import ARCHS
+from hwgen.spec.isa import Unit
 from hwgen.spec.layers import Attention, Experts, Linear, Pool, Position, Residual
 from tests.golden.random_graphs import random_graph
 from tests.golden.random_package import random_image, random_package
+from tests.golden.small_machines import least_machine
 from tests.golden.test_compiled import named_tensors, run
 from tests.system.machines import expected_counts
 
 NAMES = ("sim", "sim-1x8x8", "sim-4x8x16", "sim-3x8x16", "sim-2x16x16")
-GRAPHS = 200
+GRAPHS = 120
+SMALLEST = 300  # more of them, each on the smallest machine that takes it
 # Names of layers that tell which parts a network has.
 MARKS = (("blocks.", "fc1"), ("blocks.", "experts"), ("adapter", "up1"), ("parallel", "fc1"), ("chain", "codes"))
-GROUP = 10  # networks of a test
+GROUP = 20  # networks of a test
 
 
 @pytest.mark.parametrize("group", range(GRAPHS // GROUP))
@@ -27,6 +30,25 @@ def test_network_and_machine(group: int):
         arch = ARCHS[NAMES[seed % len(NAMES)]]
         model = random_graph(seed, arch)
         check_compiled(compile_model(random_package(model, seed), arch), seed)
+
+
+@pytest.mark.parametrize("group", range(SMALLEST // GROUP))
+def test_on_the_smallest_machines(group: int):
+    """Rings of a layer, scores of a query, one tensor where there was another: what does not fit comes in parts, and
+    waits are added.
+    """
+    seen: Counter[str] = Counter()
+    for seed in range(group * GROUP, (group + 1) * GROUP):
+        arch = ARCHS[NAMES[seed % len(NAMES)]]
+        model = random_graph(seed, arch, crossed=True)
+        compiled = compile_model(random_package(model, seed), least_machine(model.network, arch))
+        check_compiled(compiled, seed)
+        for entry in (entry for program in compiled.programs.values() for entry in program.listing):
+            seen["tiles"] += ".tiles" in entry.name
+            seen["rows"] += ".rows" in entry.name
+            if entry.unit in (Unit.IO, Unit.NORM):
+                seen[entry.unit.name] += bool(entry.fields.get("wait_b"))
+    assert min(seen[name] for name in ("tiles", "rows", "IO", "NORM")) > 0, seen
 
 
 def check_compiled(compiled: Compiled, seed: int) -> None:
