@@ -33,8 +33,8 @@ class Case:
     @property
     def name(self) -> str:
         """What the command line calls it."""
-        ring = f"ring {self.ring_kib} KiB" if self.ring_kib else ""
-        return "/".join(part for part in (self.model, self.board, self.arch, self.weights, self.memory, ring) if part)
+        arch = self.design.arch.name if self.ring_kib else self.arch
+        return "/".join(part for part in (self.model, self.board, arch, self.weights, self.memory) if part)
 
     @property
     def design(self) -> Design:

@@ -85,7 +85,7 @@ VALUE = MemoryInfo(
 )
 SCORE = MemoryInfo(
     name="score",
-    holds="scores of two heads, query `q` and key tile `k` at `base + q * key_tiles + k`",
+    holds="scores of two heads, or blocks of their queries: query `q` and key tile `k` at `base + q * key_tiles + k`",
     size_field="score_words",
     element_bits=10,
     depth=(SCORE_SLOTS, ADDRESS_WORDS),
