@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hwgen.spec.arch import ArchConfig
 
 PARAM_BYTES = 8  # one channel's parameters: bias/offset 32 bits, multiplier/gain 16 bits, shift 8 bits, 8 spare
-SCORE_SLOTS = 2  # heads whose scores are held at a time
+SCORE_SLOTS = 2  # heads, or blocks of their queries, whose scores are held at a time
 ADDRESS_WORDS = 2**16  # words of a buffer that an instruction can address
 RING_WORDS = (2, 2**15 - 1)  # of a ring: its 16-bit counters tell full from empty by their sign
 ROW_FACTOR_BITS = 5 + 16 + 6  # octave, multiplier, shift

@@ -14,7 +14,7 @@ from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.constructors import Block, Builder, Embed, Heads
 from hwgen.spec.graph import Network
-from hwgen.spec.isa import Counter, Opcode
+from hwgen.spec.isa import Counter, Destination, Opcode, Source
 from hwgen.spec.layers import Codes, Gelu, Linear, Residual, Rows
 from hwgen.spec.model import TaskConfig
 from tests.compiler.lists import SIM, TASK, adapter, changed, lowered, ordered, started, walked
@@ -279,6 +279,31 @@ def test_what_was_written_long_ago_is_not_waited_for():
     network = Network(tuple(to.layers), ("map",))
     says = "early is read when 32,776 rows of HIDDEN have been counted since it was begun; waits reach back 32,767"
     assert problems(network, SIM) == [says]
+
+
+def _counting_on(behind: int) -> list[Step]:
+    """32,760 rows are counted, a table waits for the first of them, then others are counted that wait for nobody."""
+    steps = lowered(walked(started()))
+    (table,) = (step for step in steps if step.name == "tables.exp2")
+    fields = {
+        "destination": Destination.HIDDEN,
+        "in_chunks": 1,
+        "out_tiles": 1,
+        "source": Source.ACTIVATION,
+        "src_base": 2**15,
+    }
+    linear = Step(opcode=Opcode.LINEAR, name="many", fields={**fields, "dst_stride": 1, "rows": 4095})
+    late = replace(table, name="late", fields={**table.fields, "wait_b": Counter.HIDDEN, "wait_b_base": 1})
+    counting = [replace(linear, name=f"many.{number}") for number in range(8)]
+    return [*counting, late, replace(linear, name="behind", fields={**linear.fields, "rows": behind})]
+
+
+@pytest.mark.parametrize(("behind", "reaches"), [(8, True), (9, False)])
+def test_a_counter_that_runs_ahead_of_a_wait(behind: int, reaches: bool):
+    """Differences are signed: 32,767 counts after the one that is waited for, the next would undo the wait."""
+    found = checked(_counting_on(behind), SIM).hazards
+    text = "late (LOAD_TABLE 8) waits for HIDDEN 1, which may stand at 32,769 then; waits reach back 32,767"
+    assert [hazard.text for hazard in found] == ([] if reaches else [text])
 
 
 def test_two_loads_of_one_name():
