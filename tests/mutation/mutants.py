@@ -3,6 +3,7 @@
 from hwgen.spec.tables import TABLES
 from tests.mutation.bus_mutants import BUS_MUTANTS
 from tests.mutation.mutant import Mutant
+from tests.mutation.order_mutants import ORDER_MUTANTS
 
 _STORE = "port.data.eq(bus.data)"
 
@@ -378,85 +379,6 @@ ADDRESS_MUTANTS = (
         new="to_page.eq(PAGE_BEATS)",
         test="axi.test_read_engine:test_data_and_protocol",
         arguments=(16, 4, 0.4),
-    ),
-)
-
-ORDER_MUTANTS = (
-    Mutant(
-        name="ties-to-the-higher-expert",
-        kind="order",
-        module="experts.top_k",
-        old="self.logits[i] >= self.logits[j]",
-        new="self.logits[i] > self.logits[j]",
-        test="experts.test_top_k:test_selection",
-        arguments=(7,),
-    ),
-    Mutant(
-        name="queues-not-emptied",
-        kind="order",
-        module="experts.expert_queues",
-        old="position.eq(Mux(self.push.clear, 0, held))",
-        new="position.eq(held)",
-        test="experts.test_expert_queues:test_random_pushes_and_reads",
-        arguments=(6, 16),
-    ),
-    Mutant(
-        name="layernorm-takes-the-wait-of-the-one-before",
-        kind="order",
-        module="layernorm.layernorm",
-        old="count_reached & self.i.valid & ~strobes.running",
-        new="count_reached & self.i.valid",
-        test="layernorm.test_layernorm:test_a_wait_is_that_of_its_own_instruction",
-        arguments=([],),
-    ),
-    Mutant(
-        name="layernorm-waits-for-nobody",
-        kind="order",
-        module="layernorm.layernorm",
-        old='(passed | (f["wait_b"] == 0))',
-        new="1",
-        test="layernorm.test_layernorm:test_a_wait_is_that_of_its_own_instruction",
-        arguments=([],),
-    ),
-    Mutant(
-        name="io-starts-without-its-count",
-        kind="order",
-        module="io.io_engine",
-        old="start.eq(wait.counter == 0)",
-        new="start.eq(1)",
-        test="io.test_io_engine:test_a_loader_that_waits_does_nothing",
-    ),
-    Mutant(
-        name="io-waits-for-one-count-less",
-        kind="order",
-        module="io.io_engine",
-        old="reached(self.counters, counter, base, 0)",
-        new="reached(self.counters, counter, base - 1, 0)",
-        test="io.test_io_engine:test_counts_are_compared_modulo_two_to_the_sixteen",
-    ),
-    Mutant(
-        name="lane-starts-with-the-block",
-        kind="order",
-        module="matmul.tile_loops",
-        old="Mux(late, lane, self._idle_steps)",
-        new="self._idle_steps",
-        test="matmul.test_tile_issuer:test_first_key_comes_first",
-    ),
-    Mutant(
-        name="skip-looks-at-the-words-of-the-step-before",
-        kind="order",
-        module="matmul.tile_issuer",
-        old="settled.eq(self._busy & ~self._go)",
-        new="settled.eq(1)",
-        test="matmul.test_tile_issuer:test_skip_waits_for_its_words",
-    ),
-    Mutant(
-        name="rows-not-waited-for",
-        kind="order",
-        module="matmul.row_walker",
-        old="due.eq(op.wait_a_base + 1)",
-        new="due.eq(op.wait_a_base)",
-        test="matmul.test_operand_loader:test_waits_row_by_row",
     ),
 )
 
