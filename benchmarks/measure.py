@@ -6,8 +6,9 @@ from dataclasses import replace
 from benchmarks.cases import IMAGE_SEED, Case
 from benchmarks.figures import SYNTHESIS, Figures, figures_of, images
 from hwgen.emit.vivado import VERILOG_FILE
-from hwgen.pipeline import SYNTH_CACHE, Wanted, build_folder, verify
+from hwgen.pipeline import Wanted, build_folder, verify
 from hwgen.report.verification import Verification
+from hwgen.store.cache import kind_folder
 from hwgen.synth import synthesise
 
 
@@ -31,4 +32,4 @@ def measure(case: Case, say: Callable[[str], None], synth: bool = False) -> Figu
     if not synth:
         return found
     verilog = (build_folder(case.design) / VERILOG_FILE).read_text()
-    return replace(found, dsp=synthesise(verilog, SYNTH_CACHE, say).total.dsp, dsp_source=SYNTHESIS)
+    return replace(found, dsp=synthesise(verilog, kind_folder("synthesis"), say).total.dsp, dsp_source=SYNTHESIS)

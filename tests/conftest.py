@@ -1,10 +1,15 @@
-"""Which tests ``make check`` leaves out; and which run in one process: those of one simulator wait for one build."""
+"""Where tests keep what they make; which tests ``make check`` leaves out; and which run in one process."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from hwgen.store.cache import VARIABLE, kind_folder
+
+os.environ.setdefault(VARIABLE, str(Path(__file__).parents[1] / "build" / "cache"))  # a clean checkout starts empty
 
 SIMULATED = (
     "tests/system/",
@@ -43,7 +48,7 @@ def simulator_of(nodeid: str) -> str | None:
 @pytest.fixture(scope="session")
 def build_root() -> Path:
     """Where tests keep simulators: one folder for every session, so that each is built once."""
-    return Path(__file__).parents[1] / "build" / "simulators"
+    return kind_folder("simulators")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

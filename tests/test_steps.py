@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hwgen.steps import RECORD, Steps, digest, source_digest
+from hwgen.steps import RECORD, Steps
 
 
 def _build(folder: Path, key: str, text: str = "a") -> tuple[bool, list[str]]:
@@ -77,17 +77,6 @@ def test_an_unannounced_step_is_refused(tmp_path: Path):
     steps.run("one", lambda: None)
     with pytest.raises(ValueError, match="expected 'no further step'"):
         steps.run("one", lambda: None)
-
-
-def test_digests_tell_inputs_apart(tmp_path: Path):
-    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
-    assert len({digest(1), digest("1"), digest(1, 2), digest([1, 2])}) == 4
-    (tmp_path / "a.py").write_text("1")
-    before = source_digest(tmp_path)
-    (tmp_path / "note.txt").write_text("ignored")
-    assert source_digest(tmp_path) == before
-    (tmp_path / "a.py").write_text("2")
-    assert source_digest(tmp_path) != before
 
 
 def test_the_record_is_json(tmp_path: Path):

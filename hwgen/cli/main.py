@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from hwgen.cli.build import build_command, estimate_command
+from hwgen.cli.cache import cache_command
 from hwgen.cli.console import warn
 from hwgen.cli.evaluate import evaluate_command
 from hwgen.cli.exit_codes import BAD_INPUT, MISMATCH
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export_command,
     "import": import_command,
     "quantize": quantize_command,
+    "cache": cache_command,
 }
 
 app = typer.Typer(

@@ -5,7 +5,7 @@ Float models are safetensors files; their metadata entry ``hwgen.float`` says ho
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -23,8 +23,10 @@ from hwgen.frontend.seeded import calibration_images, seeded_calibrated, seeded_
 from hwgen.spec.graph_model import Model
 from hwgen.spec.package import PackageError, QuantisedModel
 from hwgen.spec.presets import model_config
-from hwgen.store.models import find_model
-from hwgen.store.packages import load_package, write_arrays
+from hwgen.store.cache import kept
+from hwgen.store.digest import digest, file_digest, part_digest
+from hwgen.store.models import find_model, model_data
+from hwgen.store.packages import load_package, save_package, write_arrays
 
 SHIPPED = ("m3vit-micro",)  # presets with trained weights in hwgen/data
 CALIBRATION_IMAGES = 32  # generated scenes that set the scales of a shipped package
@@ -121,7 +123,7 @@ def load_float(name: str, *, seed: int = 0) -> dict[str, FloatArray]:
     config = find_model(name)
     if name in SHIPPED:
         return read_float(float_path(name), config)[0]
-    return seeded_calibrated(config, seed)[0]
+    return _kept_seeded(config, seed)
 
 
 def load_model(name: str, *, seed: int = 0, int4: tuple[str, ...] = ()) -> QuantisedModel:
@@ -139,13 +141,55 @@ def load_model(name: str, *, seed: int = 0, int4: tuple[str, ...] = ()) -> Quant
 
 @cache
 def _seeded_model(config: Model, seed: int) -> QuantisedModel:
-    return seeded_package(config, seed)
+    return _kept_package(config, seed, lambda: seeded_package(config, seed))
 
 
 @cache
 def _shipped_model(config: Model) -> QuantisedModel:
+    path = float_path(config.name)
     if not config.int4:
         return load_package(package_path(config.name))
-    arrays = load_float(config.name)
-    observed = calibrate(arrays, config, calibration_images(config, CALIBRATION_IMAGES))
-    return quantise(arrays, config, observed, provenance={"weights": float_path(config.name).name})
+
+    def narrow() -> QuantisedModel:
+        arrays = load_float(config.name)
+        observed = calibrate(arrays, config, calibration_images(config, CALIBRATION_IMAGES))
+        return quantise(arrays, config, observed, provenance={"weights": path.name})
+
+    return _kept_package(config, file_digest(path), narrow)
+
+
+def _kept_package(config: Model, weights: object, make: Callable[[], QuantisedModel]) -> QuantisedModel:
+    """A package that is made of a network and of ``weights``, which name its float weights; kept between runs."""
+    name = f"{made_of(config, weights)}{SUFFIX}"
+    return kept("packages", name, lambda part: save_package(make(), part), load_package)
+
+
+def _kept_seeded(config: Model, seed: int) -> dict[str, FloatArray]:
+    """Equalised seeded float arrays; kept between runs, since equalising them takes a calibration."""
+    return kept(
+        "packages",
+        f"{made_of(config, seed)}.float{SUFFIX}",
+        lambda part: save_float(part, seeded_calibrated(config, seed)[0], config, {}),
+        lambda path: read_float(path, config)[0],
+    )
+
+
+def made_of(config: Model, weights: object) -> str:
+    """Digest of all that a network's numbers depend on; ``weights`` names the float weights that they come from."""
+    code = part_digest("hwgen.frontend", "hwgen.spec", "golden")
+    return digest(model_data(config), weights, code, np.__version__)
+
+
+def float_digest(name: str) -> str:
+    """What the float weights of `load_float` are, without reading or making those that follow from something smaller.
+
+    PackageError when an imported package does not say.
+    """
+    if name.endswith(SUFFIX):
+        model = load_package(Path(name))
+        found = model.provenance.get("weights_sha256")
+        if found is None:
+            raise PackageError(f"{name}: the manifest does not say which float weights it was made of; import it again")
+        return made_of(model.config, found)
+    config = find_model(name)
+    return made_of(config, file_digest(float_path(name)) if name in SHIPPED else 0)

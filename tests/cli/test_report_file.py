@@ -47,7 +47,7 @@ def test_a_dash_sends_the_report_to_standard_output_and_the_tables_to_the_other(
 
 def test_every_command_has_the_same_option():
     commands = [info.callback for info in cli.app.registered_commands if info.callback is not None]
-    assert len(commands) == 11
+    assert len(commands) == 12
     for command in commands:
         assert inspect.signature(command).parameters["json_file"].annotation is JsonFile, command.__name__
 

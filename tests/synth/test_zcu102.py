@@ -4,8 +4,8 @@ import importlib.util
 
 import pytest
 
-from hwgen.pipeline import SYNTH_CACHE
 from hwgen.store.boards import board
+from hwgen.store.cache import kind_folder
 from hwgen.synth.report import SynthReport, synthesise
 from tests.emitted import verilog_of
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def report() -> SynthReport:
-    return synthesise(verilog_of("zcu102"), SYNTH_CACHE)
+    return synthesise(verilog_of("zcu102"), kind_folder("synthesis"))
 
 
 def test_it_fits(report: SynthReport):

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -21,7 +20,6 @@ from sim.options import SimOptions
 from sim.session import SimResult, SimRun, simulate
 from tests.emitted import verilog_of
 
-BUILD = Path(__file__).parents[2] / "build"
 BOARD = board("sim")
 WATCHDOG_CYCLES = 3_000_000  # far more than any run of these tests takes
 Tensors = dict[str, np.ndarray]
@@ -52,7 +50,6 @@ def run_machine(
 def sim_options(**changes: object) -> SimOptions:
     """Options of these tests; a run that hangs ends with its watchdog."""
     fields: dict[str, object] = {
-        "build_root": BUILD / "simulators",
         "quick": True,
         "watchdog_cycles": WATCHDOG_CYCLES,
         "seconds": 240,
