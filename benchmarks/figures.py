@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from hwgen.compiler.listing import ListingEntry
-from hwgen.estimate.estimate import estimate
-from hwgen.estimate.resources import resources
+from hwgen.estimator.estimate import estimate
+from hwgen.estimator.resources import resources
 from hwgen.report.verification import Pass, Verification
 from hwgen.request import images_for
 from hwgen.spec.arrays import package_arrays

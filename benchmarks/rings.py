@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from benchmarks.cases import Case
 from hwgen.compiler.errors import CompileError
-from hwgen.estimate.estimate import estimate
+from hwgen.estimator.estimate import estimate
 from hwgen.spec.design import Design
 
 RINGS_KIB = (1536, 768, 384, 192, 96, 48)

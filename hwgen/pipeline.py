@@ -19,7 +19,7 @@ from hwgen.emit.machine import write_machine
 from hwgen.emit.program import write_program
 from hwgen.emit.summary import JSON_FILE, TEXT_FILE, summary_text
 from hwgen.emit.vivado import VERILOG_FILE
-from hwgen.estimate.estimate import Estimate, estimate
+from hwgen.estimator.estimate import Estimate, estimate
 from hwgen.frontend.float_tensors import FloatTensors
 from hwgen.frontend.store import load_model
 from hwgen.report.verification import Pass, Tensors, Verification
@@ -62,7 +62,11 @@ def build_folder(design: Design) -> Path:
 
 @dataclass(frozen=True)
 class Build:
-    """A build that is complete."""
+    """A build that is complete: what it is of, the folder with its files, and what they were made from.
+
+    ``package`` holds the integers of the network, ``compiled`` its programs and memory image for this machine,
+    ``verilog`` the text of the accelerator, ``seconds`` the time of every step, ``estimates`` cycles, one a task.
+    """
 
     design: Design
     folder: Path
@@ -95,7 +99,7 @@ def machine_verilog(arch: ArchConfig) -> str:
 
 def _compiler_digest() -> str:
     """What listings and summaries depend on besides the network and the machine."""
-    return part_digest("hwgen.compiler", "hwgen.estimate")
+    return part_digest("hwgen.compiler", "hwgen.estimator")
 
 
 def build(design: Design, folder: Path, say: Say, more_steps: tuple[str, ...] = ()) -> tuple[Build, Steps]:

@@ -46,6 +46,7 @@ class VerifyRequest:
     waves: bool = False
     self_test: bool = False  # spoil one bit of the weights for the RTL
     picture: Path | None = None  # file for input and maps
+    tensors: Path | None = None  # file for the arrays of every tensor
     output: Path | None = None  # build folder
 
 
@@ -71,8 +72,8 @@ def narrowed(config: Model, weights: str | None) -> Model:
         raise InputError(f"--weights {weights}: {error}") from error
 
 
-def _network(model: str, weights: str | None) -> tuple[Model, str]:
-    """What a preset, a YAML file or a package describes, and the file that it is read from."""
+def network(model: str, weights: str | None) -> tuple[Model, str]:
+    """What a preset, a YAML file or a package describes, and the file that it is read from; empty for a preset."""
     if not model.endswith(PACKAGE_SUFFIX):
         config = narrowed(_found(find_model, model), weights)
         if model.lower().endswith(YAML):
@@ -98,12 +99,12 @@ def resolve(board: str, model: str, arch: str | None, weights: str | None = None
     """
     on_board = _found(board_named, board)
     machine = _found(find_arch, arch or on_board.arch)
-    network, file = _network(model, weights)
+    config, file = network(model, weights)
     try:
-        design = Design(model=network, arch=machine, board=on_board, weights=file)
+        design = Design(model=config, arch=machine, board=on_board, weights=file)
     except DesignError as error:
         raise InputError(str(error)) from error
-    check_fit(network.name, network.network, machine)
+    check_fit(config.name, config.network, machine)
     return design
 
 

@@ -18,7 +18,9 @@ from sim.trace import Records, Trace, of_instruction
 
 Array = NDArray[Any]
 CHOSEN = ("experts", "expert_scores", "queue_lengths")  # what follows from logits, in the order of a gate's tensors
+RESULT = "result"  # the tensor of a task's result as the host reads it from memory
 FAR = 2**62  # later than any cycle
+NEVER = int(np.iinfo(np.int64).min)  # stands for a value that should have been written and was not: equals no value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,8 @@ class Comparison:
 
     tensors: dict[str, TensorCount] = field(default_factory=dict[str, TensorCount])
     first: Mismatch | None = None  # the earliest in the program
-    got: dict[str, Array] = field(default_factory=dict[str, Array])  # tensors as the machine wrote them
+    got: dict[str, Array] = field(default_factory=dict[str, Array])  # as the machine wrote them; see `written`
+    written: dict[str, Array] = field(default_factory=dict[str, Array])  # what the program writes; elsewhere got is 0
 
     @property
     def values(self) -> int:
@@ -81,6 +84,11 @@ class Comparison:
         count.mismatches += mismatches
         if first is not None and self.first is None:
             self.first = first
+
+    def keep(self, tensor: str, shape: tuple[int, ...]) -> None:
+        """Make room for a tensor, unless a part of it is there; nothing of it is written yet."""
+        self.got.setdefault(tensor, np.zeros(shape, dtype=np.int64))
+        self.written.setdefault(tensor, np.zeros(shape, dtype=bool))
 
 
 def _gather(item: Produced, records: Records, lanes: int) -> tuple[Array, Array, int]:
@@ -134,8 +142,9 @@ def _compare_words(result: Comparison, entry: ListingEntry, item: Produced, trac
     if strays and first is None:
         first = _stray(entry, item.tensor, records[(records["row"] >= item.rows) | (records["word"] >= item.words)])
     result.add(item.tensor, item.values, wrong + strays, first)
-    tensor = result.got.setdefault(item.tensor, np.zeros(item.shape, dtype=np.int64))
-    item.part(tensor)[...] = got.reshape(item.rows, -1)
+    result.keep(item.tensor, item.shape)
+    item.part(result.got[item.tensor])[...] = np.where(late == FAR, NEVER, got).reshape(item.rows, -1)
+    item.part(result.written[item.tensor])[...] = True
 
 
 def _stray(entry: ListingEntry, tensor: str, records: Records) -> Mismatch:
@@ -199,7 +208,9 @@ def _compare_gate(result: Comparison, entry: ListingEntry, trace: Trace, golden:
                 want=int(want[at]),
             )
         result.add(item.tensor, want.size, int(np.count_nonzero(wrong)), first)
-        result.got[item.tensor] = got
+        result.keep(item.tensor, item.shape)
+        result.got[item.tensor] = got if same else np.full(item.shape, NEVER)
+        result.written[item.tensor][...] = True
 
 
 def _compare_entry(result: Comparison, entry: ListingEntry, trace: Trace, golden: Mapping[str, Array]) -> None:
@@ -287,10 +298,12 @@ def _compare_result(
         first = Mismatch(
             instruction=store.index,
             name=store.name,
-            tensor="result",
+            tensor=RESULT,
             index=at,
             cycle=None,
             got=got,
             want=int(want[at]),
         )
-    result.add("result", want.size, int(np.count_nonzero(wrong)), first)
+    result.add(RESULT, want.size, int(np.count_nonzero(wrong)), first)
+    result.got[RESULT] = data if data.shape == want.shape else np.full(want.shape, NEVER)
+    result.written[RESULT] = np.ones(want.shape, dtype=bool)

@@ -10,7 +10,7 @@ from hwgen.cli.progress import Progress
 from hwgen.cli.report_file import write_json
 from hwgen.cli.tables import instruction_table
 from hwgen.emit.summary import summary_text
-from hwgen.estimate.estimate import estimate
+from hwgen.estimator.estimate import estimate
 from hwgen.pipeline import SYNTH_STEPS, build, build_folder, build_report, synthesised
 from hwgen.request import resolve, tasks_of, writable_folder
 from hwgen.synth.page import synthesis_text

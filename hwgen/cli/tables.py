@@ -158,10 +158,8 @@ def instruction_table(instructions: Sequence[Timed]) -> Table:
 def verification_lines(found: Verification) -> list[str]:
     """What a verification comes to, in a few lines of text."""
     report = found.report()
-    wrong = f"{found.mismatches:,} mismatches" if found.mismatches else "0 mismatches"
     lines = [
-        f"{found.design.network} on {report['board']} (arch {report['arch']}): {found.values:,} values"
-        f" of {report['compared']['tensors']} tensors compared, {wrong} between RTL and golden",
+        found.summary(),
         f"{report['cycles_per_image']:,.0f} cycles an image and task ({report['milliseconds_per_image']:.3f} ms at"
         f" {report['clock_mhz']:g} MHz), array busy with useful work {report['mac_utilisation']:.1%},"
         f" DDR {report['ddr_read_bytes']:,} bytes read, {report['ddr_write_bytes']:,} written",

@@ -14,7 +14,8 @@ from hwgen.cli.tables import verification_lines
 from hwgen.driver.device import MachineError
 from hwgen.pipeline import WAVES_FOLDER, Wanted, build_folder, flipped_layer, verify
 from hwgen.report.agreement import tensor_table
-from hwgen.report.picture import compose, save
+from hwgen.report.picture import save
+from hwgen.report.tensor_file import save_tensors
 from hwgen.report.verification import Verification
 from hwgen.request import VerifyRequest, images_for, resolve, tasks_of, writable_file, writable_folder
 
@@ -40,6 +41,9 @@ def verify_command(
         bool, typer.Option("--self-test", help="Spoil one bit of the weights for the RTL; succeed if that is noticed.")
     ] = False,
     picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE.png", help="Draw input and maps.")] = None,
+    tensors: Annotated[
+        Path | None, typer.Option("--save-tensors", metavar="FILE.npz", help="Every tensor of RTL, golden and float.")
+    ] = None,
     output: BuildFolder = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -56,6 +60,7 @@ def verify_command(
         waves=waves,
         self_test=self_test,
         picture=picture,
+        tensors=tensors,
         output=output,
     )
     run_request(request, json_file)
@@ -75,6 +80,7 @@ def demo_command(
 def run_request(request: VerifyRequest, json_file: Path | None) -> None:
     """Do what was asked for; print and write what was found. typer.Exit when the answer is no."""
     writable_file(request.picture, "--picture")
+    writable_file(request.tensors, "--save-tensors")
     design = resolve(request.board, request.model, request.arch, request.weights)
     folder = request.output or build_folder(design)
     writable_folder(folder, "--output")
@@ -90,6 +96,9 @@ def run_request(request: VerifyRequest, json_file: Path | None) -> None:
     except MachineError as error:
         raise typer.Exit(_stopped(error, request.self_test, json_file)) from error
     show_verification(found, folder, wanted, request.picture)
+    if request.tensors is not None:
+        save_tensors(found, request.tensors)
+        tell(f"tensors: {request.tensors}")
     extra = {"self_test": True, "caught": found.mismatches > 0} if request.self_test else {}
     write_json(json_file, found.report() | extra)
     if request.self_test:
@@ -119,6 +128,5 @@ def show_verification(found: Verification, folder: Path, wanted: Wanted, picture
     if wanted.waves:
         tell(f"waveform: {folder / WAVES_FOLDER / 'dump.vcd'}")
     if picture is not None:
-        footer = verification_lines(found)[0]
-        save(compose(found.panels(), found.class_names(), footer), picture)
+        save(found.picture(), picture)
         tell(f"picture: {picture}")

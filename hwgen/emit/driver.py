@@ -20,14 +20,23 @@ def _file(module: str) -> Path | None:
 
 
 def _imports(path: Path) -> set[str]:
-    """Names below hwgen that a source imports."""
+    """Names below hwgen that a source imports when it runs."""
     found = set[str]()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    unseen = {id(item) for node in ast.walk(tree) if _is_for_types(node) for item in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in unseen:
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return {name for name in found if name.split(".")[0] == "hwgen"}
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    """Whether a statement is ``if TYPE_CHECKING``, which never runs."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def sources() -> list[Path]:

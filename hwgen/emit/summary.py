@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hwgen.emit.c_header import TOP
 from hwgen.emit.templates import render
-from hwgen.estimate.estimate import Estimate
+from hwgen.estimator.estimate import Estimate
 from hwgen.spec.design import Design
 
 TEXT_FILE = "summary.txt"

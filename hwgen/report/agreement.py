@@ -1,6 +1,6 @@
 """What a run is judged by: per tensor, RTL against golden bit for bit, and codes against the float model."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,26 +57,6 @@ def agreement(codes: Array, scale: float | None, reference: Array | None) -> Agr
         sqnr_db=None if signal == 0.0 else float("inf") if noise == 0.0 else 10 * float(np.log10(signal / noise)),
         cosine=float(real @ wanted) / lengths if lengths else None,
     )
-
-
-def tensor_reports(
-    task: str,
-    compared: Mapping[str, tuple[int, int]],
-    codes: Mapping[str, Array],
-    reference: Mapping[str, Array],
-    scales: Mapping[str, float],
-) -> list[TensorReport]:
-    """One line per compared tensor; ``compared`` holds (values, mismatches), ``reference`` the float tensors."""
-    return [
-        TensorReport(
-            task=task,
-            name=name,
-            values=values,
-            mismatches=mismatches,
-            agreement=agreement(codes[name], scales.get(name), reference.get(name)) if name in codes else Agreement(),
-        )
-        for name, (values, mismatches) in compared.items()
-    ]
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -1,11 +1,12 @@
 """What a verification found: per tensor, per instruction, in total; as data, and as maps for a picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from golden.predict import class_map, depth_map
 from golden.reference.scenes import CLASS_NAMES
@@ -13,12 +14,14 @@ from hwgen.compiler.compile import Compiled
 from hwgen.frontend.black_pixels import black_warnings
 from hwgen.frontend.evaluate import to_pixels
 from hwgen.frontend.range_excess import excess_warnings
-from hwgen.report.agreement import TensorReport, tensor_reports
-from hwgen.report.picture import Panel, colour_classes, colour_depth
+from hwgen.report.agreement import Agreement, TensorReport
+from hwgen.report.picture import Panel, colour_classes, colour_depth, compose
+from hwgen.report.tensor import Tensor
 from hwgen.spec.design import Design
 from hwgen.spec.model import TaskConfig
+from hwgen.spec.shown import nearest
 from hwgen.spec.weight_bits import weight_bits_text
-from sim.compare import Comparison, Mismatch
+from sim.compare import RESULT, Comparison, Mismatch
 from sim.session import SimResult, SimRun
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -36,7 +39,11 @@ class Pass:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """Every pass of a verification."""
+    """What a verification found: every image through every task, on the RTL, on golden and on the float model.
+
+    ``run[name]``, or ``run[task, name]`` when the run has several tasks, is a `Tensor` with the arrays of all images;
+    iteration gives all of them. ``good``, ``values``, ``mismatches``, ``first``, ``cycles`` say what came of it.
+    """
 
     design: Design
     compiled: Compiled
@@ -85,14 +92,54 @@ class Verification:
         return [line for task in self.tasks for line in self._tensors(task.name)]
 
     def _tensors(self, task: str) -> list[TensorReport]:
-        passes = self.of_task(task)
-        compared: dict[str, tuple[int, int]] = {}
-        for item in passes:
+        counts = self._counts(task)
+        known = set(self.names(task))
+        return [
+            self[task, name].line()
+            if name in known
+            else TensorReport(task=task, name=name, values=values, mismatches=mismatches, agreement=Agreement())
+            for name, (values, mismatches) in counts.items()
+        ]
+
+    def _counts(self, task: str) -> dict[str, tuple[int, int]]:
+        """Name -> (values compared, mismatches), all images; also of words that have no place in any tensor."""
+        counts: dict[str, tuple[int, int]] = {}
+        for item in self.of_task(task):
             for name, count in item.comparison.tensors.items():
-                values, mismatches = compared.get(name, (0, 0))
-                compared[name] = (values + count.values, mismatches + count.mismatches)
-        golden, reference = (_stacked([getattr(item, kind) for item in passes]) for kind in ("golden", "reference"))
-        return tensor_reports(task, compared, golden, reference, self.scales)
+                values, mismatches = counts.get(name, (0, 0))
+                counts[name] = (values + count.values, mismatches + count.mismatches)
+        return counts
+
+    def names(self, task: str | None = None) -> tuple[str, ...]:
+        """Names of the tensors of a task, or of the first, in the order in which they are computed."""
+        task = self.tasks[0].name if task is None else task
+        if task not in [item.name for item in self.tasks]:
+            raise KeyError(f"no task {task!r} in this run; it has {', '.join(item.name for item in self.tasks)}")
+        return tuple(self.of_task(task)[0].comparison.got)
+
+    def __getitem__(self, key: str | tuple[str, str]) -> Tensor:
+        """The tensor of a name, or of a task and a name when the run has several tasks; KeyError says what there is."""
+        task, name = key if isinstance(key, tuple) else (self._task_of(key), key)
+        names = self.names(task)
+        if name not in names:
+            raise KeyError(f"no tensor {name!r} in task {task}{nearest(name, names)}")
+        stored = self.design.model.network.result(task).writes if name == RESULT else name
+        runs = [
+            (item.comparison.got[name], item.comparison.written[name], item.golden[stored], item.reference.get(stored))
+            for item in self.of_task(task)
+        ]
+        return Tensor.of_runs(task, name, runs, self.scales.get(stored), self._counts(task)[name][1])
+
+    def _task_of(self, name: str) -> str:
+        """The only task with a tensor of this name; the first when none has it. KeyError when several have it."""
+        found = [task.name for task in self.tasks if name in self.names(task.name)]
+        if len(found) > 1:
+            raise KeyError(f"{name!r} is in the tasks {', '.join(found)}; say which: run[{found[0]!r}, {name!r}]")
+        return found[0] if found else self.tasks[0].name
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Every tensor of every task."""
+        return (self[task.name, name] for task in self.tasks for name in self.names(task.name))
 
     def instructions(self) -> list[dict[str, Any]]:
         """Start and end of every instruction, for the first image of every task."""
@@ -165,15 +212,25 @@ class Verification:
         titles = (f"{task.kind}, float", f"{task.kind}, RTL")
         return [Panel(title=title, pixels=pixels) for title, pixels in zip(titles, pictures, strict=True)]
 
+    def picture(self) -> Image.Image:
+        """Input and maps of the first image side by side, from the float model and from the RTL, as a Pillow image."""
+        return compose(self.panels(), self.class_names(), self.summary())
+
+    def summary(self) -> str:
+        """One line: what was compared, and what was found."""
+        tensors = sum(len(item.comparison.tensors) for item in self.passes)
+        machine = f"{self.design.network} on {self.design.board.name} (arch {self.design.arch.name})"
+        compared = f"{self.values:,} values of {tensors:,} tensors compared"
+        return f"{machine}: {compared}, {self.mismatches:,} mismatches between RTL and golden"
+
+    def __repr__(self) -> str:
+        """The same between brackets: the fields hold whole networks."""
+        return f"<Verification {self.summary()}>"
+
     def class_names(self) -> tuple[str, ...]:
         """Names for the legend, when a task has the classes of the generated scenes."""
         known = any(task.kind == "segmentation" and task.classes == len(CLASS_NAMES) for task in self.tasks)
         return CLASS_NAMES if known else ()
-
-
-def _stacked(items: Sequence[Tensors]) -> dict[str, NDArray[Any]]:
-    """Tensors of several images, side by side."""
-    return {name: np.stack([item[name] for item in items]) for name in items[0]}
 
 
 def _pass_report(item: Pass) -> dict[str, Any]:

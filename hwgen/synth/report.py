@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hwgen.emit.c_header import TOP
-from hwgen.estimate.resources import GUARD_RAILS
+from hwgen.estimator.resources import GUARD_RAILS
 from hwgen.spec.board import Board
 from hwgen.synth.counts import Cost, cost_of
 from hwgen.synth.depth import Path as TimingPath

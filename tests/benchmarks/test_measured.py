@@ -7,7 +7,7 @@ from benchmarks.check import worse
 from benchmarks.figures import figures_of
 from benchmarks.measure import measured
 from benchmarks.results import load
-from hwgen.estimate.estimate import estimate
+from hwgen.estimator.estimate import estimate
 from hwgen.report.verification import Verification
 
 

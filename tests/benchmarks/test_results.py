@@ -8,7 +8,7 @@ from benchmarks.cases import CASES, Case, cases
 from benchmarks.check import TOLERANCE, worse
 from benchmarks.figures import OTHER, SYNTHESIS, Figures, least_bytes
 from benchmarks.results import BEGIN, END, MARKDOWN, README, load, markdown, save, with_tables
-from hwgen.estimate.estimate import estimate
+from hwgen.estimator.estimate import estimate
 from hwgen.spec.presets import M3VIT_MICRO, M3VIT_TINY
 from hwgen.spec.weight_bits import with_weight_bits
 

@@ -1,7 +1,7 @@
 """The summary page: every figure that it promises, and a warning above a guard rail."""
 
 from hwgen.emit.summary import summary_text
-from hwgen.estimate.estimate import estimate
+from hwgen.estimator.estimate import estimate
 from hwgen.request import resolve
 
 
@@ -28,7 +28,7 @@ def test_it_names_configuration_cycles_and_resources():
 
 
 def test_a_machine_that_fills_the_part_is_marked(monkeypatch):
-    monkeypatch.setattr("hwgen.estimate.resources.GUARD_RAILS", {"lut": 0.7, "ff": 0.5, "bram36": 0.8, "dsp": 0.01})
+    monkeypatch.setattr("hwgen.estimator.resources.GUARD_RAILS", {"lut": 0.7, "ff": 0.5, "bram36": 0.8, "dsp": 0.01})
     marked = [line.split()[0] for line in _text("zcu102").splitlines() if "ABOVE" in line]
     assert marked == ["dsp"]
 

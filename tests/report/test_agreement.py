@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hwgen.report.agreement import Agreement, agreement, tensor_reports, tensor_table
+from hwgen.report.agreement import Agreement, TensorReport, agreement, tensor_table
 
 
 def test_noise_and_angle_by_hand():
@@ -32,11 +32,11 @@ def test_nothing_is_claimed_without_a_reference():
 
 
 def test_the_table_counts_values_and_mismatches():
-    codes = {"norm": np.array([1, 2, 3]), "scores": np.array([5])}
-    reports = tensor_reports(
-        "seg", {"norm": (3, 0), "scores": (1, 1)}, codes, {"norm": np.array([1.0, 2.0, 3.5])}, {"norm": 1.0}
-    )
-    assert [(r.name, r.values, r.mismatches) for r in reports] == [("norm", 3, 0), ("scores", 1, 1)]
+    close = agreement(np.array([1, 2, 3]), 1.0, np.array([1.0, 2.0, 3.5]))
+    reports = [
+        TensorReport(task="seg", name="norm", values=3, mismatches=0, agreement=close),
+        TensorReport(task="seg", name="scores", values=1, mismatches=1, agreement=Agreement()),
+    ]
     assert reports[1].as_dict() == {"task": "seg", "name": "scores", "values": 1, "mismatches": 1, "float": {}}
     console = Console(width=100, record=True)
     console.print(tensor_table(reports, "run"))

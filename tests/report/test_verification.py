@@ -7,52 +7,33 @@ import numpy as np
 import pytest
 
 from golden.network import run_network
-from golden.reference.m3vit_float import FloatModel
 from golden.reference.scenes import CLASS_NAMES
-from hwgen.compiler.compile import Compiled, compile_model
-from hwgen.estimate.estimate import estimate
-from hwgen.frontend.store import load_float, load_model
+from hwgen.compiler.compile import Compiled
+from hwgen.estimator.estimate import estimate
+from hwgen.frontend.store import load_model
 from hwgen.pipeline import flipped_layer, spoilt
-from hwgen.report.verification import Pass, Verification
-from hwgen.request import images_for, resolve, tasks_of
-from sim.compare import compare
-from tests.perfect_machine import CYCLES_PER_INSTRUCTION, perfect_result
-
-DESIGN = resolve("sim", "m3vit-micro", None)
+from sim.trace import Trace
+from tests.perfect_machine import CYCLES_PER_INSTRUCTION
+from tests.report.perfect_verification import DESIGN, Spoil, perfect_verification
 
 
 @pytest.fixture(scope="module")
 def compiled() -> Compiled:
-    return compile_model(load_model("m3vit-micro"), DESIGN.arch)
+    return perfect_verification().compiled
 
 
-def _verification(compiled: Compiled, images: int = 1, task: str = "all", spoil: str | None = None) -> Verification:
-    package, tasks = load_model("m3vit-micro"), tasks_of(DESIGN.model, task)
-    pictures = images_for(DESIGN.model, None, images, 0)
-    result = perfect_result(package, compiled, pictures, [item.name for item in tasks])
-    model, passes = FloatModel(load_float("m3vit-micro"), DESIGN.model), []
-    for run in result.runs:
-        image = pictures[run.image]
-        golden = run_network(package, image, run.task)
-        assert run.trace is not None
-        if spoil is not None:
-            records = run.trace[spoil]
-            records["data"][records.size // 2, 0] ^= 1
-        found = compare(run.trace, compiled.programs[run.task].listing, golden, run.data)
-        passes.append(Pass(run=run, comparison=found, golden=golden, reference=model.run(image, run.task)))
-    return Verification(
-        design=DESIGN,
-        compiled=compiled,
-        scales=package.scales,
-        images=pictures,
-        tasks=tasks,
-        passes=tuple(passes),
-        simulation=result,
-    )
+def _flip(channel: str) -> Spoil:
+    """One wrong bit in the middle of a trace channel."""
+
+    def spoil(trace: Trace) -> None:
+        records = trace[channel]
+        records["data"][records.size // 2, 0] ^= 1
+
+    return spoil
 
 
 def test_a_perfect_machine_passes_and_the_report_adds_up(compiled: Compiled):
-    found = _verification(compiled, images=2)
+    found = perfect_verification(images=2)
     assert found.good
     report = json.loads(json.dumps(found.report()))
     assert report["compared"]["mismatches"] == 0
@@ -72,7 +53,7 @@ def test_a_perfect_machine_passes_and_the_report_adds_up(compiled: Compiled):
 
 def test_every_key_of_a_report_is_documented(compiled: Compiled):
     page = (Path(__file__).parents[2] / "docs" / "reports.md").read_text()
-    verified = _verification(compiled, task="seg").report()
+    verified = perfect_verification(task="seg").report()
     estimated = estimate(DESIGN).to_json()
     instructions = [*verified["instructions"][:1], *estimated["instructions"][:1]]
     keys = {*verified, *estimated, *(key for item in instructions for key in item)} - {"estimate"}
@@ -81,7 +62,7 @@ def test_every_key_of_a_report_is_documented(compiled: Compiled):
 
 
 def test_every_named_tensor_is_compared_with_golden_and_float(compiled: Compiled):
-    found = _verification(compiled)
+    found = perfect_verification()
     lines = {(line.task, line.name): line for line in found.tensors()}
     golden = run_network(load_model("m3vit-micro"), found.images[0], "seg")
     assert {name for task, name in lines if task == "seg"} == {*golden, "result"}
@@ -96,7 +77,7 @@ def test_every_named_tensor_is_compared_with_golden_and_float(compiled: Compiled
 
 @pytest.mark.parametrize("channel", ["post", "norm"])
 def test_one_wrong_bit_is_found_and_named(compiled: Compiled, channel: str):
-    found = _verification(compiled, task="seg", spoil=channel)
+    found = perfect_verification(task="seg", spoil=_flip(channel))
     assert not found.good
     assert found.mismatches == 1
     assert found.first is not None
@@ -107,7 +88,7 @@ def test_one_wrong_bit_is_found_and_named(compiled: Compiled, channel: str):
 
 
 def test_instructions_have_times(compiled: Compiled):
-    listed = _verification(compiled, task="depth").report()["instructions"]
+    listed = perfect_verification(task="depth").report()["instructions"]
     assert len(listed) == len(compiled.programs["depth"].listing)
     timed = [item for item in listed if item["start_cycle"] is not None]
     assert len(timed) > 60
@@ -115,7 +96,7 @@ def test_instructions_have_times(compiled: Compiled):
 
 
 def test_the_picture_has_a_panel_per_map(compiled: Compiled):
-    found = _verification(compiled)
+    found = perfect_verification()
     panels = found.panels()
     titles = ["input", "segmentation, float", "segmentation, RTL", "depth, float", "depth, RTL"]
     assert [panel.title for panel in panels] == titles

@@ -6,7 +6,7 @@ import pytest
 
 from golden.network import run_network
 from hwgen.compiler.compile import compile_model
-from hwgen.estimate.estimate import estimate
+from hwgen.estimator.estimate import estimate
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.board import Board
 from hwgen.spec.design import Design

@@ -7,7 +7,7 @@ import numpy as np
 from golden.network import run_network
 from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.compiler.step import Step
-from hwgen.estimate.estimate import end_cycle, numbered, run_machine
+from hwgen.estimator.estimate import end_cycle, numbered, run_machine
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.isa import Counter, Opcode, Unit
 from hwgen.spec.ops import OPS

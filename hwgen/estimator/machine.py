@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hwgen.compiler.step import Step
-from hwgen.estimate.clock import Clock, Track, Wait, after
+from hwgen.estimator.clock import Clock, Track, Wait, after
 from hwgen.spec import timing
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.board import Board

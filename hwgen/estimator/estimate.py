@@ -9,9 +9,9 @@ from typing import Any
 
 from hwgen.compiler.compile import scheduled
 from hwgen.compiler.fit import check_fit
-from hwgen.estimate.cycles import step_cycles
-from hwgen.estimate.resources import resources
-from hwgen.estimate.timeline import Queues, end_cycle, intervals, numbered, run_machine
+from hwgen.estimator.cycles import step_cycles
+from hwgen.estimator.resources import resources
+from hwgen.estimator.timeline import Queues, end_cycle, intervals, numbered, run_machine
 from hwgen.spec.design import Design
 from hwgen.spec.isa import FETCH_BYTES, INSTRUCTION_BYTES, Opcode
 from hwgen.spec.ops import OPS
@@ -32,7 +32,10 @@ class InstructionEstimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """One image and task on one board."""
+    """What one image takes under one task on one board: cycles, bytes of DDR, resources, and every instruction.
+
+    ``resources`` has a line each for LUTs, FFs, block RAMs and DSPs, with what the part has.
+    """
 
     model: str
     board: str

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from hwgen.estimate.clock import Process, Wait, after
-from hwgen.estimate.machine import Instruction, Machine
+from hwgen.estimator.clock import Process, Wait, after
+from hwgen.estimator.machine import Instruction, Machine
 from hwgen.spec import timing
 from hwgen.spec.isa import Counter, Unit
 

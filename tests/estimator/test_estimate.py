@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from hwgen.compiler.errors import CompileError
-from hwgen.estimate.cycles import expert_rows
-from hwgen.estimate.estimate import Estimate, estimate
-from hwgen.estimate.resources import memories, resources
+from hwgen.estimator.cycles import expert_rows
+from hwgen.estimator.estimate import Estimate, estimate
+from hwgen.estimator.resources import memories, resources
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.design import Design

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from hwgen.compiler.errors import CompileError
 from hwgen.compiler.step import Step
-from hwgen.estimate.compute import ComputeUnit
-from hwgen.estimate.cycles import even_queues
-from hwgen.estimate.dram import Ddr, ReadEngine, WeightLoader
-from hwgen.estimate.io import IoEngine, Sequencer
-from hwgen.estimate.issue import Issuer
-from hwgen.estimate.machine import Instruction, Interval, Machine
-from hwgen.estimate.norm import LayerNorm
+from hwgen.estimator.compute import ComputeUnit
+from hwgen.estimator.cycles import even_queues
+from hwgen.estimator.dram import Ddr, ReadEngine, WeightLoader
+from hwgen.estimator.io import IoEngine, Sequencer
+from hwgen.estimator.issue import Issuer
+from hwgen.estimator.machine import Instruction, Interval, Machine
+from hwgen.estimator.norm import LayerNorm
 from hwgen.spec import timing
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.board import Board

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hwgen.emit.timing import FILE, constants, regenerate
-from hwgen.estimate.dram import SAVED_BYTES
+from hwgen.estimator.dram import SAVED_BYTES
 from hwgen.rtl import core
 from hwgen.rtl.attention.softmax import SoftmaxStatistics
 from hwgen.rtl.core import Core

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from hwgen.compiler.step import Step
-from hwgen.estimate.clock import Process
-from hwgen.estimate.dram import (
+from hwgen.estimator.clock import Process
+from hwgen.estimator.dram import (
     IO_PORT,
     PAGE_BYTES,
     SAVED_BYTES,
@@ -18,7 +18,7 @@ from hwgen.estimate.dram import (
     WeightLoader,
     last_beats,
 )
-from hwgen.estimate.machine import Instruction, Machine
+from hwgen.estimator.machine import Instruction, Machine
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.board import Board
 from hwgen.spec.isa import Opcode, Unit

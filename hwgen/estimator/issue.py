@@ -3,8 +3,8 @@
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from hwgen.estimate.clock import Process, Request, Wait, after
-from hwgen.estimate.compute import ComputeUnit, Op
+from hwgen.estimator.clock import Process, Request, Wait, after
+from hwgen.estimator.compute import ComputeUnit, Op
 from hwgen.spec import choices, timing
 from hwgen.spec.isa import Counter, Destination, Opcode
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from hwgen.estimate.clock import Process, Wait, after
-from hwgen.estimate.dram import WRITE_PORT, ReadEngine, last_beats
-from hwgen.estimate.machine import Instruction, Machine
+from hwgen.estimator.clock import Process, Wait, after
+from hwgen.estimator.dram import WRITE_PORT, ReadEngine, last_beats
+from hwgen.estimator.machine import Instruction, Machine
 from hwgen.spec import choices, timing
 from hwgen.spec.arch import BEAT_BYTES
 from hwgen.spec.isa import FETCH_BYTES, INSTRUCTION_BYTES, Counter, Opcode, Unit

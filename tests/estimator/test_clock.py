@@ -1,6 +1,6 @@
 """The clockwork of the estimate: order of time, counting, processes that wait for each other."""
 
-from hwgen.estimate.clock import Clock, Process, Track, after
+from hwgen.estimator.clock import Clock, Process, Track, after
 
 
 def test_processes_run_in_the_order_of_time():

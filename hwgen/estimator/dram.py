@@ -6,8 +6,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from hwgen.estimate.clock import Process, Request, after
-from hwgen.estimate.machine import Instruction, Machine, Ring
+from hwgen.estimator.clock import Process, Request, after
+from hwgen.estimator.machine import Instruction, Machine, Ring
 from hwgen.spec import choices, timing
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.board import Board

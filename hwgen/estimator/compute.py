@@ -5,8 +5,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from hwgen.estimate.clock import Process, Track, Wait, after
-from hwgen.estimate.machine import Instruction, Machine
+from hwgen.estimator.clock import Process, Track, Wait, after
+from hwgen.estimator.machine import Instruction, Machine
 from hwgen.spec import choices, timing
 from hwgen.spec.isa import EXPERT_HIDDEN, Destination, Opcode, Unit
 from hwgen.spec.ops import OPS

@@ -1,0 +1,173 @@
+"""The Python API: what the command line does, as functions that return arrays. All of it is exported by ``hwgen``.
+
+Boards, machines and networks are given by name, as on the command line: ``board`` as `boards` lists them; ``model`` a
+preset (`models`), a package (a path in ``.safetensors``) or a YAML file; ``arch`` a preset or a YAML file, else the
+machine of the board; ``weights`` the bits of some layers' weights, such as ``"experts=4"``.
+What cannot be used raises `InputError`, or `CompileError` when the network does not fit the machine, before any work.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.network import run_network
+from hwgen import pipeline
+from hwgen.estimator.estimate import Estimate
+from hwgen.frontend.store import load_model
+from hwgen.pipeline import Build, Wanted, build_folder
+from hwgen.report.verification import Verification
+from hwgen.request import InputError, images_for, network, resolve, tasks_of, writable_folder
+from hwgen.spec.design import Design
+from hwgen.spec.graph_model import Model
+from hwgen.spec.package import QuantisedModel
+from hwgen.spec.presets import MODELS
+from hwgen.spec.tables import Int64Array
+from hwgen.store.boards import board_names
+
+Name = str | Path
+Image = NDArray[np.uint8]  # [height, width, 3]
+Images = int | Name | Image | Iterable[Image]
+Say = Callable[[str], None]
+
+
+def _silent(line: str) -> None:
+    """Say nothing of progress."""
+
+
+def boards() -> tuple[str, ...]:
+    """Names of the boards that ship with hwgen."""
+    return tuple(board_names())
+
+
+def models() -> tuple[str, ...]:
+    """Names of the networks that need no file: one has trained weights, the others seeded random ones."""
+    return tuple(MODELS)
+
+
+def load(model: Name = "m3vit-micro", *, weights: str | None = None) -> QuantisedModel:
+    """The integers of a network: ``arrays`` by name, ``scales`` (the real value of code 1 of every tensor), ``config``.
+
+    A preset without trained weights has seeded random ones. Takes some seconds for a large network, then is cached.
+    """
+    config, file = network(str(model), weights)
+    return load_model(file or config.name, int4=config.int4)
+
+
+def golden(model: Name | QuantisedModel, image: Image, task: str | None = None) -> dict[str, Int64Array]:
+    """Every named tensor of an image on the golden model, int64 codes of logical shapes, in the order of computation.
+
+    ``image`` is uint8 [height, width, 3] of the network's size; ``task`` the first when not given. ValueError says what
+    the network takes. These are the bits that the RTL makes on every machine; rows that no machine computes, because
+    nothing reads them, are there too.
+    """
+    package = model if isinstance(model, QuantisedModel) else load(model)
+    return run_network(package, np.asarray(image), task or package.config.tasks[0].name)
+
+
+def build(
+    board: str,
+    model: Name = "m3vit-micro",
+    *,
+    arch: Name | None = None,
+    weights: str | None = None,
+    output: Name | None = None,
+    say: Say = _silent,
+) -> Build:
+    """Write the Verilog of a machine, the files of its board, and a network's memory image and programs.
+
+    They go into ``output``, below ``build`` of the current folder when not given. The result holds ``folder``,
+    ``verilog`` (text), ``compiled`` (programs and memory image), ``package`` and ``estimates``, one a task. ``say``
+    takes lines of progress, such as ``print``. Half a minute for a machine that is new, a second otherwise.
+    """
+    design, folder = _design(board, model, arch, weights, output)
+    return pipeline.build(design, folder, say)[0]
+
+
+def estimate(
+    board: str, model: Name = "m3vit-micro", *, arch: Name | None = None, weights: str | None = None
+) -> dict[str, Estimate]:
+    """Task -> cycles, DDR bytes, resources and the cycles of every instruction, without building anything.
+
+    ``cycles`` count from start to interrupt, ``milliseconds`` at the board's clock. Takes seconds.
+    """
+    design = resolve(board, str(model), _text(arch), weights)
+    return {task.name: pipeline.estimate(design, task.name) for task in design.model.tasks}
+
+
+def verify(
+    board: str,
+    model: Name = "m3vit-micro",
+    *,
+    images: Images = 1,
+    seed: int = 0,
+    task: str | None = None,
+    arch: Name | None = None,
+    weights: str | None = None,
+    self_test: bool = False,
+    waves: bool = False,
+    output: Name | None = None,
+    say: Say = _silent,
+) -> Verification:
+    """Send images through the Verilog, and compare every named tensor with golden, bit for bit.
+
+    Parameters
+    ----------
+    images: a number of generated scenes, the path of a picture, one array uint8 [height, width, 3], or several of them.
+    seed: which generated scenes.
+    task: a name, ``"all"``, or the first when not given.
+    self_test: spoil one bit of the weights for the RTL; a good run then finds mismatches.
+    waves: also write a waveform (VCD) into the folder ``waves`` of the build: slow, some 50 KB a cycle.
+    output, say: as `build` takes them.
+
+    ``run[name]``, or ``run[task, name]``, is a `Tensor`; ``run.good`` says whether all is equal, ``run.first`` what is
+    wrong first, ``run.report()`` gives figures as data, ``run.picture()`` the maps. A machine's first run takes
+    minutes, in which its simulator is compiled; later ones take seconds. MachineError when the machine stops with an
+    error code, SimulationError when the simulation fails, ToolMissing when there is no compiler.
+    """
+    design, folder = _design(board, model, arch, weights, output)
+    wanted = Wanted(
+        images=_images(design.model, images, seed),
+        tasks=tasks_of(design.model, task),
+        waves=waves,
+        self_test=self_test,
+    )
+    return pipeline.verify(design, folder, wanted, say)
+
+
+def _text(name: Name | None) -> str | None:
+    return None if name is None else str(name)
+
+
+def _design(
+    board: str, model: Name, arch: Name | None, weights: str | None, output: Name | None
+) -> tuple[Design, Path]:
+    """What the names stand for, and the folder of the build."""
+    design = resolve(board, str(model), _text(arch), weights)
+    folder = build_folder(design) if output is None else Path(output)
+    writable_folder(folder, "output")
+    return design, folder
+
+
+def _images(model: Model, images: Images, seed: int) -> list[Image]:
+    """Pixels of every image; InputError when there is none, or one has another size or type."""
+    if isinstance(images, int):
+        if images < 1:
+            raise InputError(f"images = {images}: give at least 1")
+        return images_for(model, None, images, seed)
+    if isinstance(images, str | Path):
+        return images_for(model, Path(images), 1, seed)
+    given: list[Any] = [images] if isinstance(images, np.ndarray) and images.ndim == 3 else list(images)
+    wanted = (model.image_height, model.image_width, model.channels)
+    for number, image in enumerate(given):
+        pixels = np.asarray(image)
+        if pixels.shape != wanted or pixels.dtype != np.uint8:
+            raise InputError(
+                f"image {number} is {pixels.dtype}{list(pixels.shape)}, {model.name} takes uint8{list(wanted)};"
+                " scale or crop it first"
+            )
+    if not given:
+        raise InputError("images holds none; give at least one")
+    return [np.asarray(image) for image in given]

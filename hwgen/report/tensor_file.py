@@ -1,0 +1,36 @@
+"""The tensors of a verification as one NumPy file, for other tools."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwgen.report.verification import Verification
+from hwgen.store.output_file import placed
+
+IMAGES = "images"
+SUFFIX = ".npz"
+
+
+def tensor_arrays(found: Verification) -> dict[str, NDArray[Any]]:
+    """Name -> array: ``images``, and of every tensor ``TASK/NAME/KIND`` with the kinds of `Tensor`.
+
+    ``rtl``, ``golden`` (int64), ``written`` (bool), and where they exist ``float`` (float64) and ``scale`` (a float64
+    scalar). All but the scale begin with the number of images.
+    """
+    arrays: dict[str, NDArray[Any]] = {IMAGES: np.stack(found.images)}
+    for tensor in found:
+        place = f"{tensor.task}/{tensor.name}"
+        arrays |= {f"{place}/{kind}": getattr(tensor, kind) for kind in ("rtl", "golden", "written")}
+        if tensor.float is not None:
+            arrays[f"{place}/float"] = tensor.float
+        if tensor.scale is not None:
+            arrays[f"{place}/scale"] = np.array(tensor.scale)
+    return arrays
+
+
+def save_tensors(found: Verification, path: Path) -> None:
+    """Write a compressed ``.npz`` that `numpy.load` reads; OSError names the file."""
+    with placed(path) as part, part.open("wb") as handle:
+        np.savez_compressed(handle, allow_pickle=False, **tensor_arrays(found))
