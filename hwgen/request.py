@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 
 from golden.reference.scenes import HELD_OUT_FIRST_SEED, draw_scene
 from hwgen.compiler.fit import check_fit
-from hwgen.frontend.pictures import PictureError, open_rgb
+from hwgen.frontend.pictures import (
+    FITS,
+    SUFFIXES,
+    Fit,
+    Fitted,
+    PictureError,
+    PictureSizeError,
+    fit_note,
+    picture_files,
+    read_fitted,
+)
 from hwgen.spec.design import Design, DesignError
 from hwgen.spec.graph_model import Model
 from hwgen.spec.model import TaskConfig
@@ -25,6 +35,7 @@ from hwgen.store.packages import load_package
 
 Found = TypeVar("Found")
 PACKAGE_SUFFIX = ".safetensors"
+MOST_IMAGES = 1000  # of one run: the tensors of all of them are held in memory
 
 
 class InputError(ValueError):
@@ -39,9 +50,10 @@ class VerifyRequest:
     model: str = "m3vit-micro"  # preset, package, or a YAML file that describes a network
     arch: str | None = None  # preset or file; the board's own when not given
     weights: str | None = None  # WHAT=BITS,..
-    image: Path | None = None  # a picture instead of generated scenes
+    image: Path | None = None  # a picture, or a folder of pictures, instead of generated scenes
+    fit: str = "crop"  # what becomes of pictures of another size: crop, pad or exact
     task: str | None = None  # a name or ``all``; the first when not given
-    images: int = 1  # generated scenes
+    images: int | None = None  # generated scenes, 1 when not given; or pictures of the folder, all when not given
     seed: int = 0  # ... and which
     waves: bool = False
     self_test: bool = False  # spoil one bit of the weights for the RTL
@@ -120,31 +132,72 @@ def tasks_of(model: Model, task: str | None) -> tuple[TaskConfig, ...]:
     return (model.task(task),)
 
 
-def read_image(path: Path, model: Model) -> NDArray[np.uint8]:
-    """Pixels [height, width, 3] of an image file that has exactly the model's size."""
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """The images of a run."""
+
+    images: list[NDArray[np.uint8]]  # [height, width, 3], of the network's size
+    names: tuple[str, ...]  # of the files, or which scenes
+    note: str = ""  # what was done to them, in a line
+
+
+def fit_of(fit: str) -> Fit:
+    """The word of ``--fit``."""
+    for known in FITS:
+        if known == fit:
+            return known
+    raise InputError(f"--fit {fit}: give {', '.join(FITS[:-1])} or {FITS[-1]}")
+
+
+def read_image(path: Path, model: Model, fit: Fit) -> Fitted:
+    """An image file at the model's size."""
     try:
-        pixels = np.asarray(open_rgb(path))
+        return read_fitted(path, model, fit)
     except FileNotFoundError as error:
         raise InputError(f"--image {path}: no such file") from error
+    except PictureSizeError as error:
+        raise InputError(f"--image {path}: {error}") from error
     except (PictureError, OSError) as error:
         raise InputError(f"--image {path}: not a readable image ({error}); give a PNG") from error
-    height, width = pixels.shape[:2]
-    if (height, width) != (model.image_height, model.image_width):
-        raise InputError(
-            f"--image {path}: {width} x {height} pixels (width x height), {model.name} takes exactly"
-            f" {model.image_width} x {model.image_height}; scale or crop it first"
-        )
-    return pixels
 
 
-def images_for(model: Model, image: Path | None, count: int, seed: int) -> list[NDArray[np.uint8]]:
-    """The images of a run: the file that was given, or ``count`` generated scenes that no training has seen."""
-    if image is not None:
-        if count != 1:
+def _image_files(image: Path, count: int | None) -> list[Path]:
+    """The files that ``--image`` means, ``count`` of them: the file itself, or the first pictures of a folder."""
+    if not image.is_dir():
+        if count not in (None, 1):
             raise InputError(f"--image gives one image and --images asks for {count}; leave one of them out")
-        return [read_image(image, model)]
-    seeds = range(HELD_OUT_FIRST_SEED + seed, HELD_OUT_FIRST_SEED + seed + count)
-    return [draw_scene(s, height=model.image_height, width=model.image_width).image for s in seeds]
+        return [image]
+    files = picture_files(image)
+    if not files:
+        raise InputError(f"--image {image}: no picture in this folder ({', '.join(SUFFIXES)})")
+    if count is None and len(files) > MOST_IMAGES:
+        raise InputError(f"--image {image}: {len(files):,} pictures; give --images N, at most {MOST_IMAGES:,}")
+    if count is not None and count > len(files):
+        raise InputError(f"--image {image}: holds {len(files)} of the {count} pictures that --images asks for")
+    return files[:count]
+
+
+def pictures_for(model: Model, image: Path | None, count: int | None, seed: int, fit: Fit = "crop") -> Pictures:
+    """The images of a run: a picture, the first ``count`` of a folder by name, or as many generated scenes.
+
+    ``count`` None: every picture of the folder, or one scene. No training has seen the scenes.
+    """
+    if image is None:
+        first, many = HELD_OUT_FIRST_SEED + seed, count or 1
+        size = {"height": model.image_height, "width": model.image_width}
+        images = [draw_scene(first + n, **size).image for n in range(many)]
+        return Pictures(images=images, names=tuple(f"scene {seed + n}" for n in range(many)))
+    files = _image_files(image, count)
+    read = [read_image(path, model, fit) for path in files]
+    names = tuple(path.name for path in files)
+    return Pictures(images=[item.pixels for item in read], names=names, note=fit_note(read, model, fit))
+
+
+def images_for(
+    model: Model, image: Path | None, count: int | None, seed: int, fit: Fit = "crop"
+) -> list[NDArray[np.uint8]]:
+    """Only the images of `pictures_for`."""
+    return pictures_for(model, image, count, seed, fit).images
 
 
 def _permitted(folder: Path, what: str) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from hwgen.cli.report_file import OPTION, remove_report
+from hwgen.frontend.pictures import FITS
 from hwgen.frontend.ranges import DEFAULT_PERCENTILE, RULES
 from hwgen.frontend.rule_choice import HELD_OUT
 from hwgen.request import writable_file
@@ -47,6 +48,16 @@ BuildFolder = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Build folder; below build/ when not given.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Which generated scenes.")]
+FitOption = Annotated[
+    str,
+    typer.Option(
+        "--fit", metavar="|".join(FITS), help="Pictures of another size: cut around the middle, padded, or refused."
+    ),
+]
+LabelsFile = Annotated[
+    Path | None,
+    typer.Option("--labels", metavar="FILE", help="Names of the classes: a line each, or JSON (list, or index: name)."),
+]
 RuleOption = Annotated[
     str,
     typer.Option(

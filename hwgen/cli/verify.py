@@ -7,7 +7,7 @@ import typer
 
 from hwgen.cli.console import ERR, OUT, tell, warn
 from hwgen.cli.exit_codes import MISMATCH
-from hwgen.cli.options import ArchName, BoardName, BuildFolder, JsonFile, ModelName, Seed, WeightBits
+from hwgen.cli.options import ArchName, BoardName, BuildFolder, FitOption, JsonFile, ModelName, Seed, WeightBits
 from hwgen.cli.progress import Progress
 from hwgen.cli.report_file import write_json
 from hwgen.cli.tables import verification_lines
@@ -17,7 +17,16 @@ from hwgen.report.agreement import tensor_table
 from hwgen.report.picture import save
 from hwgen.report.tensor_file import save_tensors
 from hwgen.report.verification import Verification
-from hwgen.request import VerifyRequest, images_for, resolve, tasks_of, writable_file, writable_folder
+from hwgen.request import (
+    MOST_IMAGES,
+    VerifyRequest,
+    fit_of,
+    pictures_for,
+    resolve,
+    tasks_of,
+    writable_file,
+    writable_folder,
+)
 
 DEMO_SEED = 30  # a scene with every class
 DEMO_PICTURE = Path("build") / "demo.png"
@@ -29,10 +38,16 @@ def verify_command(
     arch: ArchName = None,
     weights: WeightBits = None,
     image: Annotated[
-        Path | None, typer.Option("--image", metavar="FILE.png", help="A picture of the network's size.")
+        Path | None, typer.Option("--image", metavar="FILE|FOLDER", help="A picture, or all pictures of a folder.")
     ] = None,
+    fit: FitOption = "crop",
     task: Annotated[str | None, typer.Option("--task", metavar="TASK|all", help="First task when not given.")] = None,
-    images: Annotated[int, typer.Option("--images", min=1, max=1000, help="How many generated scenes.")] = 1,
+    images: Annotated[
+        int | None,
+        typer.Option(
+            "--images", min=1, max=MOST_IMAGES, help="How many generated scenes (1), or pictures of the folder (all)."
+        ),
+    ] = None,
     seed: Seed = 0,
     waves: Annotated[
         bool, typer.Option("--waves", help="Also write a waveform (VCD): slow, some 50 KB a cycle.")
@@ -54,6 +69,7 @@ def verify_command(
         arch=arch,
         weights=weights,
         image=image,
+        fit=fit,
         task=task,
         images=images,
         seed=seed,
@@ -84,12 +100,15 @@ def run_request(request: VerifyRequest, json_file: Path | None) -> None:
     design = resolve(request.board, request.model, request.arch, request.weights)
     folder = request.output or build_folder(design)
     writable_folder(folder, "--output")
+    pictures = pictures_for(design.model, request.image, request.images, request.seed, fit_of(request.fit))
     wanted = Wanted(
-        images=images_for(design.model, request.image, request.images, request.seed),
+        images=pictures.images,
         tasks=tasks_of(design.model, request.task),
         waves=request.waves,
         self_test=request.self_test,
     )
+    if pictures.note:
+        tell(pictures.note)
     try:
         with Progress(ERR) as say:
             found = verify(design, folder, wanted, say)

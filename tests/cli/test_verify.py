@@ -118,6 +118,19 @@ def test_an_image_of_ones_own(machine: FakeMachine):
         assert picture.width > 3 * 256
 
 
+def test_a_folder_of_pictures(machine: FakeMachine, capsys: pytest.CaptureFixture[str]):
+    """Every picture in the order of the names, whatever its size; --images takes the first of them."""
+    Path("mine").mkdir()
+    for name, size in (("c.png", (80, 40)), ("a.png", (64, 64)), ("b.jpg", (100, 200))):
+        Image.new("RGB", size, (size[0], 90, 90)).save(Path("mine") / name)
+    assert run(*VERIFY, "--image", "mine") == 0
+    assert [round(image[..., 0].mean()) for image in machine.images] == [64, 100, 80]
+    assert "2 of 3 pictures scaled to 64 x 64 pixels (width x height) and cut" in capsys.readouterr().out
+    assert run(*VERIFY, "--image", "mine", "--images", "1", "--fit", "exact") == 0
+    assert report()["images"] == len(machine.images) == 1
+    assert "scaled" not in capsys.readouterr().out
+
+
 def test_a_mismatch_is_exit_code_one(machine: FakeMachine, capsys: pytest.CaptureFixture[str]):
     machine.faulty = True
     assert run(*VERIFY) == 1
@@ -168,7 +181,10 @@ def test_build_leaves_everything_and_works_once(machine: FakeMachine, capsys: py
     [
         (("--image", "none.png"), "--image none.png: no such file"),
         (("--image", "text.png"), "not a readable image"),
-        (("--image", "large.png"), "80 x 40 pixels (width x height), m3vit-micro takes exactly 64 x 64"),
+        (("--image", "large.png", "--fit", "exact"), "80 x 40 pixels (width x height), m3vit-micro takes exactly 64"),
+        (("--image", "large.png", "--fit", "squash"), "--fit squash: give crop, pad or exact"),
+        (("--image", "empty"), "--image empty: no picture in this folder (.png, .jpg, .jpeg, .bmp, .webp)"),
+        (("--image", "few", "--images", "2"), "--image few: holds 1 of the 2 pictures that --images asks for"),
         (("--image", "large.png", "--images", "2"), "--images asks for 2"),
         (("--task", "depht"), "m3vit-micro has the tasks seg, depth"),
         (("--model", "m3vit-tiny"), "set max_tokens >= 129"),
@@ -183,6 +199,9 @@ def test_bad_input_is_exit_code_two(
     Path("text.png").write_text("no picture")
     Path("bad.yaml").write_text("base: sim\ntoken_lanse: 4\n")
     Image.new("RGB", (80, 40)).save("large.png")
+    Path("empty").mkdir()
+    Path("few").mkdir()
+    Image.new("RGB", (80, 40)).save("few/large.png")
     before = sorted(Path().iterdir())
     assert run(*VERIFY, *words) == 2
     assert says in capsys.readouterr().err

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hwgen.frontend.pictures import PictureError, open_rgb
+from hwgen.frontend.pictures import (
+    PictureError,
+    PictureSizeError,
+    fit_note,
+    fit_picture,
+    open_rgb,
+    picture_files,
+    read_fitted,
+)
+from hwgen.spec.presets import M3VIT_MICRO
 
 
 def _save(path: Path, pixels: np.ndarray) -> Path:
@@ -52,3 +61,57 @@ def test_grey_values_without_a_meaning_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.full((2, 2), 70_000, dtype=np.int32)).save(path)
     with pytest.raises(PictureError, match=r"deep.tif has grey values outside 0..65535"):
         open_rgb(path)
+
+
+def _stripes(width: int, height: int) -> Image.Image:
+    """A picture whose left and right quarters are white, and its middle red."""
+    pixels = np.full((height, width, 3), 255, dtype=np.uint8)
+    pixels[:, width // 4 : width - width // 4] = (200, 0, 0)
+    return Image.fromarray(pixels)
+
+
+def test_the_right_size_stays_as_it_is():
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    for fit in ("crop", "pad", "exact"):
+        found = fit_picture(Image.fromarray(noise), M3VIT_MICRO, fit)
+        assert not found.changed
+        assert (found.pixels == noise).all()
+
+
+def test_cropping_keeps_the_middle():
+    """Twice as wide as high: the quarters left and right are gone."""
+    found = fit_picture(_stripes(256, 128), M3VIT_MICRO, "crop")
+    assert found.changed
+    assert found.pixels.shape == (64, 64, 3)
+    assert (found.pixels[:, 2:-2] == (200, 0, 0)).all()
+
+
+def test_padding_keeps_everything_and_fills_with_the_mean():
+    found = fit_picture(_stripes(256, 128), M3VIT_MICRO, "pad")
+    assert found.pixels.shape == (64, 64, 3)
+    assert (found.pixels[20:44, 20:44] == (200, 0, 0)).all()
+    assert (found.pixels[20:44, :12] == 255).all()
+    mean = np.round(np.asarray(_stripes(256, 128)).mean(axis=(0, 1)))
+    assert (found.pixels[:15] == mean).all()
+    assert (found.pixels[-15:] == mean).all()
+    black = fit_picture(Image.new("RGB", (64, 32)), M3VIT_MICRO, "pad")
+    assert (black.pixels[:15] == 1).all(), "the machine takes code 0 for 1"
+
+
+def test_an_exact_size_is_insisted_on():
+    with pytest.raises(PictureSizeError, match=r"80 x 40 pixels \(width x height\), m3vit-micro takes exactly 64 x 64"):
+        fit_picture(Image.new("RGB", (80, 40)), M3VIT_MICRO, "exact")
+
+
+def test_the_pictures_of_a_folder_and_what_was_done_to_them(tmp_path: Path):
+    for name, size in (("b.PNG", (80, 40)), ("a.png", (64, 64)), ("c.bmp", (30, 90)), (".hidden.png", (9, 9))):
+        Image.new("RGB", size, (9, 9, 9)).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "folder.png").mkdir()
+    files = picture_files(tmp_path)
+    assert [path.name for path in files] == ["a.png", "b.PNG", "c.bmp"]
+    read = [read_fitted(path, M3VIT_MICRO, "pad") for path in files]
+    said = "2 of 3 pictures scaled to 64 x 64 pixels (width x height) and padded with their mean colour (--fit pad)"
+    assert fit_note(read, M3VIT_MICRO, "pad") == said
+    assert "cut around the middle" in fit_note(read, M3VIT_MICRO, "crop")
+    assert fit_note(read[:1], M3VIT_MICRO, "crop") == ""

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ImageOps
 
 from golden.reference.m3vit_float import Arrays
 from golden.reference.scenes import CALIBRATION_FIRST_SEED
@@ -22,7 +21,7 @@ from hwgen.frontend.importers.imported import Imported, ImportOptions
 from hwgen.frontend.importers.m3vit import import_m3vit
 from hwgen.frontend.importers.own import import_own
 from hwgen.frontend.importers.timm import import_timm
-from hwgen.frontend.pictures import PictureError, open_rgb
+from hwgen.frontend.pictures import SUFFIXES, PictureError, picture_files, read_fitted
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.ranges import Ranges
 from hwgen.frontend.rule_choice import choose_rule
@@ -44,7 +43,6 @@ ORIGIN = (
     "import", "source", "source_sha256", "mean", "std", "pixels", "distillation_dropped", "stand_in_experts",
     "architecture", FUNCTION, AGREEMENT, EQUALISATION,
 )  # fmt: skip
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 Images = list[NDArray[np.uint8]]
 
 
@@ -62,16 +60,15 @@ def folder_images(folder: Path, config: Model, count: int) -> Images:
     """The first ``count`` pictures of a folder by name, cut to the network's shape around the middle and scaled."""
     if not folder.is_dir():
         raise CheckpointError(f"--calib {folder}: no such folder")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)[:count]
+    files = picture_files(folder)[:count]
     if not files:
-        raise CheckpointError(f"--calib {folder}: no picture in it ({', '.join(PICTURES)})")
+        raise CheckpointError(f"--calib {folder}: no picture in it ({', '.join(SUFFIXES)})")
     images: Images = []
     for path in files:
         try:
-            fitted = ImageOps.fit(open_rgb(path), (config.image_width, config.image_height))
+            images.append(read_fitted(path, config, "crop").pixels)
         except (PictureError, OSError) as error:
             raise CheckpointError(f"--calib {path}: not a readable picture ({error})") from error
-        images.append(np.asarray(fitted, dtype=np.uint8))
     return images
 
 
