@@ -5,14 +5,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from golden.reference.scenes import HELD_OUT_FIRST_SEED, Scene, draw_scenes
 from hwgen.frontend.evaluate import Quality, float_quality, integer_quality, scored, scored_tasks
 from hwgen.frontend.store import load_float, load_model
 from hwgen.pipeline import Wanted, verify
-from hwgen.report.verification import Pass, Verification
+from hwgen.report.verification import Verification
 from hwgen.spec.design import Design
 from hwgen.spec.model import TaskConfig
 from hwgen.steps import Steps
@@ -104,14 +103,6 @@ def _heads(found: Verification, tasks: tuple[TaskConfig, ...]) -> list[_Heads]:
     """What the three models predict for every image of a verification."""
     passes = {(item.run.image, item.run.task): item for item in found.passes}
     return [
-        tuple({t.name: _outputs(found, passes[image, t.name])[kind] for t in tasks} for kind in range(3))
+        tuple({t.name: found.outputs(passes[image, t.name])[kind] for t in tasks} for kind in range(3))
         for image in range(len(found.images))
     ]
-
-
-def _outputs(found: Verification, item: Pass) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Head outputs of the float model, of golden and of the RTL, the last as the host reads them from memory."""
-    head = f"heads.{item.run.task}"
-    scale = found.scales[head]
-    codes = item.run.data if item.run.data is not None else np.zeros_like(item.golden[head])
-    return item.reference[head], item.golden[head] * scale, codes * scale

@@ -1,5 +1,6 @@
-"""The picture of a run: input, and each task's map from the float model and from the RTL, side by side."""
+"""The picture of a run: input, and each task's map or classes from the float model and from the RTL, side by side."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ CLASS_COLOURS: tuple[tuple[int, int, int], ...] = (
     (153, 153, 51), (221, 204, 119), (204, 102, 119), (136, 34, 85), (170, 68, 153), (102, 37, 6),
     (0, 90, 181), (220, 50, 32),
 )  # fmt: skip
+BARS_PIXELS = (380, 256)  # width and height of a panel of bars
+_BAR, _BESIDE = 12, 5  # heights of the two bars of a line
+_BLUE, _GREY = CLASS_COLOURS[1], CLASS_COLOURS[7]
 # Near is warm and bright, far is cold and dark.
 _DEPTH_STOPS = np.array(
     [(254, 240, 160), (248, 150, 70), (190, 60, 90), (100, 30, 110), (25, 15, 60)], dtype=np.float64
@@ -35,6 +39,16 @@ class Panel:
 
     title: str
     pixels: U8  # [height, width, 3]
+    drawn: bool = False  # has the size that it is shown in; others are scaled to PANEL_PIXELS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """A line of a list of bars."""
+
+    label: str
+    value: float  # 0..1
+    beside: float  # what it is compared with
 
 
 def colour_classes(labels: NDArray[Any]) -> U8:
@@ -60,25 +74,64 @@ def _legend(draw: ImageDraw.ImageDraw, names: tuple[str, ...], y: int, font: Any
         x += 20 + int(draw.textlength(name, font=font)) + 18
 
 
+def _shortened(text: str, pixels: float, draw: ImageDraw.ImageDraw, font: Any) -> str:
+    """A text that is no wider than so many pixels."""
+    if draw.textlength(text, font=font) <= pixels:
+        return text
+    while text and draw.textlength(f"{text} ..", font=font) > pixels:
+        text = text[:-1]
+    return f"{text} .."
+
+
+def bars(lines: Sequence[Bar]) -> U8:
+    """A list of labelled bars in a picture of BARS_PIXELS: the value, below it what it is compared with."""
+    width, height = BARS_PIXELS
+    canvas = Image.new("RGB", (width, height), (255, 255, 255))
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
+    step = min(height // max(len(lines), 1), 52)
+    for number, line in enumerate(lines):
+        y, figure = number * step, f"{line.value:.1%}"
+        room = width - draw.textlength(figure, font=font) - MARGIN
+        draw.text((0, y), _shortened(line.label, room, draw, font), fill=TEXT, font=font)
+        draw.text((width - 1, y), figure, fill=TEXT, font=font, anchor="ra")
+        top = y + 18
+        for share, first, last, colour in (
+            (line.value, top, top + _BAR, _BLUE),
+            (line.beside, top + _BAR + 1, top + _BAR + _BESIDE, _GREY),
+        ):
+            draw.rectangle((0, first, max(round(share * (width - 1)), 1), last), fill=colour)
+    return np.asarray(canvas, dtype=np.uint8)
+
+
+def _shown(panel: Panel) -> Image.Image:
+    """A panel in the size that it is shown in."""
+    picture = Image.fromarray(panel.pixels)
+    if panel.drawn:
+        return picture
+    scale = PANEL_PIXELS / max(picture.size)
+    size = max(round(picture.width * scale), 1), max(round(picture.height * scale), 1)
+    return picture.resize(size, Image.Resampling.NEAREST)
+
+
 def compose(panels: list[Panel], class_names: tuple[str, ...] = (), footer: str = "") -> Image.Image:
     """One image of the panels in a row, with titles, a legend of the classes and a line of text."""
     if not panels:
         raise ValueError("a picture needs at least one panel")
-    height, width = panels[0].pixels.shape[:2]
-    scale = PANEL_PIXELS / max(height, width)
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    pictures, font = [_shown(panel) for panel in panels], ImageFont.load_default(13)
+    height = max(picture.height for picture in pictures)
+    width = MARGIN + sum(picture.width + MARGIN for picture in pictures)
     lines = [line for line in (bool(class_names), bool(footer)) if line]
     canvas = Image.new(
         "RGB",
-        (MARGIN + len(panels) * (size[0] + MARGIN), CAPTION + MARGIN + size[1] + MARGIN + CAPTION * len(lines)),
+        (max(width, 2 * MARGIN + int(font.getlength(footer))), CAPTION + 2 * MARGIN + height + CAPTION * len(lines)),
         (255, 255, 255),
     )
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
-    for i, panel in enumerate(panels):
-        x = MARGIN + i * (size[0] + MARGIN)
+    draw, x = ImageDraw.Draw(canvas), MARGIN
+    for panel, picture in zip(panels, pictures, strict=True):
         draw.text((x, 6), panel.title, fill=TEXT, font=font)
-        canvas.paste(Image.fromarray(panel.pixels).resize(size, Image.Resampling.NEAREST), (x, CAPTION + 4))
-    y = CAPTION + MARGIN + size[1]
+        canvas.paste(picture, (x, CAPTION + 4))
+        x += picture.width + MARGIN
+    y = CAPTION + MARGIN + height
     if class_names:
         _legend(draw, class_names, y, font)
         y += CAPTION

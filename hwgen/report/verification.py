@@ -15,6 +15,8 @@ from hwgen.frontend.black_pixels import black_warnings
 from hwgen.frontend.evaluate import to_pixels
 from hwgen.frontend.range_excess import excess_warnings
 from hwgen.report.agreement import Agreement, TensorReport
+from hwgen.report.classification import Classification, classification_panel, classify
+from hwgen.report.labels import Labels
 from hwgen.report.picture import Panel, colour_classes, colour_depth, compose
 from hwgen.report.tensor import Tensor
 from hwgen.spec.design import Design
@@ -52,6 +54,8 @@ class Verification:
     tasks: tuple[TaskConfig, ...]
     passes: tuple[Pass, ...]
     simulation: SimResult
+    image_names: tuple[str, ...] = ()  # names of the images, where they have any
+    labels: Labels | None = None  # of classification tasks
 
     @property
     def values(self) -> int:
@@ -141,6 +145,23 @@ class Verification:
         """Every tensor of every task."""
         return (self[task.name, name] for task in self.tasks for name in self.names(task.name))
 
+    def outputs(self, item: Pass) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """What a pass predicts in real units [rows, outputs]: float model, golden, and RTL as the host reads it."""
+        head = self.design.model.network.result(item.run.task).writes
+        scale, golden = self.scales[head], item.golden[head]
+        codes = item.run.data if item.run.data is not None else np.zeros_like(golden)
+        return item.reference[head], golden * scale, codes * scale
+
+    def classifications(self) -> list[Classification]:
+        """The answers of classification tasks: task by task, image by image."""
+        tasks = [task.name for task in self.tasks if task.kind == "classification"]
+        return [self._classified(item) for task in tasks for item in self.of_task(task)]
+
+    def _classified(self, item: Pass) -> Classification:
+        (real, _, rtl), image = self.outputs(item), item.run.image
+        picture = self.image_names[image] if self.image_names else f"image {image + 1}"
+        return classify(rtl[0], real[0], self.labels, task=item.run.task, image=image, picture=picture)
+
     def instructions(self) -> list[dict[str, Any]]:
         """Start and end of every instruction, for the first image of every task."""
         listed: list[dict[str, Any]] = []
@@ -166,6 +187,7 @@ class Verification:
             "arch": self.design.arch.name,
             "clock_mhz": self.design.board.clock_mhz,
             "images": len(self.images),
+            "image_names": list(self.image_names),
             "tasks": [task.name for task in self.tasks],
             "cycles": cycles,
             "cycles_per_image": cycles / passes,
@@ -179,6 +201,7 @@ class Verification:
                 "values": self.values,
                 "mismatches": self.mismatches,
             },
+            "classifications": [answer.as_dict() for answer in self.classifications()],
             "warnings": self.warnings(),
             "first_mismatch": None if self.first is None else asdict(self.first) | {"text": str(self.first)},
             "tensors": [line.as_dict() for line in self.tensors()],
@@ -190,11 +213,14 @@ class Verification:
         }
 
     def panels(self) -> list[Panel]:
-        """The first image, and the maps of every dense task from the float model and from the RTL."""
+        """The first image, and what every task makes of it, in the float model and in the RTL: maps, or classes."""
         panels = [Panel(title="input", pixels=self.images[0])]
         for task in self.tasks:
-            if task.kind != "classification":
-                panels += self._maps(task, self.of_task(task.name)[0])
+            item = self.of_task(task.name)[0]
+            if task.kind == "classification":
+                panels.append(classification_panel(self._classified(item)))
+            else:
+                panels += self._maps(task, item)
         return panels
 
     def _maps(self, task: TaskConfig, item: Pass) -> list[Panel]:

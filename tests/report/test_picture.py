@@ -44,6 +44,16 @@ def test_a_wide_image_keeps_its_shape():
     assert black == pytest.approx(PANEL_PIXELS * PANEL_PIXELS // 2, rel=0.01)
 
 
+def test_a_drawn_panel_keeps_its_size_and_a_long_line_has_room():
+    grey = Panel(title="a", pixels=GREY)
+    drawn = Panel(title="b", pixels=np.zeros((300, 100, 3), dtype=np.uint8), drawn=True)
+    image = compose([grey, drawn])
+    assert image.width == 3 * MARGIN + PANEL_PIXELS + 100
+    black = (np.asarray(image).sum(axis=2) == 0).sum()
+    assert black == 300 * 100
+    assert compose([grey], footer="a line " * 60).width > 2 * compose([grey], footer="a line").width
+
+
 def test_an_empty_picture_is_refused():
     with pytest.raises(ValueError, match="at least one panel"):
         compose([])
