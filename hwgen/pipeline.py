@@ -22,6 +22,7 @@ from hwgen.emit.vivado import VERILOG_FILE
 from hwgen.estimator.estimate import Estimate, estimate
 from hwgen.frontend.float_tensors import FloatTensors
 from hwgen.frontend.store import load_model
+from hwgen.report.labels import Labels
 from hwgen.report.verification import Pass, Tensors, Verification
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import PARAM_BYTES
@@ -144,6 +145,8 @@ class Wanted:
     tasks: tuple[TaskConfig, ...]
     waves: bool = False
     self_test: bool = False  # spoil one bit of the weights, for the RTL only
+    image_names: tuple[str, ...] = ()  # names of the images
+    labels: Labels | None = None  # names of the classes of classification tasks
 
 
 def verify(design: Design, folder: Path, wanted: Wanted, say: Say) -> Verification:
@@ -166,6 +169,8 @@ def verify(design: Design, folder: Path, wanted: Wanted, say: Say) -> Verificati
         tasks=wanted.tasks,
         passes=passes,
         simulation=result,
+        image_names=wanted.image_names,
+        labels=wanted.labels,
     )
 
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +23,7 @@ from hwgen.frontend.pictures import (
     picture_files,
     read_fitted,
 )
+from hwgen.report.labels import LabelError, Labels, read_labels
 from hwgen.spec.design import Design, DesignError
 from hwgen.spec.graph_model import Model
 from hwgen.spec.model import TaskConfig
@@ -55,6 +56,7 @@ class VerifyRequest:
     task: str | None = None  # a name or ``all``; the first when not given
     images: int | None = None  # generated scenes, 1 when not given; or pictures of the folder, all when not given
     seed: int = 0  # ... and which
+    labels: Path | None = None  # file with the names of the classes
     waves: bool = False
     self_test: bool = False  # spoil one bit of the weights for the RTL
     picture: Path | None = None  # file for input and maps
@@ -198,6 +200,28 @@ def images_for(
 ) -> list[NDArray[np.uint8]]:
     """Only the images of `pictures_for`."""
     return pictures_for(model, image, count, seed, fit).images
+
+
+def labels_for(path: Path | None, model: Model, tasks: Sequence[TaskConfig]) -> Labels | None:
+    """The names in the file of ``--labels``: as many as the classification tasks among ``tasks`` have classes."""
+    if path is None:
+        return None
+    classifiers = [task for task in tasks if task.kind == "classification"]
+    if not classifiers:
+        kinds = ", ".join(f"{task.name} ({task.kind})" for task in tasks)
+        raise InputError(f"--labels {path}: names classes of a classification task; {model.name} runs {kinds}")
+    try:
+        labels = read_labels(path)
+    except LabelError as error:
+        raise InputError(f"--labels {path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"--labels {path}: {error.strerror or error}") from error
+    for task in classifiers:
+        if len(labels) != task.classes:
+            raise InputError(
+                f"--labels {path}: {len(labels):,} names, task {task.name} of {model.name} has {task.classes:,} classes"
+            )
+    return labels
 
 
 def _permitted(folder: Path, what: str) -> None:

@@ -7,13 +7,24 @@ import typer
 
 from hwgen.cli.console import ERR, OUT, tell, warn
 from hwgen.cli.exit_codes import MISMATCH
-from hwgen.cli.options import ArchName, BoardName, BuildFolder, FitOption, JsonFile, ModelName, Seed, WeightBits
+from hwgen.cli.options import (
+    ArchName,
+    BoardName,
+    BuildFolder,
+    FitOption,
+    JsonFile,
+    LabelsFile,
+    ModelName,
+    Seed,
+    WeightBits,
+)
 from hwgen.cli.progress import Progress
 from hwgen.cli.report_file import write_json
 from hwgen.cli.tables import verification_lines
 from hwgen.driver.device import MachineError
 from hwgen.pipeline import WAVES_FOLDER, Wanted, build_folder, flipped_layer, verify
 from hwgen.report.agreement import tensor_table
+from hwgen.report.classification import classification_table
 from hwgen.report.picture import save
 from hwgen.report.tensor_file import save_tensors
 from hwgen.report.verification import Verification
@@ -21,6 +32,7 @@ from hwgen.request import (
     MOST_IMAGES,
     VerifyRequest,
     fit_of,
+    labels_for,
     pictures_for,
     resolve,
     tasks_of,
@@ -49,6 +61,7 @@ def verify_command(
         ),
     ] = None,
     seed: Seed = 0,
+    labels: LabelsFile = None,
     waves: Annotated[
         bool, typer.Option("--waves", help="Also write a waveform (VCD): slow, some 50 KB a cycle.")
     ] = False,
@@ -73,6 +86,7 @@ def verify_command(
         task=task,
         images=images,
         seed=seed,
+        labels=labels,
         waves=waves,
         self_test=self_test,
         picture=picture,
@@ -100,12 +114,16 @@ def run_request(request: VerifyRequest, json_file: Path | None) -> None:
     design = resolve(request.board, request.model, request.arch, request.weights)
     folder = request.output or build_folder(design)
     writable_folder(folder, "--output")
+    tasks = tasks_of(design.model, request.task)
+    labels = labels_for(request.labels, design.model, tasks)
     pictures = pictures_for(design.model, request.image, request.images, request.seed, fit_of(request.fit))
     wanted = Wanted(
         images=pictures.images,
-        tasks=tasks_of(design.model, request.task),
+        tasks=tasks,
         waves=request.waves,
         self_test=request.self_test,
+        image_names=pictures.names,
+        labels=labels,
     )
     if pictures.note:
         tell(pictures.note)
@@ -140,6 +158,9 @@ def _stopped(error: MachineError, self_test: bool, json_file: Path | None) -> in
 def show_verification(found: Verification, folder: Path, wanted: Wanted, picture: Path | None) -> None:
     """Table, totals and picture of a verification."""
     OUT.print(tensor_table(found.tensors(), f"{found.design.network} on {found.design.board.name}"))
+    answers = found.classifications()
+    if answers:
+        OUT.print(classification_table(answers))
     for line in verification_lines(found):
         tell(line)
     for warning in found.warnings():

@@ -28,6 +28,7 @@ class FakeMachine:
 
     faulty: bool = False
     stops: bool = False  # with an error code
+    model: str | None = None  # file of the network; a preset when not given
     images: list[Any] = field(default_factory=list)
     tasks: list[str] = field(default_factory=list)
 
@@ -39,7 +40,7 @@ class FakeMachine:
         self.images, self.tasks = images, list(tasks)
         if self.stops:
             raise MachineError(int(ErrorCode.WATCHDOG), 17, tasks[0])
-        package = load_model(compiled.config.name)
+        package = load_model(self.model or compiled.config.name)
         result = perfect_result(package, compiled, images, tasks)
         spoilt = not np.array_equal(compiled.image, compile_model(package, arch).image)
         if spoilt or self.faulty:
@@ -131,6 +132,38 @@ def test_a_folder_of_pictures(machine: FakeMachine, capsys: pytest.CaptureFixtur
     assert "scaled" not in capsys.readouterr().out
 
 
+CLASSIFIER = """
+tasks:
+  - {name: animal, kind: classification, classes: 7}
+layers:
+  - {kind: embed, height: 16, width: 16, patch: 8, dim: 48}
+  - {kind: block, heads: 3, hidden: 48}
+  - {kind: heads}
+"""
+
+
+def test_a_classifier_names_its_best_classes(machine: FakeMachine, capsys: pytest.CaptureFixture[str]):
+    machine.model = "small.yaml"
+    Path("small.yaml").write_text(CLASSIFIER)
+    names = ["cat", "dog", "bird", "fish", "fox", "cow", "owl"]
+    Path("names.txt").write_text("\n".join(names))
+    words = (*VERIFY, "--model", "small.yaml", "--images", "2", "--seed", "3")
+    assert run(*words, "--labels", "names.txt", "--picture", "out.png") == 0
+    found = report()
+    assert found["image_names"] == ["scene 3", "scene 4"]
+    for answer, item in zip(found["classifications"], found["passes"], strict=True):
+        assert (answer["task"], answer["image"]) == (item["task"], item["image"])
+        assert [guess["name"] for guess in answer["top"]] == [names[guess["class"]] for guess in answer["top"]]
+    out = capsys.readouterr().out
+    best = found["classifications"][1]["top"][0]
+    assert f"{best['name']}" in next(line for line in out.splitlines() if "scene 4" in line)
+    with Image.open("out.png") as picture:
+        assert picture.width > 256 + 380
+    Path("names.txt").write_text("cat\ndog\n")
+    assert run(*words, "--labels", "names.txt") == 2
+    assert "--labels names.txt: 2 names, task animal of small has 7 classes" in capsys.readouterr().err
+
+
 def test_a_mismatch_is_exit_code_one(machine: FakeMachine, capsys: pytest.CaptureFixture[str]):
     machine.faulty = True
     assert run(*VERIFY) == 1
@@ -186,6 +219,7 @@ def test_build_leaves_everything_and_works_once(machine: FakeMachine, capsys: py
         (("--image", "empty"), "--image empty: no picture in this folder (.png, .jpg, .jpeg, .bmp, .webp)"),
         (("--image", "few", "--images", "2"), "--image few: holds 1 of the 2 pictures that --images asks for"),
         (("--image", "large.png", "--images", "2"), "--images asks for 2"),
+        (("--labels", "text.png"), "--labels text.png: names classes of a classification task; m3vit-micro runs seg"),
         (("--task", "depht"), "m3vit-micro has the tasks seg, depth"),
         (("--model", "m3vit-tiny"), "set max_tokens >= 129"),
         (("-o", "text.png"), "text.png is a file; give a folder"),
