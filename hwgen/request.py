@@ -151,16 +151,16 @@ def fit_of(fit: str) -> Fit:
     raise InputError(f"--fit {fit}: give {', '.join(FITS[:-1])} or {FITS[-1]}")
 
 
-def read_image(path: Path, model: Model, fit: Fit) -> Fitted:
-    """An image file at the model's size."""
+def read_image(path: Path, model: Model, fit: Fit, option: str = "--image") -> Fitted:
+    """An image file at the model's size; InputError, which starts with the option that named it."""
     try:
         return read_fitted(path, model, fit)
     except FileNotFoundError as error:
-        raise InputError(f"--image {path}: no such file") from error
+        raise InputError(f"{option} {path}: no such file") from error
     except PictureSizeError as error:
-        raise InputError(f"--image {path}: {error}") from error
+        raise InputError(f"{option} {path}: {error}") from error
     except (PictureError, OSError) as error:
-        raise InputError(f"--image {path}: not a readable image ({error}); give a PNG") from error
+        raise InputError(f"{option} {path}: not a readable image ({error}); give a PNG") from error
 
 
 def _image_files(image: Path, count: int | None) -> list[Path]:
@@ -192,7 +192,8 @@ def pictures_for(model: Model, image: Path | None, count: int | None, seed: int,
     files = _image_files(image, count)
     read = [read_image(path, model, fit) for path in files]
     names = tuple(path.name for path in files)
-    return Pictures(images=[item.pixels for item in read], names=names, note=fit_note(read, model, fit))
+    note = fit_note(sum(item.changed for item in read), len(read), model, fit)
+    return Pictures(images=[item.pixels for item in read], names=names, note=note)
 
 
 def images_for(

@@ -48,12 +48,11 @@ BuildFolder = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="Build folder; below build/ when not given.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Which generated scenes.")]
-FitOption = Annotated[
-    str,
-    typer.Option(
-        "--fit", metavar="|".join(FITS), help="Pictures of another size: cut around the middle, padded, or refused."
-    ),
-]
+FIT = typer.Option(
+    "--fit", metavar="|".join(FITS), help="Pictures of another size: cut around the middle, padded, or refused."
+)
+DEFAULT_FIT = FITS[0]
+FitOption = Annotated[str, FIT]
 LabelsFile = Annotated[
     Path | None,
     typer.Option("--labels", metavar="FILE", help="Names of the classes: a line each, or JSON (list, or index: name)."),

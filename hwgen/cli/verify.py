@@ -8,6 +8,7 @@ import typer
 from hwgen.cli.console import ERR, OUT, tell, warn
 from hwgen.cli.exit_codes import MISMATCH
 from hwgen.cli.options import (
+    DEFAULT_FIT,
     ArchName,
     BoardName,
     BuildFolder,
@@ -52,7 +53,7 @@ def verify_command(
     image: Annotated[
         Path | None, typer.Option("--image", metavar="FILE|FOLDER", help="A picture, or all pictures of a folder.")
     ] = None,
-    fit: FitOption = "crop",
+    fit: FitOption = DEFAULT_FIT,
     task: Annotated[str | None, typer.Option("--task", metavar="TASK|all", help="First task when not given.")] = None,
     images: Annotated[
         int | None,

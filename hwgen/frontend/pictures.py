@@ -1,7 +1,6 @@
 """Reads picture files as 8-bit colour, whatever depth and mode they are stored in, at the size of a network."""
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -99,11 +98,10 @@ def read_fitted(path: Path, config: Model, fit: Fit) -> Fitted:
     return fit_picture(open_rgb(path), config, fit)
 
 
-def fit_note(pictures: Sequence[Fitted], config: Model, fit: Fit) -> str:
-    """What was done to how many pictures, in a line; nothing when all had the right size."""
-    changed = sum(picture.changed for picture in pictures)
+def fit_note(changed: int, count: int, config: Model, fit: Fit) -> str:
+    """What was done to ``changed`` of ``count`` pictures, in a line; nothing when all had the right size."""
     if not changed:
         return ""
     how = "cut around the middle" if fit == "crop" else "padded with their mean colour"
     size = f"{config.image_width} x {config.image_height} pixels (width x height)"
-    return f"{changed} of {len(pictures)} pictures scaled to {size} and {how} (--fit {fit})"
+    return f"{changed:,} of {count:,} pictures scaled to {size} and {how} (--fit {fit})"

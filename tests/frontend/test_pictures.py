@@ -110,8 +110,9 @@ def test_the_pictures_of_a_folder_and_what_was_done_to_them(tmp_path: Path):
     (tmp_path / "folder.png").mkdir()
     files = picture_files(tmp_path)
     assert [path.name for path in files] == ["a.png", "b.PNG", "c.bmp"]
-    read = [read_fitted(path, M3VIT_MICRO, "pad") for path in files]
+    changed = [read_fitted(path, M3VIT_MICRO, "pad").changed for path in files]
+    assert changed == [False, True, True]
     said = "2 of 3 pictures scaled to 64 x 64 pixels (width x height) and padded with their mean colour (--fit pad)"
-    assert fit_note(read, M3VIT_MICRO, "pad") == said
-    assert "cut around the middle" in fit_note(read, M3VIT_MICRO, "crop")
-    assert fit_note(read[:1], M3VIT_MICRO, "crop") == ""
+    assert fit_note(2, 3, M3VIT_MICRO, "pad") == said
+    assert "cut around the middle" in fit_note(2, 3, M3VIT_MICRO, "crop")
+    assert fit_note(0, 1, M3VIT_MICRO, "crop") == ""
