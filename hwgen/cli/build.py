@@ -8,7 +8,7 @@ from hwgen.cli.console import ERR, OUT, tell
 from hwgen.cli.options import ArchName, BoardName, BuildFolder, JsonFile, ModelName, WeightBits
 from hwgen.cli.progress import Progress
 from hwgen.cli.report_file import write_json
-from hwgen.cli.tables import instruction_table
+from hwgen.cli.tables import instruction_table, share_table
 from hwgen.emit.summary import summary_text
 from hwgen.estimator.estimate import estimate
 from hwgen.pipeline import SYNTH_STEPS, build, build_folder, build_report, synthesised
@@ -50,11 +50,17 @@ def estimate_command(
     task: Annotated[
         str | None, typer.Option("--task", metavar="TASK", help="The model's first when not given.")
     ] = None,
+    instructions: Annotated[
+        bool, typer.Option("--instructions", help="Also print when every instruction that multiplies runs.")
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Estimate cycles, traffic and resources of one image without building anything."""
     design = resolve(board, model, arch, weights)
     estimates = [estimate(design, item.name) for item in tasks_of(design.model, task)]
     OUT.print(summary_text(design, estimates), markup=False, highlight=False)
-    OUT.print(instruction_table(estimates[0].instructions))
+    for item in estimates:
+        OUT.print(share_table(item, design.arch.macs))
+    if instructions:
+        OUT.print(instruction_table(estimates[0].instructions))
     write_json(json_file, estimates[0].to_json())

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 from rich import box
 from rich.table import Table
 
+from hwgen.estimator.estimate import Estimate
+from hwgen.estimator.shares import Share
 from hwgen.frontend.store import SHIPPED, float_info
 from hwgen.report.verification import Verification
 from hwgen.spec.arrays import package_arrays
@@ -152,6 +154,40 @@ def instruction_table(instructions: Sequence[Timed]) -> Table:
         if item.macs:
             figures = (item.index, item.start_cycle, item.end_cycle, item.end_cycle - item.start_cycle, item.macs)
             table.add_row(item.name, *(f"{figure:,}" for figure in figures))
+    return table
+
+
+def _summed(items: Sequence[Share], key: str) -> dict[str, tuple[int, int]]:
+    """Cycles and MACs by one of the names of shares, in the order in which they come."""
+    found: dict[str, tuple[int, int]] = {}
+    for item in items:
+        cycles, macs = found.get(name := getattr(item, key), (0, 0))
+        found[name] = cycles + item.cycles, macs + item.macs
+    return found
+
+
+def share_table(found: Estimate, array_macs: int) -> Table:
+    """Where the cycles of an estimate go: a line a branch of the residual stream, then a line a kind of layer.
+
+    ``array_macs``: multiplications of the array in a cycle. Kinds overlap inside a branch, so that they have no share
+    of the array.
+    """
+    table = new_table(f"Where the cycles go, task {found.task}", "branch")
+    for name in ("cycles", "share", "MACs", "array busy"):
+        table.add_column(name, justify="right")
+
+    def line(name: str, cycles: int, macs: int, busy: float | None) -> None:
+        figures = f"{cycles:,}", f"{cycles / found.cycles:.1%}", f"{macs:,}" if macs else ""
+        table.add_row(name, *figures, f"{busy:.1%}" if busy else "")
+
+    for name, (cycles, macs) in _summed(found.shares, "name").items():
+        line(name, cycles, macs, macs / (array_macs * cycles))
+    table.add_section()
+    table.add_row("kind of layer", style="bold")
+    for name, (cycles, macs) in _summed(found.shares, "kind").items():
+        line(name, cycles, macs, None)
+    table.add_section()
+    line("all", found.cycles, found.macs, found.mac_utilisation)
     return table
 
 

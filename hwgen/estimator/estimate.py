@@ -11,6 +11,7 @@ from hwgen.compiler.compile import scheduled
 from hwgen.compiler.fit import check_fit
 from hwgen.estimator.cycles import step_cycles
 from hwgen.estimator.resources import resources
+from hwgen.estimator.shares import Share, shares
 from hwgen.estimator.timeline import Queues, end_cycle, intervals, numbered, run_machine
 from hwgen.spec.design import Design
 from hwgen.spec.isa import FETCH_BYTES, INSTRUCTION_BYTES, Opcode
@@ -48,6 +49,7 @@ class Estimate:
     ddr_read_bytes: int
     ddr_write_bytes: int
     resources: dict[str, dict[str, float]]
+    shares: tuple[Share, ...]  # where the cycles go
     instructions: tuple[InstructionEstimate, ...]
 
     @property
@@ -71,6 +73,7 @@ def estimate(design: Design, task: str | None = None, queues: Queues | None = No
     name = task or design.model.tasks[0].name
     steps = scheduled(network, design.arch, [name], lambda array: [1] * network.arrays[array].shape[0])[1][name]
     machine = run_machine(numbered(steps, queues), design.arch, design.board)
+    times, cycles = intervals(machine), end_cycle(machine)
     entries = tuple(
         InstructionEstimate(
             index=index,
@@ -81,9 +84,9 @@ def estimate(design: Design, task: str | None = None, queues: Queues | None = No
             cycles=step_cycles(step, design.arch),
             macs=step.macs,
         )
-        for index, (step, interval) in enumerate(zip(steps, intervals(machine), strict=True))
+        for index, (step, interval) in enumerate(zip(steps, times, strict=True))
     )
-    cycles, macs = end_cycle(machine), sum(entry.macs for entry in entries)
+    macs = sum(entry.macs for entry in entries)
     moved = {step.opcode is Opcode.STORE: 0 for step in steps}
     for step in steps:
         moved[step.opcode is Opcode.STORE] += OPS[step.opcode].moves(step.fields, design.arch)
@@ -99,5 +102,6 @@ def estimate(design: Design, task: str | None = None, queues: Queues | None = No
         ddr_read_bytes=moved[False] + -(-len(steps) * INSTRUCTION_BYTES // FETCH_BYTES) * FETCH_BYTES,
         ddr_write_bytes=moved[True],
         resources=resources(design.arch).against(design.board),
+        shares=tuple(shares(network, name, steps, times, cycles)),
         instructions=entries,
     )

@@ -74,6 +74,21 @@ def test_estimate_says_when_each_instruction_runs(tmp_path: Path):
     assert sum(item["macs"] for item in data["instructions"]) == data["macs"]
 
 
+def test_estimate_says_where_the_cycles_go(capsys: pytest.CaptureFixture[str]):
+    """A line a branch and a line a kind; every instruction when it is asked for."""
+    words = ("estimate", "--board", "sim", "--model", "m3vit-micro", "--task", "all")
+    assert cli.guarded(lambda: cli.app(list(words), standalone_mode=False)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = [line.split()[0] for line in lines if line.rstrip().endswith("%") and line.startswith(" ")]
+    branches = [f"blocks.{n}.{name}" for n in range(4) for name in ("attention", "moe" if n % 2 else "mlp")]
+    for task in ("seg", "depth"):
+        start = found.index("patch_embed") if task == "seg" else found.index("all") + 1
+        assert found[start : start + 10] == ["patch_embed", *branches, f"heads.{task}"]
+    assert "Instructions that multiply" not in "".join(lines)
+    assert cli.guarded(lambda: cli.app([*words, "--instructions"], standalone_mode=False)) == 0
+    assert "blocks.3.scores.1" in capsys.readouterr().out
+
+
 def test_estimate_with_four_bit_weights(tmp_path: Path):
     """Half the bytes of the experts, and no more cycles than with eight bits."""
     found = []
