@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hwgen.cli.console import ERR, OUT, tell
+from hwgen.cli.console import OUT, PROGRESS, tell
 from hwgen.cli.options import ArchName, BoardName, BuildFolder, JsonFile, ModelName, WeightBits
 from hwgen.cli.progress import Progress
 from hwgen.cli.report_file import write_json
@@ -31,7 +31,7 @@ def build_command(
     design = resolve(board, model, arch, weights)
     folder = output or build_folder(design)
     writable_folder(folder, "--output")
-    with Progress(ERR) as say:
+    with Progress(PROGRESS) as say:
         result, steps = build(design, folder, say, SYNTH_STEPS if synth else ())
         report = synthesised(result, steps, say) if synth else None
     OUT.print(summary_text(design, result.estimates), markup=False, highlight=False)

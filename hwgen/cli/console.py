@@ -7,6 +7,7 @@ from rich.console import Console
 PLAIN_WIDTH = 120  # columns when the output is not a terminal
 OUT = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 ERR = Console(stderr=True)
+PROGRESS = Console(stderr=True)  # steps of a run; says nothing with --quiet
 
 
 def tell(text: str) -> None:

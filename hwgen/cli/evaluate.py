@@ -12,7 +12,7 @@ from rich.text import Text
 from hwgen.accuracy import Accuracy, Row, measure
 from hwgen.class_accuracy import ClassAccuracy, ClassRow, measure_classes
 from hwgen.class_folders import ClassFolders, class_folders, classifier_of
-from hwgen.cli.console import ERR, OUT, tell
+from hwgen.cli.console import OUT, PROGRESS, tell
 from hwgen.cli.exit_codes import MISMATCH
 from hwgen.cli.options import DEFAULT_FIT, FIT, ArchName, BoardName, BuildFolder, JsonFile, LabelsFile, WeightBits
 from hwgen.cli.progress import Progress
@@ -110,7 +110,7 @@ def _on_scenes(design: Design, folder: Path, scenes: int, rtl_scenes: int) -> Ac
     """Measure on generated scenes; print the table."""
     if scenes > MOST_SCENES:
         raise InputError(f"--scenes {scenes}: give at most {MOST_SCENES:,}")
-    with Progress(ERR) as say:
+    with Progress(PROGRESS) as say:
         found = measure(design, folder, scenes, rtl_scenes, say)
     lines = [(row_cells(row), row.mismatches) for row in found.rows]
     OUT.print(accuracy_table(f"{design.model.name} on held-out scenes", COLUMNS, lines))
@@ -125,7 +125,7 @@ def _on_pictures(
     design: Design, folder: Path, data: ClassFolders, images: int | None, rtl_images: int
 ) -> ClassAccuracy:
     """Measure on labelled pictures; print the table."""
-    with Progress(ERR) as say:
+    with Progress(PROGRESS) as say:
         found = measure_classes(design, folder, data, images, rtl_images, say)
     lines = [(class_cells(row), row.mismatches) for row in found.rows]
     OUT.print(accuracy_table(f"{design.model.name}, task {data.task.name}, on {data.folder}", CLASS_COLUMNS, lines))

@@ -5,13 +5,14 @@ A signal ends it with 128 + its number, and nothing that it has started goes on.
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from importlib import metadata
+from typing import Annotated, Any
 
 import typer
 
 from hwgen.cli.build import build_command, estimate_command
 from hwgen.cli.cache import cache_command
-from hwgen.cli.console import warn
+from hwgen.cli.console import PROGRESS, tell, warn
 from hwgen.cli.evaluate import evaluate_command
 from hwgen.cli.exit_codes import BAD_INPUT, MISMATCH
 from hwgen.cli.export import export_command
@@ -49,11 +50,33 @@ app = typer.Typer(
     name="hwgen",
     help="Generate, compile for, and simulate a vision-transformer accelerator.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
+QUIET = "--quiet"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        tell(f"hwgen {metadata.version('hwgen')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option(QUIET, help="No progress; results, warnings and errors only.")] = False,
+) -> None:
+    """Options of every command."""
+    PROGRESS.quiet = quiet
+
+
+def _common_first(words: Sequence[str]) -> list[str]:
+    """A command line with ``--quiet`` before the command, as typer takes it, wherever it stands."""
+    return ([QUIET] if QUIET in words else []) + [word for word in words if word != QUIET]
 
 
 def guarded(command: Callable[[], Any], report: Report | None = None) -> int:
@@ -88,7 +111,7 @@ def run(words: Sequence[str]) -> int:
         if report.clash:
             raise InputError(f"{OPTION} {report.path}: the command line gives this name twice; give another one")
         with report.tables():
-            app(list(words))
+            app(_common_first(words))
 
     try:
         return guarded(command, report)

@@ -1,5 +1,6 @@
 """Options that several commands share: one name, one meaning, one help text."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,9 @@ from hwgen.frontend.pictures import FITS
 from hwgen.frontend.ranges import DEFAULT_PERCENTILE, RULES
 from hwgen.frontend.rule_choice import HELD_OUT
 from hwgen.request import writable_file
+from hwgen.spec.arch_presets import ARCHS
+from hwgen.spec.presets import MODELS
+from hwgen.store.boards import board_names
 from hwgen.store.output_file import STDOUT
 
 LARGEST_SEED = 900_000
@@ -33,13 +37,34 @@ JsonFile = Annotated[
         help="Also write the result as JSON; -: to standard output, and the tables to standard error.",
     ),
 ]
-BoardName = Annotated[str, typer.Option("--board", metavar="NAME", help="Board; see hwgen boards.")]
-ArchName = Annotated[
-    str | None, typer.Option("--arch", metavar="PRESET|FILE.yaml", help="Machine; the board's own when not given.")
+
+
+def _beginning(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """For the completion of a shell: those of some names that begin as the word does; without any it lists files."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names() if name.startswith(incomplete)]
+
+    return complete
+
+
+BoardName = Annotated[
+    str,
+    typer.Option("--board", metavar="NAME", help="Board; see hwgen boards.", autocompletion=_beginning(board_names)),
 ]
+ArchName = Annotated[
+    str | None,
+    typer.Option(
+        "--arch",
+        metavar="PRESET|FILE.yaml",
+        help="Machine; the board's own when not given.",
+        autocompletion=_beginning(lambda: ARCHS),
+    ),
+]
+_networks = _beginning(lambda: MODELS)
 NETWORK_HELP = "Network: a preset (hwgen models), a package (hwgen import), or a YAML file that describes one."
-ModelName = Annotated[str, typer.Option("--model", metavar="NAME|FILE", help=NETWORK_HELP)]
-Network = Annotated[str, typer.Argument(metavar="NAME|FILE", help=NETWORK_HELP)]
+ModelName = Annotated[str, typer.Option("--model", metavar="NAME|FILE", help=NETWORK_HELP, autocompletion=_networks)]
+Network = Annotated[str, typer.Argument(metavar="NAME|FILE", help=NETWORK_HELP, autocompletion=_networks)]
 WeightBits = Annotated[
     str | None,
     typer.Option("--weights", metavar="WHAT=BITS,..", help="Four-bit weights for some layers, such as experts=4."),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hwgen.cli.console import ERR, OUT, tell, warn
+from hwgen.cli.console import OUT, PROGRESS, tell, warn
 from hwgen.cli.exit_codes import MISMATCH
 from hwgen.cli.options import (
     DEFAULT_FIT,
@@ -129,7 +129,7 @@ def run_request(request: VerifyRequest, json_file: Path | None) -> None:
     if pictures.note:
         tell(pictures.note)
     try:
-        with Progress(ERR) as say:
+        with Progress(PROGRESS) as say:
             found = verify(design, folder, wanted, say)
     except MachineError as error:
         raise typer.Exit(_stopped(error, request.self_test, json_file)) from error
