@@ -1,6 +1,6 @@
 """How good a classifier is as float model, as integer golden model and as Verilog, on labelled pictures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from hwgen.pipeline import Wanted, verify
 from hwgen.report.classification import TOP, ranked
 from hwgen.spec.design import Design
 from hwgen.steps import Steps
+
+MODELS = "float and golden model"
+LINES = 10  # of progress while they run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,13 +100,16 @@ class _Measure:
         self._changed[picture.path] = found.changed
         return found.pixels
 
-    def models(self, pictures: Iterable[LabelledPicture]) -> tuple[ClassRow, ...]:
-        """Float and golden model, picture by picture: a data set need not fit the memory."""
+    def models(self, pictures: Sequence[LabelledPicture], say: Say) -> tuple[ClassRow, ...]:
+        """Float and golden model, picture by picture, each some seconds: a data set need not fit the memory."""
         model, task = self._design.model, self._data.task.name
         real = FloatModel(load_float(self._name), model)
         package = load_model(self._name, int4=model.int4)
         places: tuple[list[int], list[int]] = [], []
-        for picture in pictures:
+        step = max(len(pictures) // LINES, 1)
+        for number, picture in enumerate(pictures):
+            if number and number % step == 0:
+                say(f"{MODELS}, {number:,} of {len(pictures):,} pictures ...")
             image = self._read(picture)
             answers = real.run(image, task)[self._head], run_network(package, image, task)[self._head]
             for found, answer in zip(places, answers, strict=True):
@@ -139,10 +145,10 @@ def measure_classes(
 
     No line is there twice. InputError names a picture that cannot be read.
     """
-    steps, measure = Steps(folder, ("float and golden model",), say), _Measure(design, data)
+    steps, measure = Steps(folder, (MODELS,), say), _Measure(design, data)
     pictures, simulated = data.pictures[:images], data.pictures[:rtl_images]
     rows: tuple[ClassRow, ...] = ()
     if len(simulated) != len(pictures):
-        rows = steps.run("float and golden model", lambda: measure.models(pictures))
+        rows = steps.run(MODELS, lambda: measure.models(pictures, say))
     rows += measure.simulated(simulated, folder, say)
     return ClassAccuracy(design=design, data=data, note=measure.note(), rows=rows)

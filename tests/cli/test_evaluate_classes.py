@@ -87,7 +87,8 @@ def test_one_table_of_three_models(machine: Batches, capsys: pytest.CaptureFixtu
     assert (rows["RTL", 5]["top1"], rows["RTL", 5]["top5"]) == (rows["golden", 5]["top1"], rows["golden", 5]["top5"])
     assert rows["RTL", 5]["values"] > 5 * 1000
     assert rows["RTL", 5]["mismatches"] == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "float and golden model, 7 of 14 pictures ..." in err
     assert "7 of 14 pictures scaled to 16 x 16 pixels (width x height) and cut around the middle" in out
     assert "values of its 5 pictures" in out
 
