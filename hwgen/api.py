@@ -16,10 +16,21 @@ from numpy.typing import NDArray
 from golden.network import run_network
 from hwgen import pipeline
 from hwgen.estimator.estimate import Estimate
+from hwgen.frontend.pictures import Fit
 from hwgen.frontend.store import load_model
 from hwgen.pipeline import Build, Wanted, build_folder
 from hwgen.report.verification import Verification
-from hwgen.request import InputError, images_for, network, resolve, tasks_of, writable_folder
+from hwgen.request import (
+    InputError,
+    Pictures,
+    fit_of,
+    labels_for,
+    network,
+    pictures_for,
+    resolve,
+    tasks_of,
+    writable_folder,
+)
 from hwgen.spec.design import Design
 from hwgen.spec.graph_model import Model
 from hwgen.spec.package import QuantisedModel
@@ -108,6 +119,8 @@ def verify(
     weights: str | None = None,
     self_test: bool = False,
     waves: bool = False,
+    fit: str = "crop",
+    labels: Name | None = None,
     output: Name | None = None,
     say: Say = _silent,
 ) -> Verification:
@@ -115,24 +128,33 @@ def verify(
 
     Parameters
     ----------
-    images: a number of generated scenes, the path of a picture, one array uint8 [height, width, 3], or several of them.
+    images: a number of generated scenes, the path of a picture or of a folder of them, one array uint8
+        [height, width, 3], or several of them.
     seed: which generated scenes.
     task: a name, ``"all"``, or the first when not given.
     self_test: spoil one bit of the weights for the RTL; a good run then finds mismatches.
     waves: also write a waveform (VCD) into the folder ``waves`` of the build: slow, some 50 KB a cycle.
+    fit: what becomes of picture files of another size: ``"crop"``, ``"pad"`` or ``"exact"``, which refuses them.
+    labels: a file with the names of a classifier's classes: a name a line, or JSON.
     output, say: as `build` takes them.
 
     ``run[name]``, or ``run[task, name]``, is a `Tensor`; ``run.good`` says whether all is equal, ``run.first`` what is
-    wrong first, ``run.report()`` gives figures as data, ``run.picture()`` the maps. A machine's first run takes
-    minutes, in which its simulator is compiled; later ones take seconds. MachineError when the machine stops with an
-    error code, SimulationError when the simulation fails, ToolMissing when there is no compiler.
+    wrong first, ``run.report()`` gives figures as data, ``run.picture()`` the maps, ``run.classifications()`` the best
+    classes of a classifier. A machine's first run takes minutes, in which its simulator is compiled; later ones take
+    seconds. MachineError when the machine stops with an error code, SimulationError when the simulation fails,
+    ToolMissing when there is no compiler.
     """
     design, folder = _design(board, model, arch, weights, output)
+    tasks = tasks_of(design.model, task)
+    names = labels_for(None if labels is None else Path(labels), design.model, tasks)
+    pictures = _pictures(design.model, images, seed, fit_of(fit))
     wanted = Wanted(
-        images=_images(design.model, images, seed),
-        tasks=tasks_of(design.model, task),
+        images=pictures.images,
+        tasks=tasks,
         waves=waves,
         self_test=self_test,
+        image_names=pictures.names,
+        labels=names,
     )
     return pipeline.verify(design, folder, wanted, say)
 
@@ -151,14 +173,14 @@ def _design(
     return design, folder
 
 
-def _images(model: Model, images: Images, seed: int) -> list[Image]:
+def _pictures(model: Model, images: Images, seed: int, fit: Fit) -> Pictures:
     """Pixels of every image; InputError when there is none, or one has another size or type."""
     if isinstance(images, int):
         if images < 1:
             raise InputError(f"images = {images}: give at least 1")
-        return images_for(model, None, images, seed)
+        return pictures_for(model, None, images, seed)
     if isinstance(images, str | Path):
-        return images_for(model, Path(images), 1, seed)
+        return pictures_for(model, Path(images), None, seed, fit)
     given: list[Any] = [images] if isinstance(images, np.ndarray) and images.ndim == 3 else list(images)
     wanted = (model.image_height, model.image_width, model.channels)
     for number, image in enumerate(given):
@@ -170,4 +192,6 @@ def _images(model: Model, images: Images, seed: int) -> list[Image]:
             )
     if not given:
         raise InputError("images holds none; give at least one")
-    return [np.asarray(image) for image in given]
+    return Pictures(
+        images=[np.asarray(image) for image in given], names=tuple(f"image {n + 1}" for n in range(len(given)))
+    )

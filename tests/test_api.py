@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import hwgen
 from golden.network import run_network
 from hwgen import pipeline
 from hwgen.request import images_for, resolve
+from tests.cli.test_verify import CLASSIFIER
 from tests.perfect_machine import perfect_result
 
 PUBLIC = [
@@ -29,7 +31,9 @@ def perfect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Verification without Verilog and without a simulator."""
 
     def simulate(_verilog: str, _arch: Any, _board: Any, compiled: Any, images: Any, tasks: Any, _options: Any) -> Any:
-        return perfect_result(hwgen.load(compiled.config.name), compiled, images, tasks)
+        name = compiled.config.name
+        package = hwgen.load(name if name in hwgen.models() else f"{name}.yaml")
+        return perfect_result(package, compiled, images, tasks)
 
     monkeypatch.setattr(pipeline, "machine_verilog", lambda _arch: "module hwgen_accelerator(); endmodule\n")
     monkeypatch.setattr(pipeline, "_write_board", lambda part, _result: (part / "board.txt").write_text(""))
@@ -115,12 +119,29 @@ def test_a_verification_gives_arrays():
 
 
 @pytest.mark.usefixtures("perfect")
+def test_a_folder_of_pictures_and_names_of_classes(tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(1, 256, (16, 16 + 8 * number, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "mine" / f"{number}.png")
+    (tmp_path / "names.txt").write_text("\n".join(f"name {n}" for n in range(7)))
+    Path("small.yaml").write_text(CLASSIFIER)
+    run = hwgen.verify(SMALL, "small.yaml", images=tmp_path / "mine", labels=tmp_path / "names.txt")
+    assert run.image_names == ("0.png", "1.png")
+    answers = run.classifications()
+    assert [answer.picture for answer in answers] == ["0.png", "1.png"]
+    best = np.argmax(run["heads.animal"].rtl[:, 0], axis=-1)
+    assert [answer.top[0].index for answer in answers] == list(best)
+    assert [str(answer.top[0]) for answer in answers] == [f"name {index}" for index in best]
+    with pytest.raises(hwgen.InputError, match=r"24 x 16 pixels .*, small takes exactly 16 x 16"):
+        hwgen.verify(SMALL, "small.yaml", images=tmp_path / "mine", fit="exact")
+
+
+@pytest.mark.usefixtures("perfect")
 def test_images_are_numbers_arrays_and_files(tmp_path: Path):
     model = resolve(SMALL, "m3vit-micro", None).model
     pixels = images_for(model, None, 2, 5)
     file = tmp_path / "one.png"
-    from PIL import Image
-
     Image.fromarray(pixels[0]).save(file)
     want = hwgen.verify(SMALL, images=2, seed=5, output=tmp_path / "b")["norm"].rtl
     for images in (pixels, np.stack(pixels), iter(pixels)):
