@@ -173,9 +173,13 @@ class Verification:
 
     def warnings(self) -> list[str]:
         """What about these pictures keeps the machine from following the float model."""
-        runs = ((f"picture {item.run.image + 1}, task {item.run.task},", item.reference) for item in self.passes)
+        runs = ((f"{self._called(item.run.image)}, task {item.run.task},", item.reference) for item in self.passes)
         found = excess_warnings(runs, self.scales, self.design.model.network)
         return black_warnings(self.images, "pictures") + found
+
+    def _called(self, image: int) -> str:
+        """An image in a sentence, by its number and its name."""
+        return f"picture {image + 1}" + (f" ({self.image_names[image]})" if self.image_names else "")
 
     def report(self) -> dict[str, Any]:
         """Everything as data."""
