@@ -5,6 +5,7 @@ from typing import Any
 
 from hwgen.emit.c_header import TOP
 from hwgen.emit.ports import Port, interfaces
+from hwgen.emit.vivado import WRAPPER, wrapper_ports
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.buffers import MEMORIES
 from hwgen.spec.isa import INSTRUCTION_BYTES
@@ -47,6 +48,7 @@ def describe(arch: ArchConfig, ports: list[Port], timing: dict[str, Any]) -> dic
         "top": TOP,
         "arch": asdict(arch) | {"arch_id": arch.arch_id, "macs": arch.macs},
         "ports": [asdict(port) for port in ports],
+        "wrapper": {"top": WRAPPER, "ports": [asdict(port) for port in wrapper_ports(ports)]},
         "interfaces": list(interfaces(ports)),
         "beat_bytes": BEAT_BYTES,
         "registers": [asdict(register) for register in REGISTERS],

@@ -1,5 +1,7 @@
 """A Vivado project for a Zynq UltraScale+ board: wrapper with interface attributes, and the Tcl script."""
 
+from typing import Literal
+
 from hwgen.emit.c_header import TOP
 from hwgen.emit.ports import Port, interfaces
 from hwgen.emit.templates import render
@@ -9,6 +11,15 @@ WRAPPER = "hwgen_top"
 VERILOG_FILE = f"{TOP}.v"
 WRAPPER_FILE = f"{WRAPPER}.v"
 
+
+# Transaction ids of an AXI4 master: signal -> direction, and the address channel that it belongs to. The accelerator
+# has none (each master takes its answers in order); slaves and bus models that want ids get one that is always 0.
+IDS: dict[str, tuple[Literal["input", "output"], str]] = {
+    "awid": ("output", "aw"),
+    "bid": ("input", "aw"),
+    "arid": ("output", "ar"),
+    "rid": ("input", "ar"),
+}
 
 # Ports from the fabric to the DDR of a Zynq UltraScale+, the plain ones first.
 MEMORY_PORTS = (*(f"S_AXI_HP{i}_FPD" for i in range(4)), *(f"S_AXI_HPC{i}_FPD" for i in range(2)))
@@ -27,9 +38,26 @@ def _attributes(port: Port, buses: tuple[str, ...]) -> str:
     return f'(* X_INTERFACE_INFO = "xilinx.com:signal:{info}", X_INTERFACE_PARAMETER = "{parameter}" *)'
 
 
+def id_ports(ports: list[Port]) -> list[Port]:
+    """The ports that only the wrapper has: ids of one bit, for every address channel of every AXI4 master."""
+    names = {port.name for port in ports}
+    masters = [bus for bus in interfaces(ports) if bus.startswith("m_axi_")]
+    return [
+        Port(f"{bus}_{name}", direction, 1)
+        for bus in masters
+        for name, (direction, channel) in IDS.items()
+        if f"{bus}_{channel}addr" in names
+    ]
+
+
+def wrapper_ports(ports: list[Port]) -> list[Port]:
+    """Ports of the wrapper: those of the accelerator, and ids."""
+    return [*ports, *id_ports(ports)]
+
+
 def emit_wrapper(ports: list[Port]) -> str:
     """Verilog text of the wrapper module around the accelerator."""
-    buses = interfaces(ports)
+    buses, ids = interfaces(ports), id_ports(ports)
     return render(
         "wrapper.v.j2",
         name=WRAPPER,
@@ -38,11 +66,13 @@ def emit_wrapper(ports: list[Port]) -> str:
             {
                 "name": port.name,
                 "direction": port.direction,
-                "range": f"[{port.width - 1}:0] " if port.width > 1 else "",
+                "range": f"[{port.width - 1}:0] " if port.width > 1 or port in ids else "",
                 "attributes": _attributes(port, buses),
             }
-            for port in ports
+            for port in wrapper_ports(ports)
         ],
+        connected=[port.name for port in ports],
+        tied=[port.name for port in ids if port.direction == "output"],
     )
 
 

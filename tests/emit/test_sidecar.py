@@ -18,6 +18,8 @@ def test_it_survives_json():
     assert json.loads(json.dumps(data)) == json.loads(json.dumps(describe(ARCH, PORTS, {"read_latency": 2})))
     assert data["interfaces"] == ["s_axi_control", "m_axi_gmem0"]
     assert data["timing"] == {"read_latency": 2}
+    names = [item["name"] for item in data["wrapper"]["ports"]]
+    assert names == [*(port.name for port in PORTS), "m_axi_gmem0_arid", "m_axi_gmem0_rid"]
     assert {item["name"]: item["offset"] for item in data["registers"]} == {r.name: r.offset for r in BY_NAME.values()}
 
 

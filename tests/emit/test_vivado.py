@@ -1,5 +1,6 @@
 """The Vivado script runs in a Tcl interpreter whose commands only take notes; the notes make a complete design."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hwgen.emit.ports import Port, interfaces, ports_of
-from hwgen.emit.vivado import MEMORY_PORTS, emit_script, emit_wrapper, shared_ports
+from hwgen.emit.vivado import MEMORY_PORTS, emit_script, emit_wrapper, shared_ports, wrapper_ports
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.store.boards import board, board_names
 
@@ -117,13 +118,36 @@ def test_masters_are_dealt_out_in_turn():
     assert shared_ports(["a"], ("x", "y")) == {"x": ["a"]}
 
 
+def test_the_wrapper_adds_ids_that_are_tied_off():
+    """One bit for each address channel that a master has, and nothing at the AXI4-Lite slave."""
+    text = emit_wrapper([*_ports(2), Port("m_axi_gmem1_awaddr", "output", 64)])
+    ids = {port.name: (port.direction, port.width) for port in ports_of_header(text) if port.name.endswith("id")}
+    assert ids == {
+        "m_axi_gmem0_arid": ("output", 1),
+        "m_axi_gmem0_rid": ("input", 1),
+        "m_axi_gmem1_arid": ("output", 1),
+        "m_axi_gmem1_rid": ("input", 1),
+        "m_axi_gmem1_awid": ("output", 1),
+        "m_axi_gmem1_bid": ("input", 1),
+    }
+    assert text.count("id = 1'b0;") == 3
+    assert ".m_axi_gmem0_arid(" not in text
+
+
+def ports_of_header(text: str) -> list[Port]:
+    """Ports of a module that declares them in its header."""
+    found = re.findall(r"^ +(input|output) wire (?:\[(\d+):0\] )?(\w+),?$", text, re.MULTILINE)
+    return [Port(name, direction, int(high or 0) + 1) for direction, high, name in found]
+
+
 def test_the_wrapper_has_the_same_ports():
     ports = _ports(2)
     text = emit_wrapper(ports)
     assert text.count("X_INTERFACE_INFO") == 3
     assert "ASSOCIATED_BUSIF s_axi_control:m_axi_gmem0:m_axi_gmem1, ASSOCIATED_RESET ap_rst_n" in text
-    assert "output wire [63:0] m_axi_gmem1_araddr\n" in text
+    assert "output wire [63:0] m_axi_gmem1_araddr,\n" in text
     assert text.count(".ap_clk(ap_clk)") == 1
+    assert ports_of_header(text) == wrapper_ports(ports)
 
 
 def test_ports_are_read_from_verilog():
