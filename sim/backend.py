@@ -4,9 +4,11 @@ import mmap
 from pathlib import Path
 from typing import Any
 
+import cocotb
 from cocotb.triggers import First, Timer
 
 from hwgen.driver.backend import BackendError
+from sim.job import MEMORY_FILE
 from sim.options import CHANNELS, Silence
 
 WRITE, READ, INTERRUPT, CYCLES = range(4)  # operations of hwgen_host
@@ -16,8 +18,8 @@ REGISTER_LIMIT_CYCLES = 10_000  # an AXI4-Lite access that takes longer is lost
 RESET_CYCLES = 16
 
 
-class SimulationBackend:
-    """One accelerator in ``hwgen_bench``; ``start_cycle`` is when a register was written last.
+class BenchBackend:
+    """One accelerator in ``hwgen_bench``: ``device = Device(await BenchBackend.start(dut))``.
 
     Python sleeps while a command runs; the host ends every command, after its limit at the latest.
     """
@@ -31,6 +33,13 @@ class SimulationBackend:
         self.memory_address, self.memory_bytes = memory_address, len(self._memory)
         self._request = 0
         self.interrupt_cycle = 0  # when the latest interrupt was seen
+
+    @classmethod
+    async def start(cls, dut: Any) -> "BenchBackend":
+        """The backend of a machine that has just been reset; its memory is what ``BenchMemory`` made here."""
+        backend = cls(dut, Path(MEMORY_FILE), int(cocotb.plusargs["memory_base"]))
+        await backend.reset()
+        return backend
 
     @property
     def cycle(self) -> int:

@@ -10,10 +10,9 @@ from hwgen.driver.backend import BackendError
 from hwgen.driver.device import Device, DeviceError, MachineError
 from hwgen.driver.workload import Workload
 from hwgen.store.output_file import placed
-from sim.backend import SimulationBackend
+from sim.backend import BenchBackend
 from sim.job import (
     IMAGES_FILE,
-    MEMORY_FILE,
     WORKLOAD_FOLDER,
     Job,
     JobRun,
@@ -27,7 +26,7 @@ FOLDER = Path(".")
 
 
 async def one_run(
-    device: Device, backend: SimulationBackend, job: Job, run: JobRun, image: np.ndarray, index: int
+    device: Device, backend: BenchBackend, job: Job, run: JobRun, image: np.ndarray, index: int
 ) -> RunOutcome:
     """Run, time and count; machine errors are part of the outcome."""
     if run.reset:
@@ -69,8 +68,7 @@ async def session(dut):
     """Every run of the job; a failure other than a machine error ends the session."""
     job = Job.load(FOLDER)
     images = np.load(FOLDER / IMAGES_FILE)
-    backend = SimulationBackend(dut, FOLDER / MEMORY_FILE, job.memory_base)
-    await backend.reset()
+    backend = await BenchBackend.start(dut)
     device = Device(backend)
     await device.load(Workload.load(FOLDER / WORKLOAD_FOLDER))
     outcomes: list[RunOutcome] = []

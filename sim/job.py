@@ -31,7 +31,6 @@ class Job:
     """All that the module inside the simulator is told."""
 
     runs: tuple[JobRun, ...]
-    memory_base: int
     watchdog_cycles: int
 
     def save(self, folder: Path) -> None:

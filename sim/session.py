@@ -19,9 +19,9 @@ from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.board import Board
 from hwgen.store.output_file import placed, write_text
 from sim.bench import BENCH, HDL_SOURCES, bench
+from sim.bench_memory import BenchMemory
 from sim.job import (
     IMAGES_FILE,
-    MEMORY_FILE,
     OUTCOME_FILE,
     WORKLOAD_FOLDER,
     Job,
@@ -129,7 +129,7 @@ def _job(images: Sequence[NDArray[np.uint8]], tasks: Sequence[str], options: Sim
         )
         for index, (image, task) in enumerate(pairs)
     ]
-    return Job(runs=tuple(runs), memory_base=options.memory_base, watchdog_cycles=options.watchdog_cycles)
+    return Job(runs=tuple(runs), watchdog_cycles=options.watchdog_cycles)
 
 
 def _prepare(folder: Path, workload: Workload, images: Sequence[NDArray[np.uint8]], job: Job) -> None:
@@ -137,22 +137,18 @@ def _prepare(folder: Path, workload: Workload, images: Sequence[NDArray[np.uint8
     workload.save(folder / WORKLOAD_FOLDER)
     with placed(folder / IMAGES_FILE) as part:
         np.save(part, np.stack(images))
-    with (folder / MEMORY_FILE).open("wb") as handle:
-        handle.truncate(workload.memory_bytes)
     job.save(folder)
 
 
-def _plusargs(ddr: DdrSettings, options: SimOptions) -> dict[str, int | str]:
-    arguments: dict[str, int | str] = {**ddr.plusargs()}
-    arguments |= {
-        "stall": round(options.stall * 256),
-        "seed": options.seed,
-        "memory_base": options.memory_base,
-        "memory": MEMORY_FILE,
-    }
-    if options.trace:
-        arguments["trace_records"] = ""
-    return arguments
+def _memory(workload: Workload, board: Board, options: SimOptions) -> BenchMemory:
+    """The memory of a board with the workload's size."""
+    return BenchMemory(
+        memory_bytes=workload.memory_bytes,
+        ddr=DdrSettings.from_board(board),
+        stall=options.stall,
+        seed=options.seed,
+        address=options.memory_base,
+    )
 
 
 def _run(folder: Path, index: int, asked: JobRun, outcome: RunOutcome, lanes: int, trace: Trace | None) -> SimRun:
@@ -231,8 +227,10 @@ def simulate(
     job = _job(images, tasks, options)
     with _folder(options) as folder:
         _prepare(folder, workload, images, job)
+        memory = _memory(workload, board, options)
+        memory.create(folder)
         begin = time.monotonic()
-        plusargs = _plusargs(DdrSettings.from_board(board), options)
+        plusargs = memory.plusargs() | ({"trace_records": ""} if options.trace else {})
         run(built, MODULE, folder, plusargs=plusargs, seconds=options.seconds, keep=options.folder is not None)
         seconds = time.monotonic() - begin
         runs = _collect(folder, job, arch.output_lanes, options)
