@@ -252,7 +252,7 @@ def _write_driver(part: Path, design: Design) -> None:
 
 def _write_network(part: Path, result: Build) -> None:
     part.mkdir(parents=True)
-    write_program(part, result.compiled, result.package.sha256())
+    write_program(part, result.compiled, result.package)
 
 
 def _write_summary(part: Path, result: Build) -> None:

@@ -16,7 +16,7 @@ from hwgen.store.archs import arch_preset
 def _written(folder: Path) -> dict[str, bytes]:
     folder.mkdir()
     package = load_model("m3vit-micro")
-    write_program(folder, compile_model(package, arch_preset("sim")), package.sha256())
+    write_program(folder, compile_model(package, arch_preset("sim")), package)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
