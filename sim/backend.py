@@ -31,13 +31,14 @@ class BenchBackend:
         with memory.open("r+b") as handle:
             self._memory = mmap.mmap(handle.fileno(), 0)
         self.memory_address, self.memory_bytes = memory_address, len(self._memory)
-        self._request = 0
+        self._request = int(dut.host_request.value)  # as an earlier test of the same simulation left it
         self.interrupt_cycle = 0  # when the latest interrupt was seen
 
     @classmethod
     async def start(cls, dut: Any) -> "BenchBackend":
         """The backend of a machine that has just been reset; its memory is what ``BenchMemory`` made here."""
         backend = cls(dut, Path(MEMORY_FILE), int(cocotb.plusargs["memory_base"]))
+        backend.set_errors(0, 0)  # nor any of an earlier test
         await backend.reset()
         return backend
 
