@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from golden.network import run_network
 from hwgen.compiler.compile import Compiled, compile_model
+from hwgen.emit.cocotb_tests import write_cocotb_tests
 from hwgen.emit.driver import write_driver
 from hwgen.emit.machine import write_machine
 from hwgen.emit.program import write_program
@@ -47,7 +48,7 @@ from sim.session import SimResult, build_simulator, simulate
 CELL = "accelerator"  # name of the accelerator in the block design
 WAVES_FOLDER = "waves"  # where a simulation with waves leaves dump.vcd
 FLIPPED_BIT = 6  # of the weight that the self-test spoils: half of the largest one
-BUILD_STEPS = ("network", "program", "Verilog", "board files", "driver", "network files", "summary")
+BUILD_STEPS = ("network", "program", "Verilog", "board files", "driver", "network files", "cocotb tests", "summary")
 SYNTH_STEPS = ("synthesis",)
 VERIFY_STEPS = ("simulator", "simulation", "golden and float", "comparison")
 
@@ -123,6 +124,8 @@ def build(design: Design, folder: Path, say: Say, more_steps: tuple[str, ...] = 
     name = design.model.name
     place = Path("models") / name
     steps.files("network files", network, lambda part: _write_network(part / place, result), name)
+    tests = digest(board, name)
+    steps.files("cocotb tests", tests, lambda part: write_cocotb_tests(part, name, design.arch.name))
     steps.files("summary", network, lambda part: _write_summary(part / place, result), name)
     steps.settle()
     return result, steps
