@@ -14,7 +14,17 @@ from hwgen.class_accuracy import ClassAccuracy, ClassRow, measure_classes
 from hwgen.class_folders import ClassFolders, class_folders, classifier_of
 from hwgen.cli.console import OUT, PROGRESS, tell
 from hwgen.cli.exit_codes import MISMATCH
-from hwgen.cli.options import DEFAULT_FIT, FIT, ArchName, BoardName, BuildFolder, JsonFile, LabelsFile, WeightBits
+from hwgen.cli.options import (
+    DEFAULT_FIT,
+    FIT,
+    ArchName,
+    BoardName,
+    BuildFolder,
+    JsonFile,
+    LabelsFile,
+    WeightBits,
+    networks,
+)
 from hwgen.cli.progress import Progress
 from hwgen.cli.report_file import write_json
 from hwgen.frontend.evaluate import scored_tasks
@@ -138,9 +148,13 @@ def _on_pictures(
 
 def evaluate_command(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME|FILE]", help="Network; m3vit-micro when not given.")
+        str | None,
+        typer.Argument(metavar="[NAME|FILE]", help="Network; m3vit-micro when not given.", autocompletion=networks),
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", metavar="NAME|FILE", help="The same as an option.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME|FILE", help="The same as an option.", autocompletion=networks),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option("--data", metavar="FOLDER", help="Pictures of your own, FOLDER/CLASS/picture: top-1 and top-5."),

@@ -61,10 +61,10 @@ ArchName = Annotated[
         autocompletion=_beginning(lambda: ARCHS),
     ),
 ]
-_networks = _beginning(lambda: MODELS)
+networks = _beginning(lambda: MODELS)
 NETWORK_HELP = "Network: a preset (hwgen models), a package (hwgen import), or a YAML file that describes one."
-ModelName = Annotated[str, typer.Option("--model", metavar="NAME|FILE", help=NETWORK_HELP, autocompletion=_networks)]
-Network = Annotated[str, typer.Argument(metavar="NAME|FILE", help=NETWORK_HELP, autocompletion=_networks)]
+ModelName = Annotated[str, typer.Option("--model", metavar="NAME|FILE", help=NETWORK_HELP, autocompletion=networks)]
+Network = Annotated[str, typer.Argument(metavar="NAME|FILE", help=NETWORK_HELP, autocompletion=networks)]
 WeightBits = Annotated[
     str | None,
     typer.Option("--weights", metavar="WHAT=BITS,..", help="Four-bit weights for some layers, such as experts=4."),

@@ -54,7 +54,7 @@ def test_quiet_leaves_results_and_errors(machine: FakeMachine, capsys: pytest.Ca
         assert "0 mismatches between RTL and golden" in said.out
         assert said.err == ""
     assert _code(*words) == 0
-    assert "[11/11] comparison (" in capsys.readouterr().err
+    assert "] comparison (" in capsys.readouterr().err
     assert _code(*words, "--quiet", "--model", "none") == 2
     assert "error: unknown model 'none'" in capsys.readouterr().err
 
@@ -76,6 +76,7 @@ def test_help_has_the_options_of_every_command_and_no_other(capsys: pytest.Captu
         ("hwgen estimate --board zcu102 --model ", list(MODELS)),
         ("hwgen --quiet build --model vit", ["vit-tiny"]),
         ("hwgen quantize m3vit-m", ["m3vit-micro"]),
+        ("hwgen evaluate deit", ["deit-tiny"]),
         ("hwgen verify --model nets/", []),  # bash lists files then
     ],
 )

@@ -99,7 +99,7 @@ def test_a_good_run(machine: FakeMachine, capsys: pytest.CaptureFixture[str]):
     assert machine.tasks == ["seg"]
     out, err = capsys.readouterr()
     assert "0 mismatches between RTL and golden" in out
-    assert "[11/11] comparison (" in err
+    assert "] comparison (" in err
 
 
 def test_scenes_tasks_and_seeds(machine: FakeMachine):
