@@ -14,8 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TextIO
@@ -209,6 +210,15 @@ def build(
     return Build(folder, top, waves, spent, cached=False)
 
 
+def _exit_code(test: Callable[[], object]) -> object:
+    """0, or what cocotb's runner ends this process with: after a bad end, and under pytest when a test failed."""
+    try:
+        test()
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
 def run(
     built: Build,
     module: str,
@@ -228,22 +238,26 @@ def run(
     log, results = folder / "simulation.log", folder / RESULTS_FILE
     runner = QuietVerilator(find_verilator(), seconds, () if keep else (folder,))
     words = [f"+{name}" if value == "" else f"+{name}={value}" for name, value in (plusargs or {}).items()]
+    test = partial(
+        runner.test,
+        test_module=module,
+        hdl_toplevel=built.top,
+        hdl_toplevel_lang="verilog",
+        build_dir=built.folder,
+        test_dir=folder,
+        results_xml=str(results),
+        plusargs=words,
+        extra_env=dict(environment or {}),
+        waves=built.waves,
+        log_file=log,
+    )
     try:
-        runner.test(
-            test_module=module,
-            hdl_toplevel=built.top,
-            hdl_toplevel_lang="verilog",
-            build_dir=built.folder,
-            test_dir=folder,
-            results_xml=str(results),
-            plusargs=words,
-            extra_env=dict(environment or {}),
-            waves=built.waves,
-            log_file=log,
-        )
+        code = _exit_code(test)
         tests, failed = get_results(results)
-    except (RuntimeError, OSError, subprocess.CalledProcessError, SystemExit) as error:
+    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
         raise SimulationError(f"simulation of {built.top} failed: {error}\n{_tail(log)}") from error
     if failed or not tests:
         raise SimulationError(f"{failed} of {tests} tests of {module} failed\n{_tail(log)}")
+    if code:
+        raise SimulationError(f"simulation of {built.top} failed: the simulator ended with {code}\n{_tail(log)}")
     return log
