@@ -57,6 +57,20 @@ def test_the_written_tests_pass_as_they_lie_there(built: Path):
     assert 60_000 < free[2] < stalled[2]
 
 
+def test_a_copy_elsewhere_finds_a_spoilt_weight(built: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    text = (built / TESTS_FOLDER / TESTS_FILE).read_text()
+    text, places = re.subn(r"^BUILD = .*", f"BUILD = Path({str(built)!r})", text, flags=re.MULTILINE)
+    text, tasks = re.subn(
+        r"^(TASK = .*)", r"\1\nWORKLOAD.memory[WORKLOAD.memory.size // 2] ^= 64", text, flags=re.MULTILINE
+    )
+    assert (places, tasks) == (1, 1)
+    copy = tmp_path / "test_mine.py"
+    copy.write_text(text)
+    monkeypatch.setenv("COCOTB_TEST_FILTER", "stall=0.0")
+    with pytest.raises(SimulationError, match=r"(?s)1 of 1 tests of test_mine failed.*Mismatched elements"):
+        run_tests(build_top(built), copy, seconds=120)
+
+
 def test_what_goes_wrong_has_a_name(built: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("BUILT_NETWORK", str(built / "models" / "m3vit-micro"))
     assert run_tests(build_top(built), Path(__file__).with_name("axi_cocotb.py"), tmp_path, seconds=120).tests == 3
@@ -133,6 +147,15 @@ def test_a_missing_cocotbext_axi_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.delitem(sys.modules, "sim.axi_backend")
     with pytest.raises(ImportError, match=r"cocotbext-axi is missing; .* -m pip install 'cocotbext-axi==0\.1\.28'"):
         hwgen.cocotb.AxiBackend  # noqa: B018 (looked for when it is asked for)
+
+
+def test_every_public_name_says_what_it_is():
+    assert len(hwgen.cocotb.__all__) > 15
+    for name in hwgen.cocotb.__all__:
+        item = getattr(hwgen.cocotb, name)
+        members = [vars(item)[key] for key in vars(item) if not key.startswith("_")] if isinstance(item, type) else []
+        silent = [member for member in [item, *members] if callable(member) and not (member.__doc__ or "").strip()]
+        assert silent == [], name
 
 
 def test_memory_ends_where_it_ends():
