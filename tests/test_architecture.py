@@ -75,7 +75,15 @@ ABOVE = (TOP, "hwgen.cli", "benchmarks", "tests")  # parts that may use every ot
 # External package -> where it may be imported.
 CONFINED: dict[str, tuple[str, ...]] = {
     "torch": ("hwgen.frontend", "golden.reference", "tests.frontend", "tests.golden"),
-    "amaranth": ("hwgen.rtl", "hwgen.emit.verilog", "hwgen.emit.wires", "tests.emit", "tests.rtl", "tests.sim"),
+    "amaranth": (
+        "hwgen.rtl",
+        "hwgen.emit.verilog",
+        "hwgen.emit.quick_amaranth",
+        "hwgen.emit.wires",
+        "tests.emit",
+        "tests.rtl",
+        "tests.sim",
+    ),
     "cocotb": ("sim", "tests.sim"),
     "cocotbext": ("sim", "tests.sim"),
     "matplotlib": ("hwgen.report.plots", "tests.report"),

@@ -9,9 +9,8 @@ from collections import Counter
 MODULE = re.compile(r"^module (?P<name>\\\S+ |\w+)\(.*?^endmodule\n", re.MULTILINE | re.DOTALL)
 
 _ZERO_MEMORY = re.compile(
-    r"^  initial begin\n"
-    r"((?:    (?P<name>\S+ ?)\[\d+\] = (?P<bits>\d+)'[hdb]0+;\n)"
-    r"(?:    (?P=name)\[\d+\] = (?P=bits)'[hdb]0+;\n)*)  end\n",
+    r"^(?P<declared>  reg (?:\[\d+:\d+\] )?(?P<name>\\\S+ |\w+) ?\[(?P<last>\d+):0\];\n)  initial begin\n"
+    r"(?P<words>(?:    (?P=name)\[\d+\] = (?P<bits>\d+)'[hdb]0+;\n)+)  end\n",
     re.MULTILINE,
 )
 _IDENTIFIER = re.compile(r"(?<![.'\w])(?:\\\S+ |[A-Za-z_]\w*)")  # no pins, no digits of numbers
@@ -24,13 +23,15 @@ _GENERATED = re.compile(r"\\\$|\\port\$|_\d+_$|\d")  # names that say nothing, a
 
 
 def compact_memories(text: str) -> str:
-    """One loop in place of a line per word where a memory starts as zeros."""
+    """One loop in place of a line per word where a memory starts as zeros; the line of the first word is enough."""
 
     def loop(match: re.Match[str]) -> str:
-        name, words = match["name"], match[1].count("\n")
+        name, words = match["name"], int(match["last"]) + 1
+        if match["words"].count("\n") not in (1, words):
+            return match[0]
         label = f"zero_{re.sub(r'[^A-Za-z0-9_]', '_', name)}"
         return (
-            f"  initial begin : {label}\n    integer i;\n"
+            f"{match['declared']}  initial begin : {label}\n    integer i;\n"
             f"    for (i = 0; i < {words}; i = i + 1) {name}[i] = {match['bits']}'d0;\n  end\n"
         )
 

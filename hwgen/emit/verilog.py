@@ -3,8 +3,6 @@
 import importlib
 import pkgutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 from amaranth.back import verilog
 from amaranth.lib.wiring import Component
@@ -12,6 +10,7 @@ from amaranth.lib.wiring import Component
 import hwgen.rtl
 from hwgen.emit.c_header import TOP
 from hwgen.emit.merge_modules import merge_modules
+from hwgen.emit.quick_amaranth import quick_amaranth
 from hwgen.emit.tidy import compact_memories, compare_vectors, drop_aliases
 from hwgen.rtl.accelerator import Accelerator
 from hwgen.spec.arch import ArchConfig
@@ -19,45 +18,10 @@ from hwgen.spec.arch import ArchConfig
 
 def emit(arch: ArchConfig) -> str:
     """Elaborate the accelerator; the text holds no paths and no dates."""
-    with quick_memories():
+    with quick_amaranth():
         text = verilog.convert(Accelerator(arch), name=TOP, emit_src=False, strip_internal_attrs=True)
     text = compare_vectors(drop_aliases(compact_memories(text), keep=".trace"))
     return merge_modules(text)
-
-
-@contextmanager
-def quick_memories() -> Iterator[None]:
-    """While this is entered, Amaranth writes memories that start as zeros at once; the text is the same.
-
-    Else it makes one Python object a bit: half a minute for the 20 million bits of a large machine. Made for the
-    pinned Amaranth.
-    """
-    emitter: Any = importlib.import_module("amaranth.back.rtlil").ModuleEmitter  # not in the stubs
-    original = emitter.emit_memory
-
-    def emit_memory(self: Any, cell_idx: int, cell: Any) -> None:
-        if any(cell.init):
-            original(self, cell_idx, cell)
-            return
-        bits = cell.width * cell.depth
-        self.builder.cell(
-            "$meminit_v2",
-            ports={"ADDR": self.sigspec(), "DATA": f"{bits}'{'0' * bits}", "EN": f"{cell.width}'{'1' * cell.width}"},
-            parameters={
-                "MEMID": self.memories[cell_idx].memid,
-                "ABITS": 0,
-                "WIDTH": cell.width,
-                "WORDS": cell.depth,
-                "PRIORITY": 0,
-            },
-            src_loc=cell.src_loc,
-        )
-
-    emitter.emit_memory = emit_memory
-    try:
-        yield
-    finally:
-        emitter.emit_memory = original
 
 
 def units() -> Iterator[tuple[str, type[Component]]]:

@@ -53,6 +53,14 @@ def test_a_memory_of_zeros_is_filled_by_a_loop():
     assert "words[2]" not in text
 
 
+def test_the_first_word_of_a_memory_of_zeros_is_enough():
+    lines = MEMORY.format(third="00").splitlines(keepends=True)
+    assert compact_memories("".join([*lines[:3], lines[-1]])) == compact_memories("".join(lines))
+    for some in (lines[:4], lines[:5]):
+        text = "".join([*some, lines[-1]])
+        assert compact_memories(text) == text
+
+
 def test_any_other_memory_stays_as_it_is():
     assert compact_memories(MEMORY.format(third="01")) == MEMORY.format(third="01")
 
