@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hwgen.process.child_process import run_child
+from hwgen.process.child_process import TICK_SECONDS, run_child
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 30
@@ -94,7 +94,7 @@ def test_a_command_ends_with_the_process_that_asked_for_it(tmp_path: Path, numbe
         folder.mkdir()
     (scratch / "file").write_text("x")
     code = (
-        "import sys; from pathlib import Path; from hwgen.process.child_process import run_child;"
+        "import sys; from pathlib import Path; from hwgen.process.child_process import TICK_SECONDS, run_child;"
         f"run_child(['sh', '-c', {GRANDCHILD!r}], cwd=sys.argv[1], seconds=300, scratch=[Path(sys.argv[2])])"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, str(work), str(scratch)], cwd=ROOT)
@@ -104,3 +104,18 @@ def test_a_command_ends_with_the_process_that_asked_for_it(tmp_path: Path, numbe
     assert until(lambda: processes_in(work) == [])
     assert until(lambda: not scratch.exists(), 5)
     assert work.is_dir()
+
+
+def test_who_waits_is_called_now_and_then_and_time_is_still_up(tmp_path: Path):
+    ticks: list[float] = []
+
+    def tick() -> None:
+        ticks.append(time.monotonic())
+
+    assert run_child(["sh", "-c", f"sleep {2.5 * TICK_SECONDS}; exit 3"], cwd=tmp_path, seconds=30, tick=tick) == 3
+    assert 1 <= len(ticks) <= 3
+    ticks.clear()
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_child(["sleep", "60"], cwd=tmp_path, seconds=1.5 * TICK_SECONDS, tick=tick)
+    assert len(ticks) == 1
+    assert until(lambda: not processes_in(tmp_path))
