@@ -87,7 +87,6 @@ class SimOptions:
     folder: Path | None = None  # files of the run stay here; None: a folder that is removed afterwards
     trace: bool = True  # record what the comparison needs
     waves: bool = False  # dump.vcd in the folder
-    quick: bool = False  # a simulator that is sooner built: for short runs
     stall: float = 0.0  # share of cycles in which each AXI channel is held back at random
     seed: int = 1  # of the stalls
     watchdog_cycles: int = DEFAULT_WATCHDOG_CYCLES

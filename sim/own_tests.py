@@ -18,7 +18,7 @@ from sim.bench_memory import BenchMemory
 from sim.options import SimOptions
 from sim.runner import RESULTS_FILE, Build, BuildError, build, run
 from sim.session import build_simulator
-from sim.toolchain import OPTIMISATION, QUICK, find_verilator
+from sim.toolchain import find_verilator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,6 @@ def build_sources(
     public: Sequence[str] = (),
     flags: Sequence[str] = (),
     waves: bool = False,
-    quick: bool = True,
 ) -> Build:
     """The simulator of Verilog of one's own, in which hwgen_top or hwgen_accelerator may be instances.
 
@@ -61,7 +60,6 @@ def build_sources(
         (``"hwgen_accelerator.core.trace"``); all others may be optimised away, which makes the simulator fast.
     flags: further arguments of Verilator.
     waves: every run leaves dump.vcd.
-    quick: compile for short runs (-O1); else for long ones (-O3).
 
     Built once for equal content. BuildError ends with the log of Verilator and compiler; ToolMissing says what is
     missing, and the command that installs it.
@@ -70,25 +68,25 @@ def build_sources(
         rules = Path(name) / "public.vlt"
         write_text(rules, _visible(top, public))
         root, scratch = SimOptions().build_root, (Path(name),)
-        return build([*sources, rules], top, root=root, flags=flags, waves=waves, quick=quick, scratch=scratch)
+        return build([*sources, rules], top, root=root, flags=flags, waves=waves, scratch=scratch)
 
 
-def build_top(folder: Path, *, public: Sequence[str] = (), waves: bool = False, quick: bool = True) -> Build:
+def build_top(folder: Path, *, public: Sequence[str] = (), waves: bool = False) -> Build:
     """The simulator of hwgen_top, whose AXI ports Python drives, from the folder that ``hwgen build`` wrote.
 
     The other parameters are those of `build_sources`. BuildError when hwgen_top.v or hwgen_accelerator.v is not there.
     """
     sources = [_source(folder, VERILOG_FILE), _source(folder, WRAPPER_FILE)]
-    return build_sources(sources, WRAPPER, public=public, waves=waves, quick=quick)
+    return build_sources(sources, WRAPPER, public=public, waves=waves)
 
 
-def build_bench(folder: Path, *, waves: bool = False, quick: bool = True) -> Build:
+def build_bench(folder: Path, *, waves: bool = False) -> Build:
     """The simulator of hwgen_bench: the machine of a build folder with memory and host in HDL.
 
     The other parameters are those of `build_sources`.
     """
     verilog = _source(folder, VERILOG_FILE).read_text()
-    return build_simulator(verilog, SimOptions(waves=waves, folder=folder, quick=quick))
+    return build_simulator(verilog, SimOptions(waves=waves, folder=folder))
 
 
 def run_tests(
@@ -133,10 +131,10 @@ def _importable(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
-def toolchain_environment(*, quick: bool = True) -> dict[str, str]:
+def toolchain_environment() -> dict[str, str]:
     """The process environment in which ``verilator``, its make and its compiler work, for runners of one's own.
 
-    ``os.environ.update(toolchain_environment())`` before cocotb's runner, or ``env=`` of a subprocess. ``quick``: as in
-    `build_sources`. ToolMissing says what is missing, and the command that installs it.
+    ``os.environ.update(toolchain_environment())`` before cocotb's runner, or ``env=`` of a subprocess. ToolMissing says
+    what is missing, and the command that installs it.
     """
-    return find_verilator().environment(QUICK if quick else OPTIMISATION)
+    return find_verilator().environment()

@@ -27,7 +27,7 @@ from cocotb_tools.runner import Verilator
 from hwgen.process.child_process import run_child
 from hwgen.store.locked_file import locked
 from hwgen.store.output_file import write_text
-from sim.toolchain import OPTIMISATION, QUICK, VerilatorTool, find_verilator
+from sim.toolchain import VerilatorTool, find_verilator
 
 BUILD_JOBS = min(2, os.cpu_count() or 1)
 SPLIT_STATEMENTS = 20000  # size of a generated C++ file; large designs compile in parts
@@ -36,6 +36,9 @@ KEPT_BUILDS = 32  # newest builds that stay in a folder
 RUNTIME = tuple(f"verilated{part}" for part in ("", "_dpi", "_threads", "_timing", "_vcd_c", "_vpi"))  # its library
 RESULTS_FILE = "results.xml"  # of the tests of a run, in its folder
 TAIL_LINES = 40  # of a log, in an error message
+VERILATED = 0.25  # share of a build that is done when the C++ is there
+
+Share = Callable[[float], None]  # takes the share of a build that is done
 
 
 class BuildError(RuntimeError):
@@ -50,18 +53,18 @@ class QuietVerilator(Verilator):
     """cocotb's runner with our Verilator, without ``--public-flat-rw``, and with a limit on wall-clock time."""
 
     def __init__(
-        self, tool: VerilatorTool, seconds: float, scratch: Sequence[Path] = (), optimisation: str = OPTIMISATION
+        self, tool: VerilatorTool, seconds: float, scratch: Sequence[Path] = (), share: Share | None = None
     ) -> None:
         super().__init__()
         self._tool, self._seconds, self._scratch = tool, seconds, scratch
-        self.optimisation = optimisation
+        self._share = share
 
     def _simulator_in_path_build_only(self) -> None:
         self.executable = str(self._tool.executable)
 
     def _set_env_build(self) -> None:
         super()._set_env_build()
-        tool = self._tool.environment(self.optimisation)
+        tool = self._tool.environment()
         tool["PATH"] += os.pathsep + self.env["PATH"]
         self.env.update(tool)
 
@@ -75,14 +78,31 @@ class QuietVerilator(Verilator):
         self, cmds: Sequence[list[str]], cwd: "os.PathLike[str] | str", stdout: TextIO | None = None
     ) -> None:
         deadline = time.monotonic() + self._seconds
+        tick = partial(self._tell, Path(cwd)) if self._share is not None else None
         for command in cmds:
             left = max(deadline - time.monotonic(), 1.0)
             try:
-                code = run_child(command, cwd=cwd, env=self.env, output=stdout, seconds=left, scratch=self._scratch)
+                code = run_child(
+                    command, cwd=cwd, env=self.env, output=stdout, seconds=left, scratch=self._scratch, tick=tick
+                )
             except subprocess.TimeoutExpired as error:
                 raise RuntimeError(f"not finished after {self._seconds:.0f} s") from error
             if code:
                 raise subprocess.CalledProcessError(code, command)
+
+    def _tell(self, folder: Path) -> None:
+        """Say how much of the build in ``folder`` is done."""
+        if self._share is not None:
+            self._share(share_done(folder))
+
+
+def share_done(folder: Path) -> float:
+    """Share of a build that is done: the C++ is there, and some of its bytes are objects."""
+    if not (folder / "Vtop.mk").is_file():
+        return 0.0
+    sizes = {path: path.stat().st_size for path in folder.glob("*.cpp")}
+    done = sum(size for path, size in sizes.items() if path.with_suffix(".o").is_file())
+    return VERILATED + (1 - VERILATED) * done / max(sum(sizes.values()), 1)
 
 
 @dataclass(frozen=True)
@@ -109,10 +129,10 @@ def _digest(*parts: str) -> str:
     return digest.hexdigest()[:20]
 
 
-def _environment(tool: VerilatorTool, optimisation: str) -> tuple[str, ...]:
+def _environment(tool: VerilatorTool) -> tuple[str, ...]:
     """The tools that a build depends on."""
     compiler = subprocess.run(["g++", "-dumpfullversion"], capture_output=True, text=True, check=False).stdout
-    flags = tool.environment(optimisation)["MAKEFLAGS"]
+    flags = tool.environment()["MAKEFLAGS"]
     return (tool.version, str(tool.executable), version("cocotb"), sys.prefix, sys.version, compiler, flags)
 
 
@@ -145,7 +165,7 @@ def _verilate(
     """Build in ``folder``; BuildError with the end of the log."""
     log = folder.with_suffix(".log")
     common = [flag for flag in flags if not flag.startswith("-G")]
-    made_with = _environment(find_verilator(), runner.optimisation)
+    made_with = _environment(find_verilator())
     runtime = folder.parent / f"runtime-{_digest(*common, str(waves), *made_with)}"
     if runtime.is_dir():
         shutil.copytree(runtime, folder)
@@ -176,21 +196,21 @@ def build(
     parameters: Mapping[str, int] | None = None,
     flags: Sequence[str] = (),
     waves: bool = False,
-    quick: bool = False,
     seconds: float = 1800,
     scratch: Sequence[Path] = (),
+    share: Share | None = None,
 ) -> Build:
     """A simulator of module ``top``; made in a folder of ``root``, unless it is there already.
 
-    ``quick``: sooner there, and not as fast. The folders ``scratch`` are removed when this process is killed while the
-    simulator is made.
+    The folders ``scratch`` are removed when this process is killed while the simulator is made. ``share`` is told now
+    and then, while it is made, which share of the work is done.
     """
-    tool, optimisation = find_verilator(), QUICK if quick else OPTIMISATION
+    tool = find_verilator()
     every = ["--timing", "--output-split", str(SPLIT_STATEMENTS), "-Wno-fatal", "-Wno-lint", "-Wno-style", *flags]
     every += [f"-G{name}={value}" for name, value in (parameters or {}).items()]
     root = root.resolve()
     texts = [item for path in sources for item in (path.name, path.read_text())]
-    folder = root / f"{top}-{_digest(top, str(waves), *every, *_environment(tool, optimisation), *texts)}"
+    folder = root / f"{top}-{_digest(top, str(waves), *every, *_environment(tool), *texts)}"
     record = folder / "build.json"
     root.mkdir(parents=True, exist_ok=True)
     with locked(root / f".{folder.name}.lock", seconds + LOCK_SECONDS):
@@ -200,7 +220,7 @@ def build(
         part = root / f".{folder.name}.part"
         shutil.rmtree(part, ignore_errors=True)
         begin = time.monotonic()
-        runner = QuietVerilator(tool, seconds, (part, *scratch), optimisation)
+        runner = QuietVerilator(tool, seconds, (part, *scratch), share)
         _verilate(runner, [path.resolve() for path in sources], top, every, part, waves)
         spent = time.monotonic() - begin
         write_text(part / "build.json", json.dumps({"top": top, "flags": every, "seconds": spent}))

@@ -31,7 +31,7 @@ from sim.job import (
     result_file,
 )
 from sim.options import DdrSettings, ErrorRange, SimOptions
-from sim.runner import Build, SimulationError, build, run
+from sim.runner import Build, Share, SimulationError, build, run
 from sim.trace import Conflict, InstructionTime, Trace, between, instruction_times, read_conflicts, read_trace
 
 MODULE = "sim.cocotb_run"
@@ -85,16 +85,14 @@ class SimResult:
         return sum(item.simulated_cycles for item in self.runs) / max(self.sim_seconds, 1e-9)
 
 
-def build_simulator(verilog: str, options: SimOptions) -> Build:
-    """The simulator of an accelerator; built once for equal Verilog."""
+def build_simulator(verilog: str, options: SimOptions, share: Share | None = None) -> Build:
+    """The simulator of an accelerator; built once for equal Verilog. ``share`` is told how much of it is done."""
     with tempfile.TemporaryDirectory(prefix="hwgen-") as name:
         folder = Path(name)
         write_text(folder / "accelerator.v", verilog)
         write_text(folder / "bench.sv", bench(verilog))
         sources = [*HDL_SOURCES, folder / "accelerator.v", folder / "bench.sv"]
-        return build(
-            sources, BENCH, root=options.build_root, waves=options.waves, quick=options.quick, scratch=(folder,)
-        )
+        return build(sources, BENCH, root=options.build_root, waves=options.waves, scratch=(folder,), share=share)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.runner import Build, BuildError, SimulationError, build, run
+from sim.runner import VERILATED, Build, BuildError, SimulationError, build, run, share_done
 
 TINY = """module tiny #(parameter int VALUE = 7);
   int value /*verilator public_flat_rd*/;
@@ -40,6 +40,32 @@ def test_equal_content_is_built_once_and_parameters_differ(builds: tuple[Build, 
     assert again.cached
     assert again.folder == builds[0].folder != builds[1].folder
     assert value_of(again, tmp_path / "a") == 42
+
+
+def test_a_build_says_how_far_it_is(builds: tuple[Build, Build], tmp_path: Path):
+    for runtime in builds[0].folder.parent.glob("runtime-*"):
+        (tmp_path / runtime.name).symlink_to(runtime)
+    said: list[float] = []
+    built = build([source(tmp_path)], "tiny", root=tmp_path, parameters={"VALUE": 41}, share=said.append)
+    assert not built.cached
+    assert said == sorted(said)
+    assert said[-1] >= VERILATED
+    assert all(0 <= share < 1 for share in said)
+    said.clear()
+    assert build([source(tmp_path)], "tiny", root=tmp_path, parameters={"VALUE": 41}, share=said.append).cached
+    assert not said
+
+
+def test_the_share_of_a_build_counts_bytes_that_are_compiled(tmp_path: Path):
+    (tmp_path / "one.cpp").write_text("x" * 30)
+    assert share_done(tmp_path) == 0  # still being written
+    (tmp_path / "Vtop.mk").touch()
+    (tmp_path / "two.cpp").write_text("x" * 10)
+    assert share_done(tmp_path) == VERILATED
+    (tmp_path / "one.o").touch()
+    assert share_done(tmp_path) == VERILATED + (1 - VERILATED) * 0.75
+    (tmp_path / "two.o").touch()
+    assert share_done(tmp_path) == 1
 
 
 def test_a_failing_test_and_a_missing_one_are_errors(builds: tuple[Build, Build], tmp_path: Path):

@@ -1,6 +1,8 @@
 """The doctor's report, and the traps around Verilator."""
 
 import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -51,7 +53,7 @@ def test_a_system_verilator_is_preferred_when_new_enough(monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     tool = find_verilator()
     assert (tool.executable, tool.root, tool.version) == (path, None, "5.040")
-    assert tool.environment()["MAKEFLAGS"] == toolchain.OPTIMISATION
+    assert tool.environment()["MAKEFLAGS"] == " ".join(toolchain.OPTIMISATION)
     find_verilator.cache_clear()
     script(tmp_path, "#!/usr/bin/env perl\nprint qq(Verilator 5.034 2025-02-24\\n);\n")
     assert find_verilator().executable != path
@@ -69,7 +71,14 @@ def test_the_makeflags_of_a_calling_make_are_dropped(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("MAKEFLAGS", " -j8 --jobserver-auth=3,4")
     flags = find_verilator().environment()["MAKEFLAGS"]
     assert "jobserver" not in flags
-    assert toolchain.OPTIMISATION in flags
+    assert all(flag in flags for flag in toolchain.OPTIMISATION)
+
+
+def test_make_takes_the_optimisation_as_it_is_meant(tmp_path: Path):
+    (tmp_path / "Makefile").write_text("all:\n\t@echo $(OPT_FAST), $(OPT_GLOBAL)\n")
+    environment = find_verilator().environment()
+    said = subprocess.run(["make"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    assert re.fullmatch(r"-O1( --param=[a-z-]+=\d+){2}, -O1\n", said)
 
 
 def test_lint_reports_and_waives(tmp_path: Path):

@@ -50,7 +50,6 @@ def run_machine(
 def sim_options(**changes: object) -> SimOptions:
     """Options of these tests; a run that hangs ends with its watchdog."""
     fields: dict[str, object] = {
-        "quick": True,
         "watchdog_cycles": WATCHDOG_CYCLES,
         "seconds": 240,
     }
