@@ -158,7 +158,7 @@ def verify(design: Design, folder: Path, wanted: Wanted, say: Say) -> Verificati
     verilog, tasks = built.verilog, [task.name for task in wanted.tasks]
     options = SimOptions(waves=wanted.waves, folder=folder / WAVES_FOLDER if wanted.waves else None)
     sent = spoilt(built.compiled) if wanted.self_test else built.compiled
-    steps.run("simulator", lambda: build_simulator(verilog, options))
+    steps.run("simulator", lambda: build_simulator(verilog, options, steps.share))
     result = steps.run(
         "simulation", lambda: simulate(verilog, design.arch, design.board, sent, wanted.images, tasks, options)
     )

@@ -24,6 +24,7 @@ Result = TypeVar("Result")
 Make = Callable[[Path], None]
 RECORD = "steps.json"  # which step left which files, and from what
 LOCK = ".steps.lock"  # there while a build moves files
+PERCENT_STEP = 2  # of a step that says how far it is
 LOCK_SECONDS = 120.0  # many times what moving the files of a build takes
 PRIVATE = ".part-"  # first characters of the folder of a build that runs
 OWNER = "owner.lock"  # in it: held as long as its build lives
@@ -53,6 +54,8 @@ class Steps:
         self.names = tuple(names)
         self.seconds: dict[str, float] = {}
         self._say = say
+        self._running = ""  # the step that runs, as progress names it
+        self._percent = 0  # of it, as said last
         self._entries: dict[str, _Entry] = {}
         self._private: Path | None = None
         self._owner: int | None = None
@@ -62,7 +65,8 @@ class Steps:
         expected = self.names[len(self.seconds)] if len(self.seconds) < len(self.names) else "no further step"
         if name != expected:
             raise ValueError(f"step {name!r} is out of order: expected {expected!r}")
-        place = f"[{len(self.seconds) + 1}/{len(self.names)}] {name}"
+        self._running = place = f"[{len(self.seconds) + 1}/{len(self.names)}] {name}"
+        self._percent = 0
         self._say(f"{place} ...")
         started = time.monotonic()
         try:
@@ -73,6 +77,13 @@ class Steps:
         self.seconds[name] = time.monotonic() - started
         self._say(f"{place} ({self.seconds[name]:.1f} s)")
         return result
+
+    def share(self, done: float) -> None:
+        """Say that a share of the step that runs is done, now and then."""
+        percent = int(100 * done)
+        if percent >= self._percent + PERCENT_STEP:
+            self._percent = percent
+            self._say(f"{self._running} ... {percent} %")
 
     def files(self, name: str, key: str, make: Make, item: str = "") -> bool:
         """A step that leaves files: runs only when ``key`` or its files have changed. True when it ran.

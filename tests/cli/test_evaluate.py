@@ -34,7 +34,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         return replace(result, runs=tuple(state["fault"](run) for run in result.runs))
 
     monkeypatch.setattr(pipeline, "simulate", simulate)
-    monkeypatch.setattr(pipeline, "build_simulator", lambda verilog, options: None)
+    monkeypatch.setattr(pipeline, "build_simulator", lambda *_: None)
     monkeypatch.setattr(pipeline, "_verilog", lambda _: VERILOG)
     monkeypatch.setattr(pipeline, "_write_board", lambda part, _: (part / "board.txt").write_text("board"))
     monkeypatch.chdir(tmp_path)
