@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from hwgen.__main__ import BLAS_THREADS
 from hwgen.store.cache import VARIABLE, kind_folder
 
 os.environ.setdefault(VARIABLE, str(Path(__file__).parents[1] / "build" / "cache"))  # a clean checkout starts empty
+for _name, _threads in BLAS_THREADS.items():  # those of the command line; NumPy is not there yet
+    os.environ.setdefault(_name, _threads)
 
 SIMULATED = (
     "tests/system/",
