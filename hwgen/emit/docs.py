@@ -6,6 +6,7 @@
 import re
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from hwgen.emit.network_tables import HEADER, constructor_rows, finish_rows, layer_rows
@@ -17,6 +18,8 @@ from hwgen.spec.isa import Counter, Destination, ErrorCode, Opcode, Source, Unit
 from hwgen.spec.ops import OPS
 from hwgen.spec.registers import REGISTERS
 from hwgen.store.output_file import write_text
+from hwgen.store.report_schema import REPORTS
+from hwgen.store.schema_rows import rows
 
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -167,6 +170,11 @@ def finishes_table() -> str:
     return _table(HEADER, finish_rows())
 
 
+def report_table(name: str) -> str:
+    """Every key of what a command writes with ``--json``."""
+    return _table(("key", "type", "meaning"), list(rows(REPORTS[name])))
+
+
 Sections = dict[str, Callable[[], str]]
 PAGES: dict[str, Sections] = {
     "programming.md": {
@@ -186,6 +194,7 @@ PAGES: dict[str, Sections] = {
         "layers": layers_table,
         "finishes": finishes_table,
     },
+    "reports.md": {name: partial(report_table, name) for name in REPORTS},
 }
 
 

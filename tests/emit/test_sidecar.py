@@ -8,6 +8,7 @@ from hwgen.emit.sidecar import describe
 from hwgen.spec.encoding import encode
 from hwgen.spec.isa import Opcode
 from hwgen.spec.registers import BY_NAME
+from hwgen.store.sidecar_schema import SideCar
 from tests.emit.small import ARCH
 
 PORTS = [Port("ap_clk", "input", 1), Port("s_axi_control_awaddr", "input", 8), Port("m_axi_gmem0_araddr", "output", 64)]
@@ -21,6 +22,14 @@ def test_it_survives_json():
     names = [item["name"] for item in data["wrapper"]["ports"]]
     assert names == [*(port.name for port in PORTS), "m_axi_gmem0_arid", "m_axi_gmem0_rid"]
     assert {item["name"]: item["offset"] for item in data["registers"]} == {r.name: r.offset for r in BY_NAME.values()}
+
+
+def test_it_is_what_is_declared():
+    """No key is missing, and none is more; the board is added where it is written."""
+    data = describe(ARCH, PORTS, {"Ring": {"write_latency": 2}}) | {"board": "sim", "clock_mhz": 100.0}
+    found = SideCar.model_validate_json(json.dumps(data))
+    assert len(found.instructions["LINEAR"].fields) > 15
+    assert len(found.trace) > 5
 
 
 def test_its_fields_decode_an_instruction():
