@@ -22,7 +22,7 @@ from hwgen.spec.isa import Opcode
 from hwgen.spec.layers import KINDS
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("hwgen", "golden", "sim", "benchmarks", "tests")
+PACKAGES = ("hwgen", "golden", "sim", "benchmarks", "website", "tests")
 LONGEST_FILE = 450  # lines
 LONGEST_ELABORATE = 50
 RTL = "hwgen.rtl"
@@ -71,7 +71,7 @@ ARROWS: dict[str, set[str]] = {
     "sim": {"hwgen.spec", "hwgen.store", "hwgen.process", "hwgen.compiler", "hwgen.emit", "hwgen.driver", "golden"},
 }
 ENTRANCES = ("hwgen", "hwgen.__main__")  # both import the rest later: when a name is used, when signals are answered
-ABOVE = (TOP, "hwgen.cli", "benchmarks", "tests")  # parts that may use every other, in this order
+ABOVE = (TOP, "hwgen.cli", "benchmarks", "website", "tests")  # parts that may use every other, in this order
 # External package -> where it may be imported.
 CONFINED: dict[str, tuple[str, ...]] = {
     "torch": ("hwgen.frontend", "golden.reference", "tests.frontend", "tests.golden"),
@@ -80,6 +80,7 @@ CONFINED: dict[str, tuple[str, ...]] = {
         "hwgen.emit.verilog",
         "hwgen.emit.quick_amaranth",
         "hwgen.emit.wires",
+        "hwgen.emit.unit_ports",
         "tests.emit",
         "tests.rtl",
         "tests.sim",
@@ -88,7 +89,8 @@ CONFINED: dict[str, tuple[str, ...]] = {
     "cocotbext": ("sim", "tests.sim"),
     "matplotlib": ("hwgen.report.plots", "tests.report"),
     "platformdirs": ("hwgen.store.cache",),
-    "pydantic": ("hwgen.store", "hwgen.frontend"),
+    "mkdocs": ("website",),
+    "pydantic": ("hwgen.store", "hwgen.frontend", "website"),
     "yaml": ("hwgen.store", "tests"),
     "safetensors": ("hwgen.store", "hwgen.frontend", "tests"),
 }

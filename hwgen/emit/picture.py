@@ -61,14 +61,23 @@ def _node(box: Box) -> str:
     return f'{_id(box)}["{box[0].room}: {names}"]'
 
 
-def picture() -> str:
-    """The flowchart, as Markdown."""
+def boxes_and_arrows() -> tuple[list[Box], list[tuple[Box, Box]]]:
+    """Boxes as they are met on the way from DDR, and the arrows between them in their order."""
     found = drawn()
     boxes = _boxes(found)
     order = list(dict.fromkeys(boxes.values()))
-    lines = [_node(box) for box in order]
     ends = {(boxes[source], boxes[target]) for source, target in found}
-    for source, target in sorted(ends, key=lambda pair: (order.index(pair[0]), order.index(pair[1]))):
-        line = "-.->" if source[0].room == CONTROL else "-->"
-        lines.append(f"{_id(source)} {line} {_id(target)}")
+    return order, sorted(ends, key=lambda pair: (order.index(pair[0]), order.index(pair[1])))
+
+
+def is_instructions(source: Box) -> bool:
+    """Whether the arrows from a box carry instructions."""
+    return source[0].room == CONTROL
+
+
+def picture() -> str:
+    """The flowchart, as Markdown."""
+    order, ends = boxes_and_arrows()
+    lines = [_node(box) for box in order]
+    lines += [f"{_id(source)} {'-.->' if is_instructions(source) else '-->'} {_id(target)}" for source, target in ends]
     return "```mermaid\nflowchart TD\n" + "".join(f"    {line}\n" for line in lines) + "```\n"
