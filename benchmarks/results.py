@@ -1,4 +1,4 @@
-"""The kept figures: results.json, and what is generated from it: results.md and the table in README.md."""
+"""The kept figures: results.json, and what is generated from it: results.md and tables of docs/figures.md, README."""
 
 import json
 from collections.abc import Sequence
@@ -6,12 +6,14 @@ from pathlib import Path
 
 from benchmarks.cases import CASES
 from benchmarks.figures import ESTIMATE, OTHER, WAITS, Figures
+from benchmarks.published import HEADER, rows
 from hwgen.store.output_file import write_text
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
 MARKDOWN = FOLDER / "results.md"
 README = FOLDER.parent / "README.md"
+PAGE = FOLDER.parent / "docs" / "figures.md"
 BEGIN, END = "<!-- python -m benchmarks -->", "<!-- end of benchmarks -->"
 
 
@@ -28,9 +30,9 @@ def save(found: dict[str, Figures], path: Path = RESULTS) -> None:
     write_text(path, json.dumps({"cases": ordered}, indent=1) + "\n")
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first column is text, the others are numbers."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = True) -> str:
+    """A Markdown table; the first column is text, the others are numbers or text."""
+    lines = [header, ["---", *["---:" if numbers else "---"] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -92,18 +94,29 @@ def markdown(found: Sequence[Figures]) -> str:
     return f"# Benchmarks\n\nWritten by `python -m benchmarks` from results.json.\n\n{tables(found)}"
 
 
-def with_tables(text: str, found: Sequence[Figures]) -> str:
-    """``text`` with the tables between the markers; ValueError when they are missing."""
+def _between(text: str, inside: str) -> str:
+    """``text`` with other lines between the markers; ValueError when they are missing."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"the text lacks {BEGIN} or {END}")
-    return f"{before}{BEGIN}\n\n{tables(found)}\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{inside}\n{END}{after}"
+
+
+def with_tables(text: str, found: Sequence[Figures]) -> str:
+    """The text of docs/figures.md with the tables of these figures."""
+    return _between(text, tables(found))
+
+
+def with_published(text: str, kept: dict[str, Figures]) -> str:
+    """The text of README.md with the table of published figures beside those kept here."""
+    return _between(text, _table(HEADER, rows(kept), numbers=False) + "\n")
 
 
 def write(found: dict[str, Figures]) -> None:
     """results.json and everything that follows from it."""
     save(found)
-    kept = list(load().values())
-    write_text(MARKDOWN, markdown(kept))
-    write_text(README, with_tables(README.read_text(), kept))
+    kept = load()
+    write_text(MARKDOWN, markdown(list(kept.values())))
+    write_text(PAGE, with_tables(PAGE.read_text(), list(kept.values())))
+    write_text(README, with_published(README.read_text(), kept))

@@ -1,4 +1,4 @@
-"""Kept figures: complete, right, the same in README and results.md, and what the estimate says of them."""
+"""Kept figures: complete, right, the same in every document, and what the estimate says of them."""
 
 from dataclasses import replace
 
@@ -7,7 +7,19 @@ import pytest
 from benchmarks.cases import CASES, Case, cases
 from benchmarks.check import TOLERANCE, worse
 from benchmarks.figures import OTHER, SYNTHESIS, Figures, least_bytes
-from benchmarks.results import BEGIN, END, MARKDOWN, README, load, markdown, save, with_tables
+from benchmarks.published import OURS, PUBLISHED
+from benchmarks.results import (
+    BEGIN,
+    END,
+    MARKDOWN,
+    PAGE,
+    README,
+    load,
+    markdown,
+    save,
+    with_published,
+    with_tables,
+)
 from hwgen.estimator.estimate import estimate
 from hwgen.spec.presets import M3VIT_MICRO, M3VIT_TINY
 from hwgen.spec.weight_bits import with_weight_bits
@@ -75,18 +87,28 @@ def test_the_estimate_is_within_three_percent(case: Case):
 
 def test_tables_come_from_the_results():
     """``python -m benchmarks --tables`` writes them again."""
-    kept, text = list(KEPT.values()), README.read_text()
+    kept, text = list(KEPT.values()), PAGE.read_text()
     assert MARKDOWN.read_text() == markdown(kept)
     assert text == with_tables(text, kept)
     assert f"{kept[0].cycles:,}" in text.partition(BEGIN)[2].partition(END)[0]
 
 
-def test_a_changed_figure_changes_the_readme():
+def test_a_changed_figure_changes_the_page():
     kept = list(KEPT.values())
     other = [replace(kept[0], cycles=kept[0].cycles + 1), *kept[1:]]
-    assert with_tables(README.read_text(), other) != README.read_text()
+    assert with_tables(PAGE.read_text(), other) != PAGE.read_text()
     with pytest.raises(ValueError, match="lacks <!-- python -m benchmarks -->"):
         with_tables("no markers", kept)
+
+
+def test_published_figures_stand_beside_those_that_are_kept():
+    text = README.read_text()
+    assert text == with_published(text, KEPT)
+    table = text.partition(BEGIN)[2].partition(END)[0]
+    assert all(f"{KEPT[name].milliseconds:.2f}" in table and f"{KEPT[name].cycles:,}" in table for name in OURS)
+    assert all(item.source in table for item in PUBLISHED)
+    name = next(iter(OURS))
+    assert with_published(text, KEPT | {name: replace(KEPT[name], cycles=1)}) != text
 
 
 def test_figures_survive_the_file(tmp_path):
