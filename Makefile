@@ -5,8 +5,9 @@
 #   make check    the same without the tests that take long
 #   make lint     ruff check, ruff format --check, basedpyright
 #   make format   let ruff rewrite the sources
-#   make bench    measure whole images on whole machines; writes benchmarks/results.json, results.md and README.md
+#   make bench    measure whole images on whole machines; writes benchmarks/results.json and the tables of documents
 #   make bench-check  measure again and fail when a figure is worse than kept by more than 1 %
+#   make docs     build the documentation site in build/site; warnings are errors
 #   make synth    synthesise the ZCU102 machine: what every unit takes, its longest path, its clock on an ECP5 (hours)
 #   make train    train m3vit-micro and quantise it (15 minutes on two cores)
 #   make clean    remove build/ and .venv/
@@ -19,9 +20,10 @@ WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 RUN_STAMP := $(VENV)/installed-run
 TEST_STAMP := $(VENV)/installed-test
+DOCS_STAMP := $(VENV)/installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format bench bench-check synth train clean
+.PHONY: help demo test check lint format bench bench-check docs synth train clean
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile
@@ -54,6 +56,10 @@ bench: $(TEST_STAMP)
 bench-check: $(TEST_STAMP)
 	$(BIN)/python -m benchmarks --check
 
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html; with search: $(BIN)/python -m http.server --directory build/site"
+
 synth: $(TEST_STAMP)
 	$(PIP) --editable '.[synth]'
 	$(BIN)/hwgen build --board zcu102 --synth -o build/synth-zcu102
@@ -82,7 +88,12 @@ $(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable .
 	@touch $@
 
-# The same, the checkers, cocotbext-axi and torch.
+# The same, the checkers, cocotbext-axi, torch, and what builds the site.
 $(TEST_STAMP): pyproject.toml constraints.txt | $(RUN_STAMP)
-	$(PIP) --editable '.[cocotb,dev,train]'
+	$(PIP) --editable '.[cocotb,dev,docs,train]'
+	@touch $@
+
+# The same as to run, and what builds the site.
+$(DOCS_STAMP): pyproject.toml constraints.txt | $(RUN_STAMP)
+	$(PIP) --editable '.[docs]'
 	@touch $@
