@@ -73,6 +73,9 @@ def test_a_spoilt_weight_is_noticed_where_it_is_used(good: dict[str, Any], tmp_p
     assert code == 0, text
     assert report["caught"] is True
     assert report["first_mismatch"]["tensor"] == "blocks.0.query"
+    page = (ROOT / "docs" / "find-a-mismatch.md").read_text()
+    assert f"first mismatch: {report['first_mismatch']['text']}\n" in page
+    assert f", {report['compared']['mismatches']:,} mismatches" in page
     right = [line["name"] for line in report["tensors"] if not line["mismatches"]]
     assert right[:2] == ["patch_embed", "blocks.0.norm1"]
 
