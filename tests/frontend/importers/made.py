@@ -107,6 +107,11 @@ def as_torch(arrays: Arrays) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
+def save_pth(arrays: Arrays, path: str) -> None:
+    """A state_dict as torch writes it."""
+    torch.save(as_torch(arrays), path)
+
+
 def image(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     """Noise, pixel code 0 included."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
