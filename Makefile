@@ -9,6 +9,7 @@
 #   make bench-check  measure again and fail when a figure is worse than kept by more than 1 %
 #   make docs     build the documentation site in build/site; warnings are errors
 #   make synth    synthesise the ZCU102 machine: what every unit takes, its longest path, its clock on an ECP5 (hours)
+#   make notebooks  open the notebooks of notebooks/ in JupyterLab
 #   make train    train m3vit-micro and quantise it (15 minutes on two cores)
 #   make clean    remove build/ and .venv/
 #
@@ -21,9 +22,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint con
 RUN_STAMP := $(VENV)/installed-run
 TEST_STAMP := $(VENV)/installed-test
 DOCS_STAMP := $(VENV)/installed-docs
+NOTEBOOK_STAMP := $(VENV)/installed-notebooks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format bench bench-check docs synth train clean
+.PHONY: help demo test check lint format bench bench-check docs synth notebooks train clean
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile
@@ -66,6 +68,11 @@ synth: $(TEST_STAMP)
 	$(BIN)/python -m pytest tests/synth
 	$(BIN)/python -m hwgen.synth.fmax build/synth-zcu102/hwgen_accelerator.v docs/fmax.md
 
+# The .ipynb follow the .py, and the other way round: whichever is newer. Outputs stay.
+notebooks: $(NOTEBOOK_STAMP)
+	$(BIN)/jupytext --sync --set-kernel python3 notebooks/*.py
+	cd notebooks && ../$(BIN)/jupyter lab
+
 train: $(TEST_STAMP)
 	$(BIN)/python -m hwgen.frontend.train
 
@@ -96,4 +103,9 @@ $(TEST_STAMP): pyproject.toml constraints.txt | $(RUN_STAMP)
 # The same as to run, and what builds the site.
 $(DOCS_STAMP): pyproject.toml constraints.txt | $(RUN_STAMP)
 	$(PIP) --editable '.[docs]'
+	@touch $@
+
+# What `hwgen` needs to run, and what opens notebooks.
+$(NOTEBOOK_STAMP): pyproject.toml constraints.txt | $(RUN_STAMP)
+	$(PIP) --editable '.[notebooks]'
 	@touch $@

@@ -18,6 +18,7 @@ SIMULATED = (
     "tests/system/",
     "tests/mutation/test_images.py",
     "tests/cli/test_simulation.py",
+    "tests/notebooks/",
     "tests/benchmarks/test_measured.py",
 )
 SLOW = (
