@@ -20,7 +20,7 @@ from tests.notebooks.cells import play
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 QUICK = "01_one_unit"  # needs no simulator that is compiled: it runs in a kernel
-SIMULATED = ["02_a_whole_image", "03_where_the_time_goes", "04_several_tasks"]
+SIMULATED = ["02_a_whole_image", "03_where_the_time_goes", "04_several_tasks", "05_your_checkpoint"]
 KERNEL_SECONDS = 170  # for the whole notebook
 
 
