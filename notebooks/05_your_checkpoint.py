@@ -210,9 +210,13 @@ print(f"{right:.0%} of {len(answers)} pictures are told right, in integers")
 # compiled anew. Six pictures go through the Verilog, and every tensor is compared.
 
 # %%
-run = hwgen.verify(board="sim", model="nets/shapes.safetensors", images=tests[:6], say=print)
+Path("classes.txt").write_text("\n".join(CLASSES))
+run = hwgen.verify(board="sim", model="nets/shapes.safetensors", images=tests[:6], labels="classes.txt", say=print)
 assert run.good
-run
+run.picture()
+
+# %% [markdown]
+# That was the first picture, with the answer of the float network beside that of the hardware. And these are all six.
 
 # %%
 result = run["result"]
