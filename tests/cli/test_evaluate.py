@@ -35,7 +35,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 
     monkeypatch.setattr(pipeline, "simulate", simulate)
     monkeypatch.setattr(pipeline, "build_simulator", lambda *_: None)
-    monkeypatch.setattr(pipeline, "_verilog", lambda _: VERILOG)
+    monkeypatch.setattr(pipeline, "machine_verilog", lambda _: VERILOG)
     monkeypatch.setattr(pipeline, "_write_board", lambda part, _: (part / "board.txt").write_text("board"))
     monkeypatch.chdir(tmp_path)
     return state

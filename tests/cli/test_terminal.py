@@ -33,8 +33,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeMachine:
     """A machine in place of the simulator, and an empty folder."""
     fake = FakeMachine()
     monkeypatch.setattr(pipeline, "simulate", fake.simulate)
-    monkeypatch.setattr(pipeline, "build_simulator", lambda verilog, options: None)
-    monkeypatch.setattr(pipeline, "_verilog", lambda _: VERILOG)
+    monkeypatch.setattr(pipeline, "build_simulator", lambda *_: None)
+    monkeypatch.setattr(pipeline, "machine_verilog", lambda _: VERILOG)
     monkeypatch.setattr(pipeline, "_write_board", lambda part, _: (part / "board.txt").write_text("board"))
     monkeypatch.chdir(tmp_path)
     return fake

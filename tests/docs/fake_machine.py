@@ -67,7 +67,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> DocumentsMachine:
     machine = DocumentsMachine()
     monkeypatch.setattr(pipeline, "load_model", machine.load_model)
     monkeypatch.setattr(pipeline, "simulate", machine.simulate)
-    monkeypatch.setattr(pipeline, "build_simulator", lambda verilog, options: None)
+    monkeypatch.setattr(pipeline, "build_simulator", lambda *_: None)
     monkeypatch.setattr(pipeline, "machine_verilog", _verilog(pipeline.machine_verilog))
     monkeypatch.setattr(pipeline, "_write_board", _write_board(pipeline._write_board))
     return machine

@@ -31,6 +31,8 @@ REASONS = {  # why a command is not run, word by word; a new one is a decision
     "a part of the file above; tests/sim/test_own_tests.py runs it",
     "tests/sim/test_own_tests.py runs it",
     "is for the test of your own",
+    "opens a browser",
+    "opens a browser; tests/notebooks runs every cell",
     "needs Vivado",
     "needs a board",
     "needs your framework; tests/frontend/importers/test_expect.py does the same",
