@@ -87,7 +87,7 @@ CONFINED: dict[str, tuple[str, ...]] = {
     ),
     "cocotb": ("sim", "tests.sim"),
     "cocotbext": ("sim", "tests.sim"),
-    "matplotlib": ("hwgen.report.plots", "tests.report", "tests.notebooks"),
+    "matplotlib": ("hwgen.report.figure", "tests.report", "tests.notebooks"),
     "platformdirs": ("hwgen.store.cache",),
     "mkdocs": ("website",),
     "pydantic": ("hwgen.store", "hwgen.frontend", "website"),

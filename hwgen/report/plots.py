@@ -19,10 +19,10 @@ SIGNED_COLOURS = "coolwarm"  # differences: zero is pale
 def _figure(columns: int) -> tuple[Any, list[Any]]:
     """A figure with a row of axes that no window manager knows; ToolMissing says how to get matplotlib."""
     try:
-        from matplotlib.figure import Figure
+        from hwgen.report.figure import ShownFigure
     except ImportError as error:
         raise ToolMissing(f"plots need matplotlib; install it with: {install_hint('plots')}") from error
-    figure = Figure(figsize=(PANEL_INCHES[0] * columns, PANEL_INCHES[1]), layout="constrained")
+    figure = ShownFigure(figsize=(PANEL_INCHES[0] * columns, PANEL_INCHES[1]), layout="constrained")
     axes: Any = figure.subplots(1, columns, squeeze=False)
     return figure, list(axes[0])
 

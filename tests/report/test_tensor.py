@@ -1,11 +1,13 @@
 """A tensor of a verification: equal arrays when nothing differs, and what is missing or wrong shows in them."""
 
+import io
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hwgen.report import plots
 from hwgen.report.tensor_file import save_tensors
@@ -122,12 +124,19 @@ def test_a_plot_shows_both_sides(found: Verification, name: str, index: tuple[in
         assert np.array_equal(np.asarray(drawn[2].images[0].get_array()), tensor.real[1] - tensor.float[1])
 
 
+def test_a_notebook_shows_a_plot(found: Verification):
+    """Also before anything there has imported pyplot, which is what teaches IPython how to show figures."""
+    with Image.open(io.BytesIO(found["seg", "norm"].plot()._repr_png_())) as image:
+        assert image.width > 2 * image.height > 200
+
+
 def test_a_plot_of_no_such_head(found: Verification):
     with pytest.raises(IndexError, match="2 indices given, it takes at most 1"):
         found["seg", "norm"].plot(0, 1)
 
 
 def test_without_matplotlib(found: Verification, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(sys.modules, "hwgen.report.figure", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ToolMissing, match=r"plots need matplotlib; install it with: .*plots"):
         found["seg", "norm"].plot()
