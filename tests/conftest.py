@@ -36,6 +36,7 @@ SLOW = (
     "tests/golden/test_random_graphs.py",
     "tests/test_steps_together.py",
     "tests/cli/test_signals.py",
+    "tests/docs/test_commands.py",
 )
 ARCH = re.compile(r"\bsim(-\d+x\d+x\d+)?\b")  # as it stands in the parameters of a test
 
