@@ -3,14 +3,16 @@
 Stands in for ``sim.session.simulate`` where a test is about what happens around a simulation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from golden.network import run_network
+from hwgen import pipeline
 from hwgen.compiler.compile import Compiled
 from hwgen.compiler.listing import ListingEntry, Produced
 from hwgen.spec.package import QuantisedModel
@@ -20,6 +22,7 @@ from sim.session import SimResult, SimRun
 from sim.trace import Trace, record_type
 
 CYCLES_PER_INSTRUCTION = 100
+STAND_IN = "module hwgen_accelerator(); endmodule\n"  # in place of a machine's Verilog
 
 
 def _words(entry: ListingEntry, item: Produced, tensor: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
@@ -91,3 +94,14 @@ def perfect_result(
                 )
             )
     return SimResult(runs=tuple(runs), build=Build(Path(), "", False, 1.0, True), seconds=1.0)
+
+
+def without_simulator(monkeypatch: pytest.MonkeyPatch, simulate: Callable[..., SimResult]) -> None:
+    """Replace what is slow in a verification: elaboration, board files, compilation, and simulation by ``simulate``.
+
+    What is kept of elaboration is replaced, not what makes it: else a stand-in would be kept as a machine.
+    """
+    monkeypatch.setattr(pipeline, "machine_verilog", lambda _arch: STAND_IN)
+    monkeypatch.setattr(pipeline, "_write_board", lambda part, _result: (part / "board.txt").write_text("board"))
+    monkeypatch.setattr(pipeline, "build_simulator", lambda *_: None)
+    monkeypatch.setattr(pipeline, "simulate", simulate)

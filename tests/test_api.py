@@ -13,10 +13,9 @@ from PIL import Image
 
 import hwgen
 from golden.network import run_network
-from hwgen import pipeline
 from hwgen.request import images_for, resolve
 from tests.cli.test_verify import CLASSIFIER
-from tests.perfect_machine import perfect_result
+from tests.perfect_machine import perfect_result, without_simulator
 
 PUBLIC = [
     "Build", "BuildError", "CompileError", "Estimate", "InputError", "MachineError", "PackageError", "QuantisedModel",
@@ -35,10 +34,7 @@ def perfect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         package = hwgen.load(name if name in hwgen.models() else f"{name}.yaml")
         return perfect_result(package, compiled, images, tasks)
 
-    monkeypatch.setattr(pipeline, "machine_verilog", lambda _arch: "module hwgen_accelerator(); endmodule\n")
-    monkeypatch.setattr(pipeline, "_write_board", lambda part, _result: (part / "board.txt").write_text(""))
-    monkeypatch.setattr(pipeline, "build_simulator", lambda *_, **__: None)
-    monkeypatch.setattr(pipeline, "simulate", simulate)
+    without_simulator(monkeypatch, simulate)
     monkeypatch.chdir(tmp_path)
 
 

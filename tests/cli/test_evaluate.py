@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 
 from golden.reference.scenes import HELD_OUT_FIRST_SEED, draw_scenes
-from hwgen import accuracy, pipeline
+from hwgen import accuracy
 from hwgen.cli import main as cli
 from hwgen.cli.evaluate import COLUMNS, row_cells
 from hwgen.driver.device import MachineError
 from hwgen.frontend.evaluate import float_quality, integer_quality
 from hwgen.frontend.store import load_float, load_model
 from hwgen.spec.isa import ErrorCode
-from tests.perfect_machine import perfect_result
+from tests.perfect_machine import perfect_result, without_simulator
 
 PAGE = Path(__file__).parents[2] / "docs" / "figures.md"
-VERILOG = "module hwgen_accelerator(); endmodule\n"
 
 
 @pytest.fixture
@@ -33,10 +32,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         result = perfect_result(load_model(compiled.config.name), compiled, images, tasks)
         return replace(result, runs=tuple(state["fault"](run) for run in result.runs))
 
-    monkeypatch.setattr(pipeline, "simulate", simulate)
-    monkeypatch.setattr(pipeline, "build_simulator", lambda *_: None)
-    monkeypatch.setattr(pipeline, "machine_verilog", lambda _: VERILOG)
-    monkeypatch.setattr(pipeline, "_write_board", lambda part, _: (part / "board.txt").write_text("board"))
+    without_simulator(monkeypatch, simulate)
     monkeypatch.chdir(tmp_path)
     return state
 

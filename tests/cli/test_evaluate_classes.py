@@ -11,11 +11,12 @@ from PIL import Image
 
 from golden.network import run_network
 from golden.reference.m3vit_float import FloatModel
-from hwgen import class_accuracy, pipeline
+from hwgen import class_accuracy
 from hwgen.class_accuracy import place
 from hwgen.frontend.store import load_float, load_model
 from sim.session import SimResult
-from tests.cli.test_verify import CLASSIFIER, VERILOG, FakeMachine, run
+from tests.cli.test_verify import CLASSIFIER, FakeMachine, run
+from tests.perfect_machine import without_simulator
 
 MODEL = "small.yaml"
 NAMES = ("bird", "cat", "cow", "dog", "fish", "fox", "owl")
@@ -41,10 +42,7 @@ class Batches(FakeMachine):
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Batches:
     """A folder with a classifier and two pictures of every class, and a machine in place of the simulator."""
     fake = Batches(model=MODEL)
-    monkeypatch.setattr(pipeline, "simulate", fake.simulate)
-    monkeypatch.setattr(pipeline, "build_simulator", lambda *_: None)
-    monkeypatch.setattr(pipeline, "machine_verilog", lambda _: VERILOG)
-    monkeypatch.setattr(pipeline, "_write_board", lambda part, _: (part / "board.txt").write_text("board"))
+    without_simulator(monkeypatch, fake.simulate)
     monkeypatch.chdir(tmp_path)
     Path(MODEL).write_text(CLASSIFIER)
     random = np.random.default_rng(0)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hwgen import pipeline
 from hwgen.cli import main as cli
 from hwgen.spec.presets import MODELS
 from hwgen.store.boards import board_names
-from tests.cli.test_verify import VERILOG, FakeMachine
+from tests.cli.test_verify import FakeMachine
+from tests.perfect_machine import without_simulator
 
 
 def _code(*words: str) -> int:
@@ -32,10 +32,7 @@ def _completed(line: str) -> list[str]:
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeMachine:
     """A machine in place of the simulator, and an empty folder."""
     fake = FakeMachine()
-    monkeypatch.setattr(pipeline, "simulate", fake.simulate)
-    monkeypatch.setattr(pipeline, "build_simulator", lambda *_: None)
-    monkeypatch.setattr(pipeline, "machine_verilog", lambda _: VERILOG)
-    monkeypatch.setattr(pipeline, "_write_board", lambda part, _: (part / "board.txt").write_text("board"))
+    without_simulator(monkeypatch, fake.simulate)
     monkeypatch.chdir(tmp_path)
     return fake
 

@@ -17,9 +17,7 @@ from hwgen.driver.device import MachineError
 from hwgen.frontend.store import load_model
 from hwgen.spec.isa import ErrorCode
 from sim.session import SimResult
-from tests.perfect_machine import perfect_result
-
-VERILOG = "module hwgen_accelerator(); endmodule\n"
+from tests.perfect_machine import STAND_IN, perfect_result, without_simulator
 
 
 @dataclass
@@ -36,7 +34,7 @@ class FakeMachine:
         self, verilog: str, arch: Any, board: Any, compiled: Compiled, images: Any, tasks: Any, options: Any
     ) -> SimResult:
         """As `sim.session.simulate`."""
-        assert verilog == VERILOG
+        assert verilog == STAND_IN
         self.images, self.tasks = images, list(tasks)
         if self.stops:
             raise MachineError(int(ErrorCode.WATCHDOG), 17, tasks[0])
@@ -53,10 +51,7 @@ class FakeMachine:
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeMachine:
     """Replace what is slow, and work in an empty folder."""
     fake = FakeMachine()
-    monkeypatch.setattr(pipeline, "simulate", fake.simulate)
-    monkeypatch.setattr(pipeline, "build_simulator", lambda *_: None)
-    monkeypatch.setattr(pipeline, "machine_verilog", lambda _: VERILOG)
-    monkeypatch.setattr(pipeline, "_write_board", lambda part, _: (part / "board.txt").write_text("board"))
+    without_simulator(monkeypatch, fake.simulate)
     monkeypatch.chdir(tmp_path)
     return fake
 

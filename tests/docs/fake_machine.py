@@ -13,10 +13,9 @@ from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.package import QuantisedModel
 from sim.session import SimResult
-from tests.perfect_machine import perfect_result
+from tests.perfect_machine import STAND_IN, perfect_result
 
 REAL = ("sim", "zcu102")  # machines whose Verilog other tests emit, too
-STAND_IN = "module hwgen_accelerator(); endmodule\n"
 
 
 class DocumentsMachine:
