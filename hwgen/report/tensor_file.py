@@ -1,5 +1,6 @@
 """The tensors of a verification as one NumPy file, for other tools."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.report.verification import Verification
-from hwgen.store.output_file import placed
+from hwgen.store.output_file import write_bytes
 
 IMAGES = "images"
-SUFFIX = ".npz"
 
 
 def tensor_arrays(found: Verification) -> dict[str, NDArray[Any]]:
@@ -32,5 +32,6 @@ def tensor_arrays(found: Verification) -> dict[str, NDArray[Any]]:
 
 def save_tensors(found: Verification, path: Path) -> None:
     """Write a compressed ``.npz`` that `numpy.load` reads; OSError names the file."""
-    with placed(path) as part, part.open("wb") as handle:
-        np.savez_compressed(handle, allow_pickle=False, **tensor_arrays(found))
+    buffer = io.BytesIO()  # given a path, NumPy adds a suffix to it
+    np.savez_compressed(buffer, allow_pickle=False, **tensor_arrays(found))
+    write_bytes(path, buffer.getvalue())

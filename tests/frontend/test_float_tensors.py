@@ -72,6 +72,7 @@ def test_weights_of_other_numbers_have_other_names(tmp_path: Path):
 
 def test_a_narrow_package_of_trained_weights_is_kept():
     narrow = with_weight_bits(CONFIG, "experts=4").int4
+    store._shipped_model.cache_clear()  # another test of this process may have asked
     package = load_model(NAME, int4=narrow)
     assert _entries("packages") == 1
     store._shipped_model.cache_clear()

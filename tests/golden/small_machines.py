@@ -15,8 +15,7 @@ def _small(name: str, **sizes: int) -> ArchConfig:
     return replace(ARCHS[name], name=f"small-{name}", **sizes)
 
 
-# Four machines for the RTL: every one takes a simulator. Rings hold a layer of experts, the other buffers less than
-# most networks of tests/golden/random_graphs.py would like.
+# Rings hold a layer of experts, the other buffers less than most networks of tests/golden/random_graphs.py would like.
 SMALL = {
     arch.name: arch
     for arch in (

@@ -18,7 +18,7 @@ from tests.system.machines import expected_counts
 
 NAMES = ("sim", "sim-1x8x8", "sim-4x8x16", "sim-3x8x16", "sim-2x16x16")
 GRAPHS = 120
-SMALLEST = 300  # more of them, each on the smallest machine that takes it
+SMALLEST = 200  # more of them, each on the smallest machine that takes it
 # Names of layers that tell which parts a network has.
 MARKS = (("blocks.", "fc1"), ("blocks.", "experts"), ("adapter", "up1"), ("parallel", "fc1"), ("chain", "codes"))
 GROUP = 20  # networks of a test

@@ -225,4 +225,4 @@ def test_one_function_writes_files():
     assert len(files) > 100
     where = {name: len(lines) for name, lines in found.items() if lines}
     # the function itself; memory that the simulator maps
-    assert where == {"hwgen/store/output_file.py": 1, "sim/session.py": 1}
+    assert where == {"hwgen/store/output_file.py": 1, "sim/bench_memory.py": 1}

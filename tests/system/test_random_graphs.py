@@ -8,9 +8,10 @@ from tests.golden.small_machines import SMALL
 from tests.system.machines import checked_runs, sim_options
 
 GRAPHS = 16
+NAMES = ("small-sim-1x8x8", "small-sim-3x8x16")  # every one takes a simulator; golden runs on the others, too
 
 
-@pytest.mark.parametrize(("name", "seed"), [(list(SMALL)[seed % len(SMALL)], seed) for seed in range(GRAPHS)])
+@pytest.mark.parametrize(("name", "seed"), [(NAMES[seed % len(NAMES)], seed) for seed in range(GRAPHS)])
 def test_on_the_rtl(name: str, seed: int):
     arch = SMALL[name]
     model = random_graph(seed, arch, crossed=True)
