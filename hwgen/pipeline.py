@@ -34,7 +34,7 @@ from hwgen.spec.layers import Codes, Linear
 from hwgen.spec.model import TaskConfig
 from hwgen.spec.package import QuantisedModel
 from hwgen.steps import Steps
-from hwgen.store.cache import kept_text, kind_folder
+from hwgen.store.cache import kept_text, kind_folder, prune
 from hwgen.store.digest import digest, part_digest
 from hwgen.store.output_file import write_text
 from hwgen.synth import SynthReport, synthesise
@@ -134,6 +134,7 @@ def build(design: Design, folder: Path, say: Say, more_steps: tuple[str, ...] = 
 def synthesised(result: Build, steps: Steps, say: Say) -> SynthReport:
     """Cells and longest paths of a build's Verilog, written beside it; needs steps announced as SYNTH_STEPS."""
     report = steps.run("synthesis", lambda: synthesise(result.verilog, kind_folder("synthesis"), say))
+    prune("synthesis")
     board = result.design.board
     write_text(result.folder / SYNTHESIS_TEXT, synthesis_text(report, board))
     write_text(result.folder / SYNTHESIS_JSON, json.dumps(report.to_json(board), indent=1) + "\n")

@@ -49,7 +49,7 @@ def _table(kinds: list[Usage]) -> Table:
     for name in ("entries", "MiB", "limit"):
         table.add_column(name, justify="right")
     for item in kinds:
-        limit = f"{KINDS[item.kind].limit_mib:,}"
+        limit = "" if (most := KINDS[item.kind].limit_mib) is None else f"{most:,}"
         table.add_row(item.kind, item.meaning, f"{item.entries:,}", _mib(item.bytes), limit)
     table.add_section()
     total = [sum(item.entries for item in kinds), sum(item.bytes for item in kinds)]

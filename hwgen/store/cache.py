@@ -34,12 +34,12 @@ class Kind:
     """One folder of the cache."""
 
     meaning: str
-    limit_mib: int  # what it may hold; the entries that were longest not used go first
+    limit_mib: int | None  # the entries that were longest not used go first; None: its maker keeps few
 
 
 KINDS = {
     "verilog": Kind("Verilog of machines", 512),
-    "simulators": Kind("compiled simulators", 2048),
+    "simulators": Kind("compiled simulators, the newest ones", None),
     "packages": Kind("quantised networks of presets and YAML files", 2048),
     "float": Kind("tensors of the float model", 2048),
     "synthesis": Kind("netlists of single modules", 512),
@@ -129,10 +129,10 @@ def _used(path: Path, read: Callable[[Path], Result]) -> Result:
 
 def prune(kind: str, keep: Path | None = None) -> None:
     """Remove the entries of a kind that were longest not used, until the rest is within its limit."""
-    entries = _entries(kind)
+    entries, limit = _entries(kind), KINDS[kind].limit_mib
     total = sum(size for _, size, _ in entries)
     for path, size, _ in sorted(entries, key=lambda entry: entry[2]):
-        if total <= KINDS[kind].limit_mib * MIB:
+        if limit is None or total <= limit * MIB:
             return
         if path != keep:
             _remove(path)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hwgen.emit.c_header import TOP
-from hwgen.store.cache import kind_folder
+from hwgen.store.cache import kind_folder, prune
 from hwgen.store.output_file import write_text
 from hwgen.synth.modules import VerilogModule, split_modules, written
 from hwgen.synth.yosys import SynthesisError, run_tool, tool_version
@@ -158,6 +158,7 @@ def main(verilog: str, out: str, *units: str) -> None:
         ordered = sorted(found, key=lambda item: item.mhz or 1e9)
         text = json.dumps([asdict(item) for item in ordered], indent=1) + "\n"
         write_text(Path(out), PAGE + table(ordered) if out.endswith(".md") else text)
+    prune("clocks")
 
 
 if __name__ == "__main__":
