@@ -23,7 +23,7 @@ def _type(kind: Any) -> str:
         return "tensor, or `{tensor, first, count}`"
     if kind == Finish:
         return "finish"
-    plain = {int: "number", str: "text", bool: "yes or no"}
+    plain = {int: "number", float: "number", str: "text", bool: "yes or no"}
     return next((word for base, word in plain.items() if kind is base or base in get_args(kind)), "value")
 
 

@@ -9,15 +9,12 @@ from numpy.typing import NDArray
 from golden.reference.layers.patches import pixel_rows
 from golden.reference.m3vit_float import Arrays, FloatModel
 from hwgen.frontend.equalisation import norms_of
-from hwgen.frontend.layers.formats import code_names, tensor_formats
 from hwgen.frontend.layers.observe import Collector
 from hwgen.frontend.scaling import Array, FloatArray
-from hwgen.spec.graph import Network
 from hwgen.spec.graph_model import Model
 from hwgen.spec.layers import Linear, Position
-from hwgen.spec.numerics import DARKEST_PIXEL, NUMERICS
+from hwgen.spec.numerics import DARKEST_PIXEL
 
-GELU_INPUT_LIMIT = 2.0 ** (NUMERICS.residual_bits - 1 - NUMERICS.gelu_fraction_bits)  # Q5.11; GELU(z) is z that far up
 _FACTOR_FLOOR = 1e-3  # smallest equalisation factor relative to the largest of the same LayerNorm
 
 
@@ -61,21 +58,6 @@ def calibrate(arrays: Arrays, config: Model, images: Sequence[NDArray[np.uint8]]
         score_max=collector.score_max,
         means=collector.means,
     )
-
-
-def saturation_notes(calibration: Calibration, network: Network) -> list[str]:
-    """A sentence for each tensor of hidden units that passes the largest input of GELU, where the machine saturates."""
-    formats, names = tensor_formats(network), code_names(network)
-    notes: list[str] = []
-    for observed, sample in calibration.samples.items():
-        name = names.get(observed, observed)
-        share = float((sample > GELU_INPUT_LIMIT).mean()) if formats[name].behind_gelu else 0.0
-        if share > 0.0:
-            notes.append(
-                f"{name} reaches {float(sample.max()):.1f} in calibration; the input"
-                f" of GELU ends at {GELU_INPUT_LIMIT:g}: {100 * share:.2g} % of the values are cut there"
-            )
-    return notes
 
 
 def equalise(arrays: Arrays, config: Model, calibration: Calibration) -> tuple[dict[str, FloatArray], Calibration]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from golden.reference.layers.patches import PIXEL_SCALE
 from golden.reference.m3vit_float import Arrays, check_float_arrays
+from hwgen.frontend.activation_input import input_scale, input_scales, output_scale, stretch_of
 from hwgen.frontend.bias_correction import corrected_bias, mean_input
 from hwgen.frontend.calibration import Calibration
 from hwgen.frontend.ranges import Ranges
@@ -48,8 +49,6 @@ _INT16_MAX = 2 ** (NUMERICS.residual_bits - 1) - 1
 _SCORE_LIMIT = 2 ** (NUMERICS.score_bits - 1) - 1
 _SCORES_PER_NAT = 2**NUMERICS.score_fraction_bits / math.log(2.0)  # score codes per unit of natural exponent
 _GATE_SCALE = math.log(2.0) / 2**NUMERICS.gate_fraction_bits
-_GELU_IN_SCALE = 2.0**-NUMERICS.gelu_fraction_bits
-_GELU_OUT_SCALE = 2.0**-NUMERICS.gelu_table_bits
 
 
 class _Quantiser:
@@ -62,7 +61,8 @@ class _Quantiser:
         self.calibration = calibration
         self.arrays: dict[str, Array] = {}
         self.residual = _RESIDUAL_HEADROOM * max(calibration.residual_max, 1e-12) / _INT16_MAX
-        self.scales: dict[str, float] = {"residual": self.residual}
+        self.stretch = stretch_of(config.network, calibration.samples)
+        self.scales: dict[str, float] = {"residual": self.residual} | input_scales(self.stretch)
         self.inputs: dict[str, float] = {}  # scales of tensors that no report shows
 
     def put(self, prefix: str, arrays: Mapping[str, Array]) -> None:
@@ -163,8 +163,8 @@ def _linear(q: _Quantiser, layer: Linear) -> None:
             q.linear(layer.name, rows, q.activation(layer.writes), bias=biased)
         case Gelu():
             hidden = q.activation(layer.writes)
-            q.linear(layer.name, rows, _GELU_IN_SCALE, bias=biased)
-            q.scale_pair(layer.name, _GELU_OUT_SCALE / hidden, name="gelu_")
+            q.linear(layer.name, rows, input_scale(q.scales), bias=biased)
+            q.scale_pair(layer.name, output_scale(q.scales) / hidden, name="gelu_")
         case Residual():
             q.linear(layer.name, rows, q.residual, bias=biased)
             q.scales[layer.writes] = q.residual
@@ -197,8 +197,8 @@ def _experts(q: _Quantiser, layer: Experts) -> None:
     """Hidden units of all experts have one scale."""
     first, second = layer.formats()
     hidden = q.activation(layer.codes, layer.observed[0])
-    q.linear(first, q.scales[layer.source.tensor], _GELU_IN_SCALE)
-    q.scale_pair(first, _GELU_OUT_SCALE / hidden, name="gelu_")
+    q.linear(first, q.scales[layer.source.tensor], input_scale(q.scales))
+    q.scale_pair(first, output_scale(q.scales) / hidden, name="gelu_")
     q.linear(second, hidden, q.residual)
     q.scales[layer.writes] = q.residual
 
@@ -233,7 +233,8 @@ def quantise(
     quantiser = _Quantiser(arrays, config, calibration, ranges)
     for layer in config.network.layers:
         FACES[type(layer)](quantiser, layer)
-    for name, table in default_tables().items():
+    tables = default_tables(function=config.network.activation, stretch=quantiser.stretch)
+    for name, table in tables.items():
         quantiser.arrays[f"tables.{name}"] = table.astype(np.int32)
     return QuantisedModel(
         config=config,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwgen.frontend.calibration import GELU_INPUT_LIMIT
+from hwgen.frontend.activation_input import input_limit
 from hwgen.frontend.layers.formats import Format, tensor_formats
 from hwgen.frontend.scaling import Array
 from hwgen.frontend.sensitivity import decibels, float_tensors
@@ -37,11 +37,12 @@ class Excess:
         )
 
 
-def _excess(name: str, real: Array, scale: float, form: Format) -> Excess:
+def _excess(name: str, real: Array, scale: float, form: Format, cut: float) -> Excess:
+    """``cut``: where the input of the activation function ends."""
     limit = (form.largest + 0.5) * scale
-    at_gelu = form.behind_gelu and limit >= GELU_INPUT_LIMIT
+    at_gelu = form.behind_gelu and limit >= cut
     if at_gelu:
-        limit = GELU_INPUT_LIMIT
+        limit = cut
     magnitudes = np.abs(real)
     beyond = np.maximum(magnitudes - limit, 0.0)
     power = float(np.square(magnitudes).sum())
@@ -63,7 +64,7 @@ def excesses(tensors: Mapping[str, Array], scales: Mapping[str, float], network:
     """
     named, formats = float_tensors(tensors, network), tensor_formats(network)
     found = [
-        _excess(name, real, scales[name], formats[name])
+        _excess(name, real, scales[name], formats[name], input_limit(scales))
         for name, real in named.items()
         if name in scales and name in formats
     ]

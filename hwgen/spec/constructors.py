@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from hwgen.spec.activations import Activation
 from hwgen.spec.layers import (
+    EPSILON,
     Attention,
     Codes,
+    Epsilon,
     Experts,
     Gate,
     Gelu,
@@ -42,6 +45,7 @@ class Builder:
     columns: int = 0  # of it: channels
     first_patch: int = 0  # row of the first patch token
     blocks: int = 0  # so far
+    epsilon: float = EPSILON  # of the LayerNorms of the part that is being added
 
     def add(self, layer: Layer) -> None:
         """One more layer; one that changes the residual stream in place leaves it for the next part."""
@@ -53,7 +57,8 @@ class Builder:
     def norm(self, name: str) -> None:
         """LayerNorm of the residual stream."""
         source = Rows(tensor=self.residual)
-        self.add(Norm(name=name, writes=name, source=source, rows=self.rows, columns=self.columns))
+        rows, columns = self.rows, self.columns
+        self.add(Norm(name=name, writes=name, source=source, rows=rows, columns=columns, epsilon=self.epsilon))
 
     def linear(
         self,
@@ -157,14 +162,16 @@ class Block:
 
     heads: Count
     hidden: Count  # units of the MLP
+    activation: Activation = "gelu"  # between its two layers
+    epsilon: Epsilon = EPSILON  # of its LayerNorms
 
     def add_to(self, to: Builder) -> None:
         """Seven layers of attention, and LayerNorm and two linear layers."""
-        at = to.next_block()
+        at, to.epsilon = to.next_block(), self.epsilon
         to.attention(at, self.heads)
         to.norm(f"{at}.norm2")
         into, back = (to.columns, self.hidden), (self.hidden, to.columns)
-        to.linear(f"{at}.fc1", f"{at}.norm2", into, Gelu(), "mlp", writes=f"{at}.hidden")
+        to.linear(f"{at}.fc1", f"{at}.norm2", into, Gelu(function=self.activation), "mlp", writes=f"{at}.hidden")
         to.linear(f"{at}.fc2", f"{at}.hidden", back, to.added(), "mlp", writes=f"{at}.mlp")
 
 
@@ -177,10 +184,12 @@ class MoeBlock:
     experts: Count
     top_k: Count  # experts of each token
     renormalise: bool = False  # scores of the chosen experts rescaled to sum to one
+    activation: Activation = "gelu"  # between the two layers of an expert
+    epsilon: Epsilon = EPSILON  # of its LayerNorms
 
     def add_to(self, to: Builder) -> None:
         """Seven layers of attention, and LayerNorm, gates and experts."""
-        at = to.next_block()
+        at, to.epsilon = to.next_block(), self.epsilon
         to.attention(at, self.heads)
         to.norm(f"{at}.norm2")
         gate, widths = Gate(block=at, top_k=self.top_k, renormalise=self.renormalise), (to.columns, self.experts)
@@ -201,6 +210,7 @@ class MoeBlock:
                 top_k=self.top_k,
                 observed=(f"{at}.expert_hidden", f"{at}.expert_outputs"),
                 codes=f"{at}.hidden",
+                activation=self.activation,
             )
         )
 
@@ -210,11 +220,13 @@ class Heads:
     """The last LayerNorm, and a linear head a task: of the class token, of the patches' mean, or of every patch."""
 
     pool: Pooling = "token"  # what a classification head reads
+    epsilon: Epsilon = EPSILON  # of the LayerNorm
 
     def add_to(self, to: Builder) -> None:
         """LayerNorm and heads."""
         if not to.rows:
             raise ValueError("heads: nothing is there yet; put embed before them")
+        to.epsilon = self.epsilon
         patches = Rows(tensor=_NORM, first=to.first_patch, count=to.rows - to.first_patch)
         to.norm(_NORM)
         for task in to.tasks:

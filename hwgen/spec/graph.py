@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hwgen.spec.array_kinds import Specs
-from hwgen.spec.layers import Experts, Floats, Layer, Linear, Patches, Position, Result, Rows, Tensor
+from hwgen.spec.layers import Experts, Floats, Gelu, Layer, Linear, Patches, Position, Result, Rows, Tensor
 from hwgen.spec.layers.linear import Part
 from hwgen.spec.weight_formats import WeightFormat
 
@@ -38,6 +38,7 @@ class Network:
     def __post_init__(self) -> None:
         """Refuse layers that read what nobody has written, or rows and columns that are not there."""
         self._check_names()
+        _ = self.activation  # there is one
         for task in self.tasks:
             self._check(task)
 
@@ -89,6 +90,20 @@ class Network:
     def floats(self) -> Floats:
         """Every array of a float model, in the order of the layers."""
         return {name: shape for layer in self.layers for name, shape in layer.floats().items()}
+
+    @cached_property
+    def activation(self) -> str:
+        """What follows the first layer of its MLPs and experts; GELU where it has none. GraphError when they differ."""
+        found: dict[str, str] = {}
+        for layer in self.layers:
+            if isinstance(layer, Experts):
+                found.setdefault(layer.activation, layer.name)
+            elif isinstance(layer, Linear) and isinstance(layer.finish, Gelu):
+                found.setdefault(layer.finish.function, layer.name)
+        if len(found) > 1:
+            (one, first), (other, second), *_ = found.items()
+            raise GraphError(f"{second}: {other}, and {first} has {one}; the machine has one table for all of them")
+        return next(iter(found), "gelu")
 
     @property
     def rows(self) -> int:

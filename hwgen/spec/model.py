@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal, cast, get_args
 
+from hwgen.spec.activations import Activation, check_activation
 from hwgen.spec.constructors import Block, ClassToken, Embed, Heads, MoeBlock, Pooling, built
 from hwgen.spec.graph import Network
-from hwgen.spec.layers import Count, CountOrNone, Layer
+from hwgen.spec.layers import EPSILON, Count, CountOrNone, Epsilon, Layer
 from hwgen.spec.layers.linear import Part
 from hwgen.spec.limits import Limits, refuse
 from hwgen.spec.shown import shown
@@ -96,7 +97,7 @@ class Described(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Described):
-    """Shape of an M3ViT / ViT; pre-norm, exact-erf GELU, class token (if any) in row 0, LayerNorm before heads."""
+    """Shape of an M3ViT / ViT; pre-norm, class token (if any) in row 0, LayerNorm before heads."""
 
     name: str
     image_height: Count  # pixels
@@ -116,6 +117,8 @@ class ModelConfig(Described):
     int4: tuple[str, ...] = ()  # linear layers whose weights have four bits; the others have eight
     class_token: ClassToken = "learned"  # none: the patches are all tokens
     pool: Pooling = "token"  # what a classification head reads: the class token, or the mean of the patches
+    activation: Activation = "gelu"  # between the two layers of an MLP or an expert
+    epsilon: Epsilon = EPSILON  # of every LayerNorm of the float model; the machine needs none
 
     def __post_init__(self) -> None:
         """Refuse shapes that no machine could run; the message says what was given."""
@@ -131,6 +134,7 @@ class ModelConfig(Described):
             raise ValueError(f"{self.name}: dim {self.dim} is not a multiple of heads {self.heads}")
         self._check_moe_blocks()
         self._check_tokens()
+        check_activation(self.name, self.activation)
         if len({task.name for task in self.tasks}) != len(self.tasks):
             raise ValueError(f"{self.name}: task names must differ, got {[task.name for task in self.tasks]}")
         unknown = [name for name in self.int4 if name not in self.linear_layers]
@@ -172,10 +176,10 @@ class ModelConfig(Described):
             class_token=self.class_token,
         )
         blocks = [self._moe_block if self.is_moe(block) else self._dense_block for block in range(self.depth)]
-        return built(self.tasks, (embed, *(block() for block in blocks), Heads(pool=self.pool)))
+        return built(self.tasks, (embed, *(block() for block in blocks), Heads(pool=self.pool, epsilon=self.epsilon)))
 
     def _dense_block(self) -> Block:
-        return Block(heads=self.heads, hidden=self.mlp_hidden)
+        return Block(heads=self.heads, hidden=self.mlp_hidden, activation=self.activation, epsilon=self.epsilon)
 
     def _moe_block(self) -> MoeBlock:
         return MoeBlock(
@@ -184,6 +188,8 @@ class ModelConfig(Described):
             experts=self.experts,
             top_k=self.top_k,
             renormalise=self.gate_renormalise,
+            activation=self.activation,
+            epsilon=self.epsilon,
         )
 
     @property

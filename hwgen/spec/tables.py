@@ -6,11 +6,13 @@ In memory every entry is one 32-bit word: ``base`` in bits 15..0 (unsigned), ``s
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwgen.spec.activations import FUNCTIONS
 from hwgen.spec.numerics import NUMERICS, NumericsConfig
 
 Int64Array = NDArray[np.int64]
@@ -58,20 +60,14 @@ def chord_ends(table: Int64Array, info: TableInfo) -> Int64Array:
     return table[:, 0] + (table[:, 1] * fraction + half >> info.chord_bits)
 
 
-def gelu_delta(x: float) -> float:
-    """relu(x) - gelu(x), erf form; even in x."""
-    gelu = 0.5 * x * (1.0 + math.erf(x / math.sqrt(2.0)))
-    return max(x, 0.0) - gelu
-
-
 def _interpolated(nodes: list[float], one: int) -> Int64Array:
     """Pairs (base, slope) through ``nodes`` scaled by ``one`` and rounded; one entry fewer than nodes."""
     points = np.array([round(value * one) for value in nodes], dtype=np.int64)
     return np.stack([points[:-1], np.diff(points)], axis=1)
 
 
-def _balanced_gelu_nodes(steps: int, step: float) -> list[float]:
-    """Nodes of the GELU table, shifted by half the chord error so that the error has both signs.
+def _balanced_nodes(delta: Callable[[float], float], steps: int, step: float) -> list[float]:
+    """Nodes of a table of an even function, shifted by half the chord error so that the error has both signs.
 
     The chord of a function with second derivative c lies up to c*h^2/8 to one side; lowering both nodes by c*h^2/16
     halves that.
@@ -79,8 +75,8 @@ def _balanced_gelu_nodes(steps: int, step: float) -> list[float]:
     nodes: list[float] = []
     for k in range(steps + 1):
         x = k * step
-        curvature = (gelu_delta(x + step) - 2 * gelu_delta(x) + gelu_delta(abs(x - step))) if k else 0.0
-        nodes.append(max(gelu_delta(x) - curvature / 16, 0.0))
+        curvature = (delta(x + step) - 2 * delta(x) + delta(abs(x - step))) if k else 0.0
+        nodes.append(max(delta(x) - curvature / 16, 0.0))
     return nodes
 
 
@@ -98,9 +94,10 @@ def gate_exp2_table(numerics: NumericsConfig = NUMERICS) -> Int64Array:
     return np.stack([np.array(values, dtype=np.int64), np.zeros(count, dtype=np.int64)], axis=1)
 
 
-def gelu_table(numerics: NumericsConfig = NUMERICS) -> Int64Array:
-    """delta(k/32) for k = 0..175, UQ0.16, interpolated."""
-    nodes = _balanced_gelu_nodes(GELU_ENTRIES, 2.0**-numerics.gelu_step_log2)
+def gelu_table(numerics: NumericsConfig = NUMERICS, function: str = "gelu", stretch: int = 0) -> Int64Array:
+    """delta(2^stretch k/32) / 2^stretch of an activation function for k = 0..175, UQ0.16, interpolated."""
+    info, unit = FUNCTIONS[function], 2.0**stretch
+    nodes = _balanced_nodes(lambda x: info.delta(x * unit) / unit, GELU_ENTRIES, 2.0**-numerics.gelu_step_log2)
     return _interpolated(nodes, 2**numerics.gelu_table_bits)
 
 
@@ -116,11 +113,13 @@ def rsqrt_table(numerics: NumericsConfig = NUMERICS) -> Int64Array:
     return _interpolated(nodes, 2**numerics.reciprocal_bits)
 
 
-def default_tables(numerics: NumericsConfig = NUMERICS) -> dict[str, Int64Array]:
-    """Every table by name, shape [words, 2] = (base, slope)."""
+def default_tables(
+    numerics: NumericsConfig = NUMERICS, function: str = "gelu", stretch: int = 0
+) -> dict[str, Int64Array]:
+    """Every table by name, shape [words, 2] = (base, slope); ``function`` and ``stretch`` are those of `gelu_table`."""
     return {
         "exp2": exp2_table(numerics),
-        "gelu": gelu_table(numerics),
+        "gelu": gelu_table(numerics, function, stretch),
         "reciprocal": reciprocal_table(numerics),
         "rsqrt": rsqrt_table(numerics),
         "gate_exp2": gate_exp2_table(numerics),

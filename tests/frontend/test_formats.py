@@ -2,10 +2,7 @@
 
 from dataclasses import replace
 
-import numpy as np
-
 from golden.reference.m3vit_float import FloatModel
-from hwgen.frontend.calibration import GELU_INPUT_LIMIT, calibrate, saturation_notes
 from hwgen.frontend.layers.formats import HIDDEN, INT8, INT16, code_names, tensor_formats
 from hwgen.frontend.seeded import seeded_calibrated, seeded_float, seeded_package
 from hwgen.frontend.sensitivity import float_tensors
@@ -48,19 +45,3 @@ def test_names_of_tasks_decide_nothing() -> None:
         weight = arrays[f"heads.{task.name}.weight"]
         assert abs(weight.mean()) < 0.5
         assert 0.6 < weight.std() * weight.shape[-1] ** 0.5 < 1.35, task.name
-
-
-def test_hidden_units_beyond_the_input_of_gelu_are_noted_by_the_name_of_their_codes() -> None:
-    found = calibrate(seeded_float(SMALL), SMALL, [noise_image(SMALL)])
-    assert saturation_notes(found, SMALL.network) == []
-    loud = {name: rows.copy() for name, rows in found.samples.items()}
-    names = ("blocks.0.expert_hidden", "blocks.1.hidden", "blocks.1.query")
-    for name in names:
-        loud[name][0, 0] = 2.0 * GELU_INPUT_LIMIT
-    notes = saturation_notes(replace(found, samples=loud), SMALL.network)
-    shares = [f"{100 / np.size(loud[name]):.2g}" for name in names]
-    assert notes == [
-        f"blocks.{block}.hidden reaches 32.0 in calibration; the input of GELU ends at 16: {shares[block]} % of the"
-        " values are cut there"
-        for block in (0, 1)
-    ]

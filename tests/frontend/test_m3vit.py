@@ -1,5 +1,7 @@
 """The torch model against the NumPy forward pass."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from golden.reference.m3vit_float import FloatModel, float_arrays
 from golden.reference.scenes import HELD_OUT_FIRST_SEED, draw_scene
 from hwgen.frontend.seeded import seeded_float
 from hwgen.frontend.store import load_float
+from hwgen.spec.activations import FUNCTIONS
 from hwgen.spec.layers import KINDS
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.presets import M3VIT_MICRO, model_config
@@ -113,3 +116,14 @@ def test_a_head_can_start_at_a_constant() -> None:
         torch.testing.assert_close(model(images, "class"), before + 3.5)
         assert before.shape == (1, 1, 7)
     assert not model.state_dict()["heads.seg.bias"].any()
+
+
+@pytest.mark.parametrize("activation", list(FUNCTIONS))
+def test_every_activation_and_epsilon(activation: str) -> None:
+    config = replace(SMALL, activation=activation, epsilon=1e-2)
+    arrays, image = seeded_float(config), noise_image(config)
+    found = _torch_outputs(config, arrays, [image], "class")[0]
+    real = FloatModel(arrays, config).run(image, "class")["heads.class"]
+    assert np.abs(found - real).max() < 1e-4
+    other = FloatModel(arrays, replace(config, epsilon=1e-6)).run(image, "class")["heads.class"]
+    assert np.abs(other - real).max() > 1e-3

@@ -7,7 +7,7 @@ import pytest
 
 from golden.reference.m3vit_float import FloatModel
 from golden.reference.scenes import HELD_OUT_FIRST_SEED, draw_scene
-from hwgen.frontend.calibration import GELU_INPUT_LIMIT
+from hwgen.frontend.activation_input import INPUT
 from hwgen.frontend.range_excess import CUT_SHARE, SHOWN, SHOWN_RUNS, excess_warnings, excesses
 from hwgen.frontend.store import load_float, load_model
 from tests.frontend.shapes import SMALL
@@ -38,11 +38,13 @@ def test_values_and_power_beyond_the_end_are_counted() -> None:
 def test_residual_and_hidden_units_have_ranges_of_their_own() -> None:
     tensors = {"patch_embed": np.full((2, 2), 200.0), "blocks.0.expert_hidden": np.full((2, 2, 2), 20.0)}
     (item,) = excesses(tensors, {"patch_embed": 1.0, "blocks.0.hidden": 1.0}, NETWORK)
-    assert (item.name, item.limit, item.outside) == ("blocks.0.hidden", GELU_INPUT_LIMIT, 8)
+    assert (item.name, item.limit, item.outside) == ("blocks.0.hidden", 16.0, 8)
     (said,) = excess_warnings([("it", tensors)], {"blocks.0.hidden": 1.0}, NETWORK)
     assert "leaves the calibrated range of a tensor, where the machine cuts:\n  blocks.0.hidden: 8 of 8" in said
     assert "up to 20 where the input of GELU ends at 16, leaves" in said
     assert "--calib" not in said  # no pictures would help
+    wider = {"blocks.0.hidden": 1.0, INPUT: 2.0**-10}
+    assert excesses(tensors, wider, NETWORK) == []  # it ends at 32 there
     (item,) = excesses({"patch_embed": np.full((2, 2), 70_000.0)}, {"patch_embed": 1.0}, NETWORK)
     assert item.limit == 32767.5
 

@@ -19,7 +19,8 @@ import pytest
 
 from golden.network import run_network
 from golden.reference.m3vit_float import FloatModel
-from hwgen.frontend.calibration import calibrate, equalise, saturation_notes
+from hwgen.frontend.activation_input import stretch_notes
+from hwgen.frontend.calibration import calibrate, equalise
 from hwgen.frontend.importers.checkpoint import read_checkpoint
 from hwgen.frontend.importers.edge_moe import import_edge_moe
 from hwgen.frontend.importers.imported import Imported, ImportOptions
@@ -155,6 +156,6 @@ def test_stand_in_experts(standing: Imported, image: np.ndarray) -> None:
         assert min(found.ratios.values()) >= 12.0
         assert found.same.mean() >= 0.86
         check_gaps(found)
-    notes = saturation_notes(calibrate(standing.arrays, standing.config, [image]), standing.config.network)
+    notes = stretch_notes(standing.config.network, calibrate(standing.arrays, standing.config, [image]).samples)
     assert len(notes) == 1
     assert "blocks.9.hidden reaches 54.6" in notes[0]

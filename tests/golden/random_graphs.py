@@ -3,6 +3,7 @@
 import numpy as np
 
 from hwgen.compiler.fit import fits
+from hwgen.spec.activations import FUNCTIONS
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.constructors import Block, Builder, Embed, Heads, MoeBlock
 from hwgen.spec.graph_model import GraphModel
@@ -16,6 +17,7 @@ class _Draw:
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng((0x67, seed))
         self.names = 0
+        self.activation = list(FUNCTIONS)[seed % len(FUNCTIONS)]
 
     def __call__(self, *choices: int) -> int:
         return choices[int(self._rng.integers(len(choices)))]
@@ -45,7 +47,11 @@ def _adapter(draw: _Draw, to: Builder) -> None:
     """LayerNorm, a narrow layer of codes or of hidden units, and one or two ways back."""
     name, width = draw.name("adapter"), draw(3, 8, 16, 24)
     to.norm(f"{name}.norm")
-    finish = Gelu() if draw.chance(0.5) else Codes(heads=draw(*(h for h in (1, 2, 3) if width % h == 0)))
+    finish = (
+        Gelu(function=draw.activation)
+        if draw.chance(0.5)
+        else Codes(heads=draw(*(h for h in (1, 2, 3) if width % h == 0)))
+    )
     to.linear(f"{name}.down", f"{name}.norm", (to.columns, width), finish, "mlp")
     for way in range(draw(1, 1, 2)):
         _add(draw, to, f"{name}.up{way}", f"{name}.down", width)
@@ -57,7 +63,7 @@ def _parallel(draw: _Draw, to: Builder) -> None:
     to.norm(f"{name}.norm")
     _attention(to, name, heads)
     to.linear(f"{name}.proj", f"{name}.context", (to.columns, to.columns), to.added(), "attention")
-    to.linear(f"{name}.fc1", f"{name}.norm", (to.columns, hidden), Gelu(), "mlp")
+    to.linear(f"{name}.fc1", f"{name}.norm", (to.columns, hidden), Gelu(function=draw.activation), "mlp")
     to.linear(f"{name}.fc2", f"{name}.fc1", (hidden, to.columns), to.added(), "mlp")
 
 
@@ -117,7 +123,7 @@ def _late_image(draw: _Draw, to: Builder) -> str:
 
 
 def _block(draw: _Draw, to: Builder) -> None:
-    Block(heads=_heads(draw, to.columns), hidden=draw(5, 8, 24, 40, 64)).add_to(to)
+    Block(heads=_heads(draw, to.columns), hidden=draw(5, 8, 24, 40, 64), activation=draw.activation).add_to(to)
 
 
 def _moe_block(draw: _Draw, to: Builder) -> None:
@@ -128,6 +134,7 @@ def _moe_block(draw: _Draw, to: Builder) -> None:
         experts=experts,
         top_k=draw(*range(1, min(experts, 4) + 1)),
         renormalise=draw.chance(0.3),
+        activation=draw.activation,
     ).add_to(to)
 
 

@@ -147,7 +147,8 @@ def random_package(config: ModelConfig, seed: int = 0) -> QuantisedModel:
             arrays |= ARRAYS[type(layer)](layer, network, rng)
     for layer in network.layers:
         arrays |= _scales(layer, rng)
-    arrays |= {f"tables.{name}": table.astype(np.int32) for name, table in default_tables().items()}
+    tables = default_tables(function=network.activation)
+    arrays |= {f"tables.{name}": table.astype(np.int32) for name, table in tables.items()}
     return QuantisedModel(config=config, arrays=arrays, scales={})
 
 

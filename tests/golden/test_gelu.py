@@ -3,8 +3,11 @@
 import math
 
 import numpy as np
+import pytest
 
 from golden.gelu import gelu, hidden
+from golden.reference.functions import ACTIVATIONS
+from hwgen.spec.activations import FUNCTIONS
 from hwgen.spec.tables import gelu_table
 
 EVERY = np.arange(-32768, 32768)
@@ -49,3 +52,25 @@ def test_hidden_rounds_and_saturates():
     table[0, 0] = 96  # delta 96 below 1/32: 32 z - 96
     assert hidden(table, np.array([1, 0, 2]), 1, 6).tolist() == [-1, -1, 0]  # -1.0, -1.5, -0.5
     assert hidden(table, np.array([0, 1]), 65535, 0).tolist() == [-127, -127]
+
+
+@pytest.mark.parametrize("function", list(FUNCTIONS))
+@pytest.mark.parametrize("stretch", [0, 1, 2, 4])
+def test_error_of_every_input_of_every_function(function: str, stretch: int) -> None:
+    """Half the chord's error on either side, and what delta is where the table ends."""
+    info, unit = FUNCTIONS[function], 2.0**stretch
+    x = EVERY / 2**11 * unit
+    found = gelu(gelu_table(function=function, stretch=stretch), EVERY) / 2**16 * unit
+    error = np.abs(found - ACTIVATIONS[function](x))
+    step = unit / 32
+    chord = step**2 / 8  # no second derivative is above one
+    assert error.max() <= chord + 2 * unit / 2**16 + info.delta(5.5 * unit) + 1e-6
+    if stretch == info.stretch:
+        assert error.max() <= 5e-4
+
+
+@pytest.mark.parametrize("function", list(FUNCTIONS))
+def test_formulas_of_reference_and_table_are_one_function(function: str) -> None:
+    x = np.linspace(-20, 20, 4001)
+    delta = np.array([FUNCTIONS[function].delta(abs(value)) for value in x])
+    assert np.abs(ACTIVATIONS[function](x) - (np.maximum(x, 0.0) - delta)).max() < 1e-6

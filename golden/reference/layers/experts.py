@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from golden.reference.functions import FloatArray, gelu
+from golden.reference.functions import ACTIVATIONS, FloatArray
 from golden.reference.layers.forward import Forward
 from hwgen.spec.layers import Experts
 
@@ -13,11 +13,12 @@ def run(forward: Forward, layer: Experts) -> None:
     _, experts, expert_scores, _ = (tensor.name for tensor in gate.tensors())
     chosen, scores, rows = forward.tensors[experts], forward.tensors[expert_scores], forward.rows(layer.source)
     first, second = layer.formats()
+    activation = ACTIVATIONS[layer.activation]
     hidden = np.zeros((*chosen.shape, layer.hidden))
     outputs = np.zeros((*chosen.shape, layer.columns))
     for expert in range(layer.experts):
         token, slot = np.nonzero(chosen == expert)
-        hidden[token, slot] = gelu(_expert(forward, first, expert, rows[token]))
+        hidden[token, slot] = activation(_expert(forward, first, expert, rows[token]))
         outputs[token, slot] = _expert(forward, second, expert, hidden[token, slot])
     if forward.details:
         inner, outer = layer.observed

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from golden.reference.functions import FloatArray, gelu, softmax
+from golden.reference.functions import ACTIVATIONS, FloatArray, softmax
 from golden.reference.layers.forward import Forward
 from hwgen.spec.layers import Gate, Gelu, Linear, Residual
 
@@ -14,7 +14,7 @@ def run(forward: Forward, layer: Linear) -> None:
         sums = sums + forward.arrays[f"{layer.name}.bias"]
     finish = layer.finish
     if isinstance(finish, Gelu):
-        sums = gelu(sums)
+        sums = ACTIVATIONS[finish.function](sums)
     elif isinstance(finish, Residual):
         sums = _added(forward, finish, sums)
     forward.tensors[layer.writes] = sums

@@ -8,4 +8,4 @@ from hwgen.spec.layers import Norm
 def run(forward: Forward, layer: Norm) -> None:
     """Over the columns."""
     weight, bias = (forward.arrays[f"{layer.name}.{part}"] for part in ("weight", "bias"))
-    forward.tensors[layer.writes] = layer_norm(forward.rows(layer.source), weight, bias)
+    forward.tensors[layer.writes] = layer_norm(forward.rows(layer.source), weight, bias, layer.epsilon)

@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from golden.reference.layers.patches import PIXEL_SCALE
+from hwgen.frontend.activation_input import input_scale
 from hwgen.frontend.equalisation import EQUALISATION, Factors, without_equalisation
 from hwgen.frontend.scaling import FloatArray
 from hwgen.spec.graph import Network
@@ -20,7 +21,6 @@ from hwgen.spec.numerics import NUMERICS
 from hwgen.spec.package import PackageError, QuantisedModel
 
 _NORM_ONE = 2.0**NUMERICS.norm_fraction_bits
-_GELU_IN_SCALE = 2.0**-NUMERICS.gelu_fraction_bits
 
 
 def _scales_of_layer(package: QuantisedModel, name: str) -> tuple[float, float]:
@@ -29,13 +29,13 @@ def _scales_of_layer(package: QuantisedModel, name: str) -> tuple[float, float]:
     if isinstance(layer, Experts):
         first = next(iter(layer.formats()))
         hidden = scales[layer.codes]
-        return (scales[layer.source.tensor], _GELU_IN_SCALE) if name == first else (hidden, scales["residual"])
+        return (scales[layer.source.tensor], input_scale(scales)) if name == first else (hidden, scales["residual"])
     assert isinstance(layer, Linear)
     pixels = package.config.network.image.writes
     inputs = PIXEL_SCALE if layer.source.tensor == pixels else scales[layer.source.tensor]
     if isinstance(layer.finish, Residual):
         return inputs, scales["residual"]
-    return inputs, _GELU_IN_SCALE if isinstance(layer.finish, Gelu) else scales[layer.writes]
+    return inputs, input_scale(scales) if isinstance(layer.finish, Gelu) else scales[layer.writes]
 
 
 def weight_steps(package: QuantisedModel, layer: str) -> FloatArray:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from golden.reference.m3vit_float import Arrays
 from golden.reference.scenes import CALIBRATION_FIRST_SEED
-from hwgen.frontend.calibration import Calibration, calibrate, equalise, saturation_notes
+from hwgen.frontend.activation_input import stretch_notes
+from hwgen.frontend.calibration import Calibration, calibrate, equalise
 from hwgen.frontend.equalisation import EQUALISATION, combined, equalisation_factors
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
 from hwgen.frontend.importers.edge_moe import import_edge_moe
@@ -119,7 +120,7 @@ def convert(
     with np.errstate(over="ignore", invalid="ignore"):  # said by name below
         found = calibrate(imported.arrays, config, images)
     _refuse_dead_ranges(config, found)
-    notes = saturation_notes(found, config.network)
+    notes = stretch_notes(config.network, found.samples)
     ranges, chosen = _ranges(imported, images, found, ranges or Ranges(), choose=choose)
     notes += chosen
     arrays, calibration = equalise(imported.arrays, config, found)

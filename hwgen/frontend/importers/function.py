@@ -5,7 +5,6 @@ The arrays of a checkpoint give the sizes of its layers; they say little about w
 
 from collections.abc import Mapping
 
-from golden.reference.functions import NORM_EPSILON
 from hwgen.frontend.importers.imported import ImportOptions, PixelRule
 from hwgen.spec.model import ModelConfig
 
@@ -52,7 +51,7 @@ def function_of(
     parts = {
         "activation": "GELU with the error function, between the two layers of an MLP or an expert",
         "norm order": "pre-norm: x + attention(norm1(x)), then x + mlp(norm2(x)), one LayerNorm before the heads",
-        "epsilon": f"{NORM_EPSILON:g} in every LayerNorm",
+        "epsilon": f"{config.epsilon:g} in every LayerNorm",
         "heads": f"{config.heads} of {width} channels, one after the other in query, key and value; scores divided by"
         f" sqrt({width})",
         "class token": "one, in row 0 of the position embedding, which is added once, before block 0",

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hwgen.frontend.torch_layers.activations import ACTIVATIONS
 from hwgen.frontend.torch_layers.forward import Forward
 from hwgen.spec.layers import Experts
 
@@ -21,7 +22,7 @@ def run(forward: Forward, layer: Experts) -> None:
     lengths = torch.bincount(chosen.flatten(), minlength=layer.experts).tolist()
     queues = list(rows.flatten(0, 1).index_select(0, order // layer.top_k).split(lengths))
     first, second = layer.formats()
-    hidden = [functional.gelu(found) for found in _each(forward, first, queues)]
+    hidden = [ACTIVATIONS[layer.activation](found) for found in _each(forward, first, queues)]
     outputs = torch.cat(_each(forward, second, hidden))
     by_token = outputs.index_select(0, torch.argsort(order)).view(*scores.shape, layer.columns)
     added = (by_token * scores[:, :, None]).sum(dim=1)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hwgen.frontend.torch_layers.activations import ACTIVATIONS
 from hwgen.frontend.torch_layers.forward import Forward
 from hwgen.frontend.torch_layers.gate import choose
 from hwgen.spec.layers import Gate, Gelu, Linear, Residual
@@ -19,7 +20,7 @@ def run(forward: Forward, layer: Linear) -> None:
     sums = functional.linear(forward.rows(layer.source), weight, bias)
     finish = layer.finish
     if isinstance(finish, Gelu):
-        sums = functional.gelu(sums)
+        sums = ACTIVATIONS[finish.function](sums)
     elif isinstance(finish, Residual):
         sums = _added(forward, finish, sums)
     forward.tensors[layer.writes] = sums

@@ -5,7 +5,6 @@
 
 from torch.nn import functional
 
-from golden.reference.functions import NORM_EPSILON
 from hwgen.frontend.torch_layers.forward import Forward
 from hwgen.spec.layers import Norm
 
@@ -14,4 +13,4 @@ def run(forward: Forward, layer: Norm) -> None:
     """Over the columns."""
     weight, bias = (forward.arrays[f"{layer.name}.{part}"] for part in ("weight", "bias"))
     rows = forward.rows(layer.source)
-    forward.tensors[layer.writes] = functional.layer_norm(rows, (layer.columns,), weight, bias, NORM_EPSILON)
+    forward.tensors[layer.writes] = functional.layer_norm(rows, (layer.columns,), weight, bias, layer.epsilon)

@@ -5,7 +5,7 @@ from typing import Any
 
 from hwgen.spec.layers.attention import Attention
 from hwgen.spec.layers.experts import Experts
-from hwgen.spec.layers.layer import Count, CountOrNone, Floats, Layer, Rows, Tensor
+from hwgen.spec.layers.layer import EPSILON, Count, CountOrNone, Epsilon, Floats, Layer, Rows, Tensor
 from hwgen.spec.layers.linear import Codes, Gate, Gelu, Linear, Residual, Result
 from hwgen.spec.layers.norm import Norm
 from hwgen.spec.layers.patches import Patches
@@ -25,11 +25,13 @@ def faces(world: str, name: str) -> dict[type[Layer], Any]:
 
 __all__ = [
     "CLASS_TOKEN",
+    "EPSILON",
     "KINDS",
     "Attention",
     "Codes",
     "Count",
     "CountOrNone",
+    "Epsilon",
     "Experts",
     "Floats",
     "Gate",

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
+from hwgen.spec.activations import Activation, check_activation
 from hwgen.spec.array_kinds import Specs, linear_arrays, scale_arrays
 from hwgen.spec.layers.layer import Count, Floats, Layer, Rows, Tensor
 from hwgen.spec.weight_formats import DENSE8, PACKED4, WeightFormat
@@ -23,8 +24,14 @@ class Experts(Layer):
     top_k: Count
     observed: tuple[str, str]  # names for hidden units and outputs before the score, of each of a token's experts
     codes: str  # name of the hidden units as int8 codes, all experts together: they have one scale
+    activation: Activation = "gelu"  # between the two layers
     first: WeightFormat = DENSE8
     second: WeightFormat = DENSE8
+
+    def __post_init__(self) -> None:
+        """Refuse functions that do not exist."""
+        super().__post_init__()
+        check_activation(self.name, self.activation)
 
     def reads(self) -> tuple[Rows, ...]:
         """Tokens, the gate's choice, and the residual stream."""

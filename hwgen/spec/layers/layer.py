@@ -13,6 +13,8 @@ from hwgen.spec.shown import shown
 _MOST = 65_536  # of anything that a layer counts
 Count = Annotated[int, Limits(1, _MOST)]
 CountOrNone = Annotated[int, Limits(0, _MOST)]
+Epsilon = Annotated[float, Limits(0.0, 0.1)]
+EPSILON = 1e-6  # of a LayerNorm that does not say another
 
 Floats = dict[str, tuple[int, ...]]  # name -> shape of arrays of a float model
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
+from hwgen.spec.activations import Activation, check_activation
 from hwgen.spec.array_kinds import Specs, linear_arrays, scale_arrays
 from hwgen.spec.layers.layer import Count, Floats, Layer, Rows, Tensor, check_heads
 from hwgen.spec.weight_formats import DENSE8, PACKED4, WeightFormat
@@ -20,7 +21,9 @@ class Codes:
 
 @dataclass(frozen=True, kw_only=True)
 class Gelu:
-    """Sums go through GELU and become int8 codes."""
+    """Sums go through GELU, or another function by other contents of its table, and become int8 codes."""
+
+    function: Activation = "gelu"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +65,10 @@ class Linear(Layer):
     format: WeightFormat = DENSE8
 
     def __post_init__(self) -> None:
-        """Refuse heads that do not divide the outputs, and gates that choose more experts than there are."""
+        """Refuse heads that do not divide the outputs, gates that choose too many experts, and unknown functions."""
         super().__post_init__()
+        if isinstance(self.finish, Gelu):
+            check_activation(self.name, self.finish.function)
         if isinstance(self.finish, Codes):
             check_heads(self.name, self.outputs, self.finish.heads)
         if isinstance(self.finish, Gate) and not 1 <= self.finish.top_k <= self.outputs:

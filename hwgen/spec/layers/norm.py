@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hwgen.spec.array_kinds import GAIN, NORM_SHIFT, OFFSET, ArraySpec, Specs
-from hwgen.spec.layers.layer import Count, Floats, Layer, Rows, Tensor
+from hwgen.spec.layers.layer import EPSILON, Count, Epsilon, Floats, Layer, Rows, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +14,7 @@ class Norm(Layer):
     source: Rows
     rows: Count
     columns: Count
+    epsilon: Epsilon = EPSILON  # of the float model, added to the variance; the machine needs none
 
     def reads(self) -> tuple[Rows, ...]:
         """The residual stream."""
