@@ -93,7 +93,7 @@ class Figures:
 def least_bytes(model: Model, task: TaskConfig) -> int:
     """Bytes of every array that the task uses, of the image, and of the result; two four-bit weights to a byte."""
     total = model.channels * model.image_height * model.image_width
-    total += 2 * task.outputs * (1 if task.kind == "classification" else model.patches)
+    total += 2 * task.outputs * model.result_rows(task)
     own = {name for layer in model.network.walk(task.name) for name in layer.arrays()}
     for name, spec in package_arrays(model).items():
         if name in own or name not in model.network.arrays:

@@ -12,7 +12,7 @@ from hwgen.spec.tables import Int64Array
 def _cells(config: Model, task: TaskConfig, codes: Integers) -> Int64Array:
     """Head codes [patches, outputs] as [sub-cell rows, sub-cell columns, classes] of the whole image."""
     codes = np.asarray(codes, dtype=np.int64)
-    if task.kind == "classification" or codes.shape != (config.patches, task.outputs):
+    if task.kind not in ("segmentation", "depth") or codes.shape != (config.patches, task.outputs):
         raise ValueError(
             f"task {task.name} ({task.kind}) takes codes [{config.patches}, {task.outputs}] of a dense task,"
             f" got {list(codes.shape)}"

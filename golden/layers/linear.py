@@ -12,7 +12,8 @@ from hwgen.spec.tables import Int64Array
 
 def run(forward: Forward, layer: Linear) -> None:
     """Sums, then what the finish says."""
-    sums = forward.linear(layer.name, forward.rows(layer.source))
+    rows = forward.rows(layer.source).reshape(layer.rows, layer.inputs)
+    sums = forward.linear(layer.name, rows)
     match layer.finish:
         case Codes():
             forward.tensors[layer.writes] = sat8(sums)

@@ -90,9 +90,9 @@ def linear_streams(walk: Walk, layer: Linear, *, whole: bool) -> tuple[Stream, .
         source=layer.name,
         expert=None,
         out_tiles=walk.row_words(tensor),
-        in_chunks=walk.chunks(inputs),
+        in_chunks=walk.chunks(inputs, layer.beside),
         heads_out=tensor.heads,
-        heads_in=inputs.heads,
+        heads_in=inputs.heads if layer.beside == 1 else inputs.groups * layer.beside,
         format=layer.format,
         kept=walk.rows_at_once(layer) > walk.arch.token_lanes,
     )

@@ -51,10 +51,10 @@ class Walk:
         """Words of a row."""
         return tensor.groups * self.group_words(tensor)
 
-    def chunks(self, tensor: Tensor) -> int:
-        """Input chunks of a row that a LINEAR reads; padding between heads counts."""
-        if tensor.heads is not None:
-            return self.row_words(tensor) * self.arch.subwords
+    def chunks(self, tensor: Tensor, beside: int = 1) -> int:
+        """Input chunks of a row that a LINEAR reads, or of some side by side; padding between heads and rows counts."""
+        if tensor.heads is not None or beside > 1:
+            return self.row_words(tensor) * self.arch.subwords * beside
         return self.arch.chunks(tensor.columns)
 
     def held_rows(self, layer: Linear) -> int:

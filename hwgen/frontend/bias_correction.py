@@ -20,7 +20,9 @@ def mean_input(name: str, network: Network, calibration: Calibration) -> FloatAr
         return calibration.means[name]
     layer = network.linears[name].layer
     sample = calibration.samples.get(layer.source.tensor) if isinstance(layer, Linear) else None
-    return None if sample is None else sample.mean(axis=0, dtype=np.float64)
+    if sample is None or not isinstance(layer, Linear):
+        return None
+    return np.tile(sample.mean(axis=0, dtype=np.float64), layer.beside)
 
 
 def weight_steps(codes: Mapping[str, Array], *, in_scale: float, out_scale: float) -> FloatArray:

@@ -77,9 +77,10 @@ def equalise(arrays: Arrays, config: Model, calibration: Calibration) -> tuple[d
             samples[tensor] = (samples[tensor] / factors).astype(np.float32)
         equal[f"{norm.name}.weight"] /= factors
         equal[f"{norm.name}.bias"] /= factors
-        for reader in reach.weights:
-            equal[f"{reader}.weight"] *= factors
+        for reader, times in reach.weights.items():
+            columns = np.tile(factors, times)
+            equal[f"{reader}.weight"] *= columns
             if reader in means:
-                means[reader] = means[reader] / factors
+                means[reader] = means[reader] / columns
     seen = replace(calibration, samples=samples, means=means)
     return {name: array.astype(np.float32) for name, array in equal.items()}, seen

@@ -22,7 +22,7 @@ Factors = Mapping[str, Sequence[float]]
 class Reach:
     """How far the channels of a LayerNorm go as they are."""
 
-    weights: tuple[str, ...]  # linear layers whose weights have them as columns
+    weights: Mapping[str, int]  # linear layers whose weights have them as columns, as often as rows lie side by side
     tensors: tuple[str, ...]  # behind it: a mean of rows has the same channels
 
 
@@ -33,18 +33,18 @@ def norms_of(config: Model) -> dict[Norm, Reach]:
 
 
 def _reach(layers: Sequence[Layer], tensor: str) -> Reach:
-    weights: dict[str, None] = {}
+    weights: dict[str, int] = {}
     tensors: dict[str, None] = {}
     for layer in layers:
         if isinstance(layer, Linear) and layer.source.tensor == tensor:
-            weights[layer.name] = None
+            weights[layer.name] = layer.beside
         elif isinstance(layer, Experts) and layer.source.tensor == tensor:
-            weights[next(iter(layer.formats()))] = None
+            weights[next(iter(layer.formats()))] = 1
         elif isinstance(layer, Pool) and layer.source.tensor == tensor:
             behind = _reach(layers, layer.writes)
-            weights |= dict.fromkeys(behind.weights)
+            weights |= behind.weights
             tensors |= dict.fromkeys((layer.writes, *behind.tensors))
-    return Reach(tuple(weights), tuple(tensors))
+    return Reach(weights, tuple(tensors))
 
 
 def equalisation_factors(before: Arrays, after: Arrays, config: Model) -> Factors:
@@ -69,9 +69,9 @@ def without_equalisation(arrays: Arrays, config: Model, factors: Factors) -> dic
         factor = np.asarray(factors[norm], dtype=np.float64)
         for part in ("weight", "bias"):
             found[f"{norm}.{part}"] = (found[f"{norm}.{part}"] * factor).astype(np.float32)
-        for reader in reach.weights:
+        for reader, times in reach.weights.items():
             weight = f"{reader}.weight"
-            found[weight] = (found[weight] / factor).astype(np.float32)
+            found[weight] = (found[weight] / np.tile(factor, times)).astype(np.float32)
     return found
 
 

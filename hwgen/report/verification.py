@@ -230,17 +230,24 @@ class Verification:
     def _maps(self, task: TaskConfig, item: Pass) -> list[Panel]:
         head = f"heads.{task.name}"
         config = self.design.model
-        real = to_pixels(item.reference[head], config, task)
         codes = item.golden[head] if item.run.data is None else item.run.data
+        if task.kind == "features":
+            return self._lengths(item.reference[head], codes * self.scales[head])
+        real = to_pixels(item.reference[head], config, task)
         if task.kind == "segmentation":
             pictures = [colour_classes(real.argmax(axis=-1)), colour_classes(class_map(config, task, codes))]
         else:
             depth = real[..., 0]
-            near, far = float(depth.min()), max(float(depth.max()), float(depth.min()) + 1e-6)
-            made = depth_map(config, task, codes, self.scales[head])
-            pictures = [colour_depth(depth, near, far), colour_depth(made, near, far)]
-        titles = (f"{task.kind}, float", f"{task.kind}, RTL")
-        return [Panel(title=title, pixels=pixels) for title, pixels in zip(titles, pictures, strict=True)]
+            pictures = _coloured(depth, depth_map(config, task, codes, self.scales[head]))
+        return _side_by_side(task.kind, pictures)
+
+    def _lengths(self, *features: NDArray[Any]) -> list[Panel]:
+        """How long the vector of every patch is; class tokens and registers have no place in the picture."""
+        config = self.design.model
+        grid = (config.patch_rows, config.patch_columns)
+        lengths = [np.linalg.norm(rows[-config.patches :], axis=-1).reshape(grid) for rows in features]
+        scaled = [rows.repeat(config.patch, axis=0).repeat(config.patch, axis=1) for rows in lengths]
+        return _side_by_side("length of features", _coloured(*scaled))
 
     def picture(self) -> Image.Image:
         """Input and maps of the first image side by side, from the float model and from the RTL, as a Pillow image."""
@@ -261,6 +268,17 @@ class Verification:
         """Names for the legend, when a task has the classes of the generated scenes."""
         known = any(task.kind == "segmentation" and task.classes == len(CLASS_NAMES) for task in self.tasks)
         return CLASS_NAMES if known else ()
+
+
+def _coloured(real: NDArray[Any], made: NDArray[Any]) -> list[NDArray[np.uint8]]:
+    """Two maps in the colours of depth, both from the least to the largest value of the first."""
+    near, far = float(real.min()), max(float(real.max()), float(real.min()) + 1e-6)
+    return [colour_depth(real, near, far), colour_depth(made, near, far)]
+
+
+def _side_by_side(what: str, pictures: Sequence[NDArray[np.uint8]]) -> list[Panel]:
+    titles = (f"{what}, float", f"{what}, RTL")
+    return [Panel(title=title, pixels=pixels) for title, pixels in zip(titles, pictures, strict=True)]
 
 
 def _pass_report(item: Pass) -> dict[str, Any]:

@@ -23,13 +23,14 @@ from hwgen.spec.layers import (
     Result,
     Rows,
 )
-from hwgen.spec.layers.layer import Count
+from hwgen.spec.layers.layer import Count, CountOrNone
 from hwgen.spec.layers.linear import Finish, Part
 
 if TYPE_CHECKING:
     from hwgen.spec.model import TaskConfig
 
-ClassToken = Literal["learned", "none"]
+ClassToken = Literal["learned", "none", "distilled"]
+CLASS_TOKENS: dict[str, int] = {"learned": 1, "none": 0, "distilled": 2}  # kind -> how many
 Pooling = Literal["token", "mean"]
 _NORM = "norm"  # the last LayerNorm, of which heads read
 
@@ -43,7 +44,8 @@ class Builder:
     residual: str = ""  # tensor of the residual stream as it is now
     rows: int = 0  # of it: tokens
     columns: int = 0  # of it: channels
-    first_patch: int = 0  # row of the first patch token
+    class_tokens: int = 0  # the first rows
+    first_patch: int = 0  # row of the first patch token: behind class tokens and registers
     blocks: int = 0  # so far
     epsilon: float = EPSILON  # of the LayerNorms of the part that is being added
 
@@ -72,6 +74,7 @@ class Builder:
         rows: int | None = None,
         task: str | None = None,
         bias: Literal["used", "unread", "none"] = "used",
+        beside: int = 1,
     ) -> None:
         """A linear layer; ``writes``: its tensor, when it is not called as the layer is."""
         self.add(
@@ -86,6 +89,7 @@ class Builder:
                 finish=finish,
                 part=part,
                 bias=bias,
+                beside=beside,
             )
         )
 
@@ -135,7 +139,8 @@ class Embed:
     patch: Count  # side, pixels
     dim: Count  # channels of the residual stream
     channels: Count = 3  # of the image
-    class_token: ClassToken = "learned"  # none: the patches are all tokens
+    class_token: ClassToken = "learned"  # none: there is none; distilled: two, of which heads read both
+    registers: CountOrNone = 0  # tokens between class tokens and patches that no head reads
 
     def add_to(self, to: Builder) -> None:
         """Position table, patches, and their embedding."""
@@ -147,9 +152,9 @@ class Embed:
             channels=self.channels,
             patch=self.patch,
         )
-        learned = self.class_token != "none"
-        to.first_patch = int(learned)
-        rows = patches.rows + to.first_patch
+        to.class_tokens = CLASS_TOKENS[self.class_token]
+        to.first_patch = to.class_tokens + self.registers
+        rows, learned = patches.rows + to.first_patch, to.class_tokens > 0
         to.add(Position(name="position", writes="position", rows=rows, columns=self.dim, class_token=learned))
         to.add(patches)
         into, name = Residual(into=Rows(tensor="position", first=to.first_patch), rows=rows), "patch_embed"
@@ -217,7 +222,7 @@ class MoeBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class Heads:
-    """The last LayerNorm, and a linear head a task: of the class token, of the patches' mean, or of every patch."""
+    """The last LayerNorm, and a linear head a task: of class tokens, of the patches' mean, of every patch or token."""
 
     pool: Pooling = "token"  # what a classification head reads
     epsilon: Epsilon = EPSILON  # of the LayerNorm
@@ -227,19 +232,33 @@ class Heads:
         if not to.rows:
             raise ValueError("heads: nothing is there yet; put embed before them")
         to.epsilon = self.epsilon
-        patches = Rows(tensor=_NORM, first=to.first_patch, count=to.rows - to.first_patch)
         to.norm(_NORM)
         for task in to.tasks:
-            source = patches
             if task.kind == "classification":
-                if self.pool == "token" and not to.first_patch:
-                    raise ValueError(f"heads.{task.name}: reads the class token, and there is none; give pool: mean")
-                source = Rows(tensor=_NORM, first=0, count=1)
-                if self.pool == "mean":
-                    to.add(_pool(patches, to.columns, task.name))
-                    source = Rows(tensor="pool", count=1)
-            name, widths = f"heads.{task.name}", (to.columns, task.outputs)
-            to.linear(name, source, widths, Result(), "heads", rows=source.count, task=task.name)
+                self._classifier(to, task)
+            else:
+                first = to.first_patch if task.kind != "features" else 0
+                _head(to, task, Rows(tensor=_NORM, first=first, count=to.rows - first))
+
+    def _classifier(self, to: Builder, task: "TaskConfig") -> None:
+        """A head of one row: of all class tokens side by side, or of the mean."""
+        if self.pool == "mean":
+            to.add(
+                _pool(Rows(tensor=_NORM, first=to.first_patch, count=to.rows - to.first_patch), to.columns, task.name)
+            )
+            _head(to, task, Rows(tensor="pool", count=1))
+        elif to.class_tokens:
+            _head(to, task, Rows(tensor=_NORM, first=0, count=to.class_tokens), beside=to.class_tokens)
+        else:
+            raise ValueError(f"heads.{task.name}: reads the class token, and there is none; give pool: mean")
+
+
+def _head(to: Builder, task: "TaskConfig", source: Rows, *, beside: int = 1) -> None:
+    """Results of the rows of ``source``, or of all of them side by side."""
+    assert source.count is not None
+    widths = (to.columns * beside, task.outputs)
+    name, rows = f"heads.{task.name}", source.count // beside
+    to.linear(name, source, widths, Result(), "heads", rows=rows, task=task.name, beside=beside)
 
 
 def _pool(source: Rows, columns: int, task: str) -> Pool:

@@ -30,7 +30,7 @@ class GraphModel(Described):
 
     def _check_result(self, task: TaskConfig) -> None:
         result = self.network.result(task.name)
-        wanted = 1 if task.kind == "classification" else self.patches
+        wanted = self.result_rows(task)
         if (result.rows, result.outputs) != (wanted, task.outputs):
             raise GraphError(
                 f"{result.name}: makes [{result.rows}, {result.outputs}], task {task.name} ({task.kind}) is"

@@ -8,14 +8,14 @@ from functools import cached_property
 from typing import Annotated, Literal, cast, get_args
 
 from hwgen.spec.activations import Activation, check_activation
-from hwgen.spec.constructors import Block, ClassToken, Embed, Heads, MoeBlock, Pooling, built
+from hwgen.spec.constructors import CLASS_TOKENS, Block, ClassToken, Embed, Heads, MoeBlock, Pooling, built
 from hwgen.spec.graph import Network
 from hwgen.spec.layers import EPSILON, Count, CountOrNone, Epsilon, Layer
 from hwgen.spec.layers.linear import Part
 from hwgen.spec.limits import Limits, refuse
 from hwgen.spec.shown import shown
 
-TaskKind = Literal["segmentation", "depth", "classification"]
+TaskKind = Literal["segmentation", "depth", "classification", "features"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,9 @@ class TaskConfig:
 
     A dense task (segmentation, depth) predicts ``classes`` values for each of ``cell x cell`` sub-cells of every patch;
     output channel ``(y * cell + x) * classes + c`` of a patch token is class ``c`` of sub-cell ``(y, x)``.
-    A classification task predicts ``classes`` values from the class token (row 0), or from the mean of the patches.
+    A classification task predicts ``classes`` values from the class tokens, or from the mean of the patches. A features
+    task gives ``classes`` values for every token, class tokens and registers first: with the identity as weights, the
+    tokens behind the last LayerNorm.
     """
 
     name: str
@@ -71,6 +73,10 @@ class Described(ABC):
                 return task
         raise ValueError(f"{self.name} has no task {name!r}; it has {[task.name for task in self.tasks]}")
 
+    def result_rows(self, task: TaskConfig) -> int:
+        """Rows that a task predicts: one, all tokens, or all patches."""
+        return {"classification": 1, "features": self.network.rows}.get(task.kind, self.patches)
+
     @property
     def patch_rows(self) -> int:
         """Patches per image column."""
@@ -97,7 +103,7 @@ class Described(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Described):
-    """Shape of an M3ViT / ViT; pre-norm, class token (if any) in row 0, LayerNorm before heads."""
+    """Shape of an M3ViT / ViT: pre-norm, class tokens (if any) and registers first, LayerNorm before heads."""
 
     name: str
     image_height: Count  # pixels
@@ -115,7 +121,8 @@ class ModelConfig(Described):
     tasks: tuple[TaskConfig, ...] = ()
     channels: Count = 3  # colour channels of the image
     int4: tuple[str, ...] = ()  # linear layers whose weights have four bits; the others have eight
-    class_token: ClassToken = "learned"  # none: the patches are all tokens
+    class_token: ClassToken = "learned"  # none: there is none; distilled: two, of which heads read both
+    registers: CountOrNone = 0  # tokens between class tokens and patches that no head reads
     pool: Pooling = "token"  # what a classification head reads: the class token, or the mean of the patches
     activation: Activation = "gelu"  # between the two layers of an MLP or an expert
     epsilon: Epsilon = EPSILON  # of every LayerNorm of the float model; the machine needs none
@@ -174,6 +181,7 @@ class ModelConfig(Described):
             dim=self.dim,
             channels=self.channels,
             class_token=self.class_token,
+            registers=self.registers,
         )
         blocks = [self._moe_block if self.is_moe(block) else self._dense_block for block in range(self.depth)]
         return built(self.tasks, (embed, *(block() for block in blocks), Heads(pool=self.pool, epsilon=self.epsilon)))
@@ -194,12 +202,12 @@ class ModelConfig(Described):
 
     @property
     def first_patch(self) -> int:
-        """Row of the first patch token: behind the class token, where there is one."""
-        return 0 if self.class_token == "none" else 1
+        """Row of the first patch token: behind class tokens and registers."""
+        return CLASS_TOKENS[self.class_token] + self.registers
 
     @property
     def tokens(self) -> int:
-        """Patch tokens, and the class token where there is one."""
+        """Class tokens, registers and patches."""
         return self.patches + self.first_patch
 
     @property

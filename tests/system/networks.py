@@ -13,6 +13,7 @@ from tests.golden.random_package import changed, random_image, random_package
 SEG = TaskConfig(name="seg", kind="segmentation", classes=3, cell=2)
 DEPTH = TaskConfig(name="depth", kind="depth", classes=1, cell=4)
 CLASS = TaskConfig(name="class", kind="classification", classes=21)
+ALL = TaskConfig(name="tokens", kind="features", classes=32)
 
 TINY = ModelConfig(
     name="tiny",
@@ -131,6 +132,8 @@ NETWORKS: dict[str, Network] = {
     "mean-of-one": random_network(
         24, image_height=16, image_width=16, patch=16, channels=1, tasks=(CLASS,), pool="mean", class_token="none"
     ),
+    "distilled": random_network(26, tasks=(CLASS, ALL), class_token="distilled", registers=3, activation="relu"),
+    "distilled-padded": random_network(27, dim=40, heads=5, tasks=(CLASS,), class_token="distilled", activation="silu"),
     "no-class-token": random_network(25, class_token="none", image_width=48, top_k=1),
 }
 

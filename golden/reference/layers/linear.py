@@ -9,7 +9,8 @@ from hwgen.spec.layers import Gate, Gelu, Linear, Residual
 
 def run(forward: Forward, layer: Linear) -> None:
     """Sums, then what the finish says."""
-    sums = forward.rows(layer.source) @ forward.arrays[f"{layer.name}.weight"].T
+    rows = forward.rows(layer.source).reshape(layer.rows, layer.inputs)
+    sums = rows @ forward.arrays[f"{layer.name}.weight"].T
     if layer.bias == "used":
         sums = sums + forward.arrays[f"{layer.name}.bias"]
     finish = layer.finish

@@ -89,7 +89,7 @@ def destination_of(walk: Walk, layer: Linear) -> Destination:
 
 def _waits(writer: Writer, layer: Linear, rows: range, part: Section) -> dict[str, int]:
     """Rows as they come; the residual stream at once, when IO has begun it: for the rest of the layer it is there."""
-    waits = writer.by_row(layer.source.tensor, layer.source.first + rows.start)
+    waits = writer.by_row(layer.source.tensor, layer.source.first + rows.start + layer.beside - 1)
     if isinstance(layer.finish, Residual) and rows.start == part.first_tile == 0:
         stream = layer.finish.into.tensor
         if isinstance(writer.walk.writer(stream), Position):
@@ -156,8 +156,8 @@ def _can_be_cut(walk: Walk, layer: Linear) -> bool:
 def limits(walk: Walk, layer: Linear) -> Iterator[Limit]:
     """The depth of products, padding counted, and what a gate may choose from."""
     inputs = walk.tensors[layer.source.tensor]
-    padded = inputs.heads is not None
-    count = walk.row_words(inputs) * walk.arch.output_lanes if padded else layer.inputs
+    padded = inputs.heads is not None or layer.beside > 1
+    count = walk.row_words(inputs) * walk.arch.output_lanes * layer.beside if padded else layer.inputs
     yield Limit(what="inputs", need=count, field="max_inputs")
     if isinstance(layer.finish, Gate):
         yield Limit(what="experts", need=layer.outputs, field="max_experts")

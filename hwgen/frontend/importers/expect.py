@@ -127,7 +127,7 @@ def _codes(label: str, values: FloatArray, rule: PixelRule) -> NDArray[np.uint8]
 
 def _output(label: str, name: str, found: Array, images: int, config: Model, task: TaskConfig) -> FloatArray:
     """Outputs [images, rows, values] of a task, all finite and not all equal."""
-    rows = 1 if task.kind == "classification" else config.patches
+    rows = config.result_rows(task)
     full = (images, rows, task.outputs)
     shapes = [full]
     shapes += [(images, task.outputs)] if rows == 1 else []

@@ -15,9 +15,9 @@ READ = "read from the arrays"
 
 def _pooling(config: ModelConfig) -> str:
     """What the heads read."""
-    kinds = {task.kind == "classification" for task in config.tasks}
-    rows = [text for dense, text in ((False, "the class token"), (True, "every patch")) if (not dense) in kinds]
-    return f"none: heads read {' or '.join(rows)} behind the final LayerNorm; no mean over patches"
+    rows = {"classification": "the class token", "features": "every token"}
+    read = dict.fromkeys(rows.get(task.kind, "every patch") for task in config.tasks)
+    return f"none: heads read {' or '.join(read)} behind the final LayerNorm; no mean over patches"
 
 
 def _who(options: ImportOptions, name: str) -> str:

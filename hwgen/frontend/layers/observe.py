@@ -91,7 +91,7 @@ def _linear(collector: Collector, layer: Linear, tensors: Tensors) -> None:
         if finish.into.tensor in tensors:  # the position table is looked at by itself
             collector.add_to_residual(found - tensors[finish.into.tensor])
     elif isinstance(finish, Result):
-        collector.add_rows(layer.name, _rows(tensors, layer.source))
+        collector.add_rows(layer.name, _rows(tensors, layer.source).reshape(layer.rows, layer.inputs))
         assert layer.task is not None
         collector.head_max[layer.task] = max(collector.head_max[layer.task], float(np.abs(found).max()))
 

@@ -17,7 +17,8 @@ def run(forward: Forward, layer: Linear) -> None:
     """Sums, then what the finish says; biases that change no result are added, too, as in any trained layer."""
     weight, bias = (forward.arrays.get(f"{layer.name}.{part}") for part in ("weight", "bias"))
     assert weight is not None
-    sums = functional.linear(forward.rows(layer.source), weight, bias)
+    rows = forward.rows(layer.source).reshape(-1, layer.rows, layer.inputs)
+    sums = functional.linear(rows, weight, bias)
     finish = layer.finish
     if isinstance(finish, Gelu):
         sums = ACTIVATIONS[finish.function](sums)

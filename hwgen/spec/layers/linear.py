@@ -62,6 +62,7 @@ class Linear(Layer):
     finish: Finish
     part: Part
     bias: Literal["used", "unread", "none"] = "used"  # of the trained layer; unread: it changes no result
+    beside: Count = 1  # rows of the source that lie side by side as one row of inputs
     format: WeightFormat = DENSE8
 
     def __post_init__(self) -> None:
@@ -73,6 +74,11 @@ class Linear(Layer):
             check_heads(self.name, self.outputs, self.finish.heads)
         if isinstance(self.finish, Gate) and not 1 <= self.finish.top_k <= self.outputs:
             raise ValueError(f"{self.name}: top_k {self.finish.top_k} must be in 1..experts ({self.outputs})")
+        if self.beside > 1 and (self.rows > 1 or self.inputs % self.beside):
+            raise ValueError(
+                f"{self.name}: {self.beside} rows side by side make one row of as many equal parts, not {self.rows} of"
+                f" {self.inputs} inputs"
+            )
 
     def reads(self) -> tuple[Rows, ...]:
         """Its rows, and those that it is added to."""
@@ -81,7 +87,7 @@ class Linear(Layer):
     def wants(self) -> Mapping[Rows, tuple[int, int]]:
         """Inputs; and outputs, where they are added."""
         added = {self.finish.into: (self.rows, self.outputs)} if isinstance(self.finish, Residual) else {}
-        return {self.source: (self.rows, self.inputs)} | added
+        return {self.source: (self.rows * self.beside, self.inputs // self.beside)} | added
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Its rows; with a gate, also what was chosen."""
