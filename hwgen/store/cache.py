@@ -90,18 +90,19 @@ def kept(kind: str, name: str, make: Callable[[Path], None], read: Callable[[Pat
 
     ``name`` holds a hash of all that the entry depends on, and its suffix. Both functions take a file's path.
     """
-    folder = kind_folder(kind)
-    path = folder / name
-    with suppress(FileNotFoundError):  # another process clears the cache
-        if _is_whole(path):
-            return _used(path, read)
-    with locked(folder / f".{name}.lock", MAKE_SECONDS):
-        if not _is_whole(path):  # else another process has made it meanwhile
-            with placed(path) as part:
-                make(part)
-            write_text(_sum_of(path), file_digest(path))
-            prune(kind, keep=path)
-        return _used(path, read)
+    path = kind_folder(kind) / name
+    if found := _found(path, read):
+        return found[0]
+    with locked(path.with_name(f".{name}.lock"), MAKE_SECONDS):
+        if found := _found(path, read):  # another process has made it meanwhile
+            return found[0]
+        _remove(path)
+        with placed(path) as part:
+            make(part)
+            result, contents = read(part), file_digest(part)  # before anybody can clear it
+        write_text(_sum_of(path), contents)
+        prune(kind, keep=path)
+        return result
 
 
 def kept_text(kind: str, name: str, make: Callable[[], str]) -> str:
@@ -117,14 +118,22 @@ def _is_whole(path: Path) -> bool:
     """Whether an entry is there as it was made."""
     try:
         return _sum_of(path).read_text() == file_digest(path)
-    except OSError:
+    except (OSError, ValueError):  # the sum may be damaged, too
         return False
 
 
-def _used(path: Path, read: Callable[[Path], Result]) -> Result:
+def _found(path: Path, read: Callable[[Path], Result]) -> list[Result]:
+    """What ``read`` finds in an entry; nothing when it is not there as it was made."""
+    if not _is_whole(path):
+        return []
     with suppress(OSError):  # gone in this moment, or somebody else's: it only goes sooner
-        path.touch()
-    return read(path)
+        os.utime(path)
+    try:
+        return [read(path)]
+    except Exception:
+        if _is_whole(path):
+            raise
+        return []  # another process clears the cache
 
 
 def prune(kind: str, keep: Path | None = None) -> None:
@@ -155,7 +164,10 @@ def clear(kind: str) -> Usage:
 
 def _entries(kind: str) -> list[tuple[Path, int, float]]:
     """Path, bytes and time of last use of every entry, a file or a folder; what is being made is none."""
-    folder = cache_folder() / kind
+    root = cache_folder()
+    if root.exists() and not root.is_dir():
+        raise _refused(root, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    folder = root / kind
     found: list[tuple[Path, int, float]] = []
     if not folder.is_dir():
         return found
@@ -173,8 +185,8 @@ def _bytes(path: Path) -> int:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-        _sum_of(path).unlink(missing_ok=True)
+    for item in (path, _sum_of(path)):
+        if item.is_dir():
+            shutil.rmtree(item, ignore_errors=True)
+        else:
+            item.unlink(missing_ok=True)

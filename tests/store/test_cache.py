@@ -27,14 +27,20 @@ def test_an_entry_is_made_once(folder: Path):
     assert (folder / TAG).read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
 
 
-@pytest.mark.parametrize("damage", ["shorter", "no sum", "gone"])
+@pytest.mark.parametrize("damage", ["shorter", "zeros", "no sum", "no text in the sum", "a folder", "gone"])
 def test_a_damaged_entry_is_made_again(folder: Path, damage: str):
     kept_text("verilog", "a.v", lambda: "one")
     entry = folder / "verilog" / "a.v"
     if damage == "shorter":
         entry.write_text("on")
-    elif damage == "gone":
+    elif damage == "zeros":
+        entry.write_bytes(bytes(3))
+    elif damage == "no text in the sum":
+        (folder / "verilog" / "a.v.sha256").write_bytes(b"\xe8" * 64)
+    elif damage in ("gone", "a folder"):
         entry.unlink()
+        if damage == "a folder":
+            (entry / "below").mkdir(parents=True)
     else:
         (folder / "verilog" / "a.v.sha256").unlink()
     assert kept_text("verilog", "a.v", lambda: "two") == "two"
@@ -45,6 +51,24 @@ def test_what_fails_leaves_nothing(folder: Path):
     with pytest.raises(AssertionError, match="made again"):
         kept_text("verilog", "a.v", _never)
     assert list((folder / "verilog").iterdir()) == []
+
+
+def test_an_entry_that_is_cleared_while_it_is_read_is_made_again(folder: Path):
+    kept_text("verilog", "a.v", lambda: "one")
+
+    def read(path: Path) -> str:
+        if path.name == "a.v":
+            clear("verilog")
+            raise ValueError("no such file")  # whatever a reader says of it
+        return path.read_text()
+
+    assert kept("verilog", "a.v", lambda part: part.write_text("two") and None, read) == "two"
+
+
+def test_what_a_reader_says_of_a_whole_entry_is_passed_on():
+    kept_text("verilog", "a.v", lambda: "one")
+    with pytest.raises(ZeroDivisionError):
+        kept("verilog", "a.v", lambda part: None, lambda path: 1 // 0)
 
 
 def test_two_that_want_one_entry_make_it_once():
@@ -108,6 +132,13 @@ def test_a_place_that_cannot_be_written_is_named(folder: Path):
     os.environ[VARIABLE] = str(folder.parent / "file" / "below")  # the fixture puts it back
     with pytest.raises(OSError, match="set HWGEN_CACHE to a folder that can be written"):
         kind_folder("verilog")
+
+
+def test_a_file_in_the_place_of_the_cache_is_no_empty_cache(folder: Path):
+    folder.write_text("dear")
+    with pytest.raises(OSError, match="set HWGEN_CACHE to a folder that can be written"):
+        usage()
+    assert folder.read_text() == "dear"
 
 
 def test_kinds_are_known():
