@@ -3,7 +3,7 @@
 cocotb's own Verilator runner makes every signal public, which slows large designs several times; this one leaves that
 to the sources. A build lives in a folder named by the hash of all that goes into it: sources, flags, tool versions.
 It is made beside its place and moved there when complete, under a lock, so that neither an interrupted build nor a
-second process can leave a broken one.
+second process can leave a broken one. What is damaged later is made again: beside a simulator lies its hash.
 """
 
 import hashlib
@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -25,6 +26,7 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Verilator
 
 from hwgen.process.child_process import run_child
+from hwgen.store.digest import file_digest
 from hwgen.store.locked_file import locked
 from hwgen.store.output_file import write_text
 from sim.toolchain import VerilatorTool, find_verilator
@@ -36,6 +38,8 @@ KEPT_BUILDS = 32  # newest builds that stay in a folder
 RUNTIME = tuple(f"verilated{part}" for part in ("", "_dpi", "_threads", "_timing", "_vcd_c", "_vpi"))  # its library
 RESULTS_FILE = "results.xml"  # of the tests of a run, in its folder
 TAIL_LINES = 40  # of a log, in an error message
+RECORD = "build.json"  # written last; what the build is, and the hash of the simulator
+SUMS = "sums.json"  # hashes of the objects of Verilator's own library
 VERILATED = 0.25  # share of a build that is done when the C++ is there
 
 Share = Callable[[float], None]  # takes the share of a build that is done
@@ -105,6 +109,16 @@ def share_done(folder: Path) -> float:
     return VERILATED + (1 - VERILATED) * done / max(sum(sizes.values()), 1)
 
 
+@contextmanager
+def _workshop(root: Path) -> Generator[Path]:
+    """Where builds of ``root`` are made: there, or in a temporary folder when make could not work there."""
+    if not any(map(str.isspace, str(root))):
+        yield root
+        return
+    with tempfile.TemporaryDirectory(prefix="hwgen-build-") as name:
+        yield Path(name)
+
+
 @dataclass(frozen=True)
 class Build:
     """A simulator that is ready to run."""
@@ -144,6 +158,7 @@ def _keep_runtime(folder: Path, runtime: Path) -> None:
     for name in RUNTIME:
         if (folder / f"{name}.o").is_file():
             shutil.copy(folder / f"{name}.o", part)
+    write_text(part / SUMS, json.dumps({path.name: file_digest(path) for path in part.iterdir()}))
     part.chmod(0o755)
     try:
         part.rename(runtime)
@@ -151,24 +166,62 @@ def _keep_runtime(folder: Path, runtime: Path) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def take_runtime(runtime: Path, folder: Path) -> None:
+    """A new build folder, with these objects if they are there as they were made; the others go."""
+    with suppress(OSError, ValueError, AttributeError):  # none, damaged, or cleared in this moment
+        shutil.copytree(runtime, folder)
+        sums = json.loads((folder / SUMS).read_text())
+        if all(file_digest(folder / name) == digest for name, digest in sums.items()):
+            (folder / SUMS).unlink()
+            return
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(runtime, ignore_errors=True)
+    folder.mkdir()
+
+
+def _spent(folder: Path, top: str) -> float | None:
+    """Seconds that a build took; None when it is not there as it was made."""
+    try:
+        record, simulator = json.loads((folder / RECORD).read_text()), folder / top
+        whole = record["simulator"] == file_digest(simulator) and os.access(simulator, os.X_OK)
+        return float(record["seconds"]) if whole else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _moved(part: Path, folder: Path) -> None:
+    """Put a complete build in its place, from another disk too."""
+    place = folder.parent / f".{folder.name}.part"
+    if part != place:
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(part, place)
+    shutil.rmtree(folder, ignore_errors=True)
+    place.rename(folder)
+
+
 def _prune(root: Path, keep: Path) -> None:
     """Remove all but the newest builds; one that is in use stays on disk until its simulator ends."""
-    done = sorted(root.glob("*/build.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    done = sorted(root.glob(f"*/{RECORD}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in done[KEPT_BUILDS:]:
         if path.parent != keep:
             shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def _verilate(
-    runner: QuietVerilator, sources: Sequence[Path], top: str, flags: Sequence[str], folder: Path, waves: bool
+    runner: QuietVerilator,
+    sources: Sequence[Path],
+    top: str,
+    flags: Sequence[str],
+    folder: Path,
+    root: Path,
+    waves: bool,
 ) -> None:
-    """Build in ``folder``; BuildError with the end of the log."""
+    """Build in ``folder``; BuildError with the end of the log. Verilator's own library is kept in ``root``."""
     log = folder.with_suffix(".log")
     common = [flag for flag in flags if not flag.startswith("-G")]
     made_with = _environment(find_verilator())
-    runtime = folder.parent / f"runtime-{_digest(*common, str(waves), *made_with)}"
-    if runtime.is_dir():
-        shutil.copytree(runtime, folder)
+    runtime = root / f"runtime-{_digest(*common, str(waves), *made_with)}"
+    take_runtime(runtime, folder)
     try:
         runner.build(
             sources=[path for path in sources if path.suffix in (".v", ".sv", ".vlt")],
@@ -211,21 +264,21 @@ def build(
     root = root.resolve()
     texts = [item for path in sources for item in (path.name, path.read_text())]
     folder = root / f"{top}-{_digest(top, str(waves), *every, *_environment(tool), *texts)}"
-    record = folder / "build.json"
     root.mkdir(parents=True, exist_ok=True)
-    with locked(root / f".{folder.name}.lock", seconds + LOCK_SECONDS):
-        if record.is_file():
-            record.touch()
-            return Build(folder, top, waves, json.loads(record.read_text())["seconds"], cached=True)
-        part = root / f".{folder.name}.part"
+    with locked(root / f".{folder.name}.lock", seconds + LOCK_SECONDS), _workshop(root) as shop:
+        if (took := _spent(folder, top)) is not None:
+            with suppress(OSError):  # somebody else's: it only goes sooner
+                os.utime(folder / RECORD)
+            return Build(folder, top, waves, took, cached=True)
+        part = shop / f".{folder.name}.part"
         shutil.rmtree(part, ignore_errors=True)
         begin = time.monotonic()
         runner = QuietVerilator(tool, seconds, (part, *scratch), share)
-        _verilate(runner, [path.resolve() for path in sources], top, every, part, waves)
+        _verilate(runner, [path.resolve() for path in sources], top, every, part, root, waves)
         spent = time.monotonic() - begin
-        write_text(part / "build.json", json.dumps({"top": top, "flags": every, "seconds": spent}))
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
+        record = {"top": top, "flags": every, "seconds": spent, "simulator": file_digest(part / top)}
+        write_text(part / RECORD, json.dumps(record))
+        _moved(part, folder)
         _prune(root, folder)
     return Build(folder, top, waves, spent, cached=False)
 

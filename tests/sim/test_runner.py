@@ -1,14 +1,17 @@
 """Builds are cached by content, survive interruptions, and failures say why."""
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sim.runner import VERILATED, Build, BuildError, SimulationError, build, run, share_done
+import sim.runner
+from sim.runner import VERILATED, Build, BuildError, SimulationError, build, run, share_done, take_runtime
 
 TINY = """module tiny #(parameter int VALUE = 7);
   int value /*verilator public_flat_rd*/;
@@ -54,6 +57,54 @@ def test_a_build_says_how_far_it_is(builds: tuple[Build, Build], tmp_path: Path)
     said.clear()
     assert build([source(tmp_path)], "tiny", root=tmp_path, parameters={"VALUE": 41}, share=said.append).cached
     assert not said
+
+
+@pytest.mark.parametrize("damage", ["no record", "a record of nothing", "zeros", "half", "gone", "nothing", "not ours"])
+def test_a_damaged_simulator_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str):
+    def verilate(runner: object, sources: object, top: str, flags: object, folder: Path, *others: object) -> None:
+        folder.mkdir()
+        (folder / top).write_text("a simulator")
+        (folder / top).chmod(0o755)
+
+    monkeypatch.setattr(sim.runner, "_verilate", verilate)
+    folder = build([source(tmp_path)], "tiny", root=tmp_path / "root").folder
+    simulator, record = folder / "tiny", folder / "build.json"
+    damages: dict[str, Callable[[], object]] = {
+        "no record": lambda: record.write_bytes(b"\xe8" * 100),
+        "a record of nothing": lambda: record.write_text("[]"),
+        "zeros": lambda: simulator.write_bytes(bytes(simulator.stat().st_size)),
+        "half": lambda: os.truncate(simulator, simulator.stat().st_size // 2),
+        "gone": simulator.unlink,
+        "not ours": lambda: simulator.chmod(0o644),
+        "nothing": lambda: None,
+    }
+    damages[damage]()
+    again = build([source(tmp_path)], "tiny", root=tmp_path / "root")
+    assert (again.cached, again.folder, simulator.read_text()) == (damage == "nothing", folder, "a simulator")
+    assert build([source(tmp_path)], "tiny", root=tmp_path / "root").cached
+
+
+def test_a_place_may_have_a_blank_in_its_name(builds: tuple[Build, Build], tmp_path: Path):
+    root = tmp_path / "a place" / "of builds"  # make itself cannot build there
+    for runtime in builds[0].folder.parent.glob("runtime-*"):
+        shutil.copytree(runtime, root / runtime.name)
+    built = build([source(tmp_path)], "tiny", root=root, parameters={"VALUE": 42})
+    assert (built.cached, built.folder) == (False, root / builds[0].folder.name)
+    assert value_of(built, tmp_path / "a") == 42
+    assert not [path.name for path in root.iterdir() if path.name.startswith(".")]
+
+
+def test_a_damaged_library_is_made_again(builds: tuple[Build, Build], tmp_path: Path):
+    kept = next(builds[0].folder.parent.glob("runtime-*"))
+    runtime = shutil.copytree(kept, tmp_path / "runtime")
+    take_runtime(runtime, tmp_path / "whole")
+    assert (tmp_path / "whole" / "verilated.o").read_bytes() == (kept / "verilated.o").read_bytes()
+    os.truncate(runtime / "verilated.o", 1000)
+    take_runtime(runtime, tmp_path / "damaged")
+    assert list((tmp_path / "damaged").iterdir()) == []
+    assert not runtime.exists()
+    take_runtime(runtime, tmp_path / "none")
+    assert list((tmp_path / "none").iterdir()) == []
 
 
 def test_the_share_of_a_build_counts_bytes_that_are_compiled(tmp_path: Path):
