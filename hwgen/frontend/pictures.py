@@ -1,13 +1,14 @@
 """Reads picture files as 8-bit colour, whatever depth and mode they are stored in, at the size of a network."""
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from hwgen.spec.graph_model import Model
 from hwgen.spec.numerics import DARKEST_PIXEL
@@ -18,6 +19,16 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")  # of the pictures in a fo
 _DEEP = ("I", "I;16", "I;16B", "I;16L", "F")  # one channel of more than eight bits
 _DEPTH_RATIO = 257  # 65535 over 255
 _DEEP_MAX = 65535
+
+_TURNS = {  # EXIF orientation: how the camera was held
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class PictureError(ValueError):
@@ -44,14 +55,31 @@ def _eight_bits(picture: Image.Image, path: Path) -> Image.Image:
     return Image.fromarray(np.round(values / _DEPTH_RATIO).astype(np.uint8))
 
 
+def _turn(picture: Image.Image) -> Image.Transpose | None:
+    """What puts a photograph upright, by its EXIF; what is damaged there says nothing, and the pixels are good.
+
+    Pillow's own `ImageOps.exif_transpose` writes the EXIF anew, and fails on any damaged entry of it.
+    """
+    with suppress(Exception):
+        return _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    return None
+
+
 def open_rgb(path: Path) -> Image.Image:
-    """The picture as RGB, transparency dropped; PictureError says why it is none; FileNotFoundError."""
+    """The picture as RGB, transparency dropped, upright; PictureError says why it is none; FileNotFoundError.
+
+    A camera stores how it was held (EXIF) beside pixels that may lie on their side.
+    """
+    if path.exists() and not path.is_file():  # a pipe would be waited for, and cannot be read twice
+        raise PictureError("no regular file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # Pillow's: large pictures, damaged EXIF
             with Image.open(path) as file:
                 file.load()
-                return (_eight_bits(file, path) if file.mode in _DEEP else file).convert("RGB")
+                colour = (_eight_bits(file, path) if file.mode in _DEEP else file).convert("RGB")
+                turn = _turn(file)
+                return colour if turn is None else colour.transpose(turn)
     except FileNotFoundError:
         raise
     except Image.DecompressionBombError as error:

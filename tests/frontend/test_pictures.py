@@ -1,10 +1,11 @@
 """Pictures of every depth and mode become 8-bit colour, and what is none is said."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from hwgen.frontend.pictures import (
     PictureError,
@@ -36,6 +37,41 @@ def test_grey_and_transparency(channels: int, tmp_path: Path) -> None:
     path = _save(tmp_path / "x.png", pixels[..., 0] if channels == 1 else pixels)
     colour = pixels[..., :3] if channels > 2 else np.repeat(pixels[..., :1], 3, axis=2)
     assert (np.asarray(open_rgb(path)) == colour).all()
+
+
+@pytest.mark.parametrize("held", range(1, 9))
+def test_a_photograph_stands_upright(held: int, tmp_path: Path) -> None:
+    """EXIF says how the camera was held."""
+    pixels = np.random.default_rng(held).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = held
+    Image.fromarray(pixels).save(tmp_path / "photo.png", exif=exif)
+    with Image.open(tmp_path / "photo.png") as stored:
+        upright = np.asarray(ImageOps.exif_transpose(stored))
+    assert (np.asarray(open_rgb(tmp_path / "photo.png")) == upright).all()
+    assert np.array_equal(upright, pixels) == (held == 1)
+    Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png", exif=exif)
+    assert (np.asarray(open_rgb(tmp_path / "deep.png"))[..., 0] == upright[..., 0]).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_damaged_exif_spoils_no_picture(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Make] = 6, "maker"
+    good = exif.tobytes()
+    pixels = np.full((5, 7, 3), 9, dtype=np.uint8)
+    for place in range(len(good)):
+        damaged = bytearray(good)
+        damaged[place] ^= 0xFF
+        for name in ("photo.jpg", "photo.png"):
+            Image.fromarray(pixels).save(tmp_path / name, exif=bytes(damaged))
+            assert np.asarray(open_rgb(tmp_path / name)).size == pixels.size
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(PictureError, match="no regular file"):
+        open_rgb(tmp_path / "pipe.png")
 
 
 def test_what_is_no_picture_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
