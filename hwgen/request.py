@@ -246,11 +246,19 @@ def writable_file(path: Path | None, option: str) -> None:
     _permitted(folder, f"{option} {path}")
 
 
-def not_both(json_file: Path | None, others: Iterable[Path]) -> None:
-    """Refuse a report that would be written over a file that the command reads or writes."""
+def not_both(path: Path | None, others: Iterable[Path], option: str = "--json") -> None:
+    """Refuse a result that would be written over a file that the command reads or writes; pipes take several."""
     for other in others:
-        if json_file is not None and json_file.resolve() == other.resolve():
-            raise InputError(f"--json {json_file}: is a file that the command reads or writes; give another name")
+        if path is not None and path.resolve() == other.resolve() and not is_special(path):
+            raise InputError(f"{option} {path}: is a file that the command reads or writes; give another name")
+
+
+def read_files(request: VerifyRequest) -> list[Path]:
+    """The files that a verification reads, where they are files."""
+    named = [Path(name) for name in (request.model, request.arch) if name is not None]
+    image = request.image
+    pictures = [] if image is None else picture_files(image) if image.is_dir() else [image]
+    return [*named, *pictures, *([] if request.labels is None else [request.labels])]
 
 
 def writable_folder(path: Path, option: str) -> None:

@@ -34,7 +34,9 @@ from hwgen.request import (
     VerifyRequest,
     fit_of,
     labels_for,
+    not_both,
     pictures_for,
+    read_files,
     resolve,
     tasks_of,
     writable_file,
@@ -112,6 +114,10 @@ def run_request(request: VerifyRequest, json_file: Path | None) -> None:
     """Do what was asked for; print and write what was found. typer.Exit when the answer is no."""
     writable_file(request.picture, "--picture")
     writable_file(request.tensors, "--save-tensors")
+    read = read_files(request)
+    not_both(request.picture, read, "--picture")
+    not_both(request.tensors, [*read, *([] if request.picture is None else [request.picture])], "--save-tensors")
+    not_both(json_file, read)
     design = resolve(request.board, request.model, request.arch, request.weights)
     folder = request.output or build_folder(design)
     writable_folder(folder, "--output")

@@ -219,6 +219,11 @@ def test_build_leaves_everything_and_works_once(machine: FakeMachine, capsys: py
         (("--model", "m3vit-tiny"), "set max_tokens >= 129"),
         (("-o", "text.png"), "text.png is a file; give a folder"),
         (("--picture", "none/x.png"), "folder none does not exist"),
+        (("--picture", "out.x", "--save-tensors", "out.x"), "--save-tensors out.x: is a file that the command reads"),
+        (("--image", "large.png", "--picture", "./large.png"), "--picture large.png: is a file that the command reads"),
+        (("--image", "few", "--picture", "few/large.png"), "--picture few/large.png: is a file that the command"),
+        (("--image", "few", "--save-tensors", "few/large.png"), "--save-tensors few/large.png: is a file that"),
+        (("--arch", "bad.yaml", "--picture", "bad.yaml"), "--picture bad.yaml: is a file that the command reads"),
         (("--arch", "bad.yaml"), "token_lanse"),
     ],
 )
