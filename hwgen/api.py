@@ -7,6 +7,7 @@ What cannot be used raises `InputError`, or `CompileError` when the network does
 """
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from hwgen.frontend.store import load_model
 from hwgen.pipeline import Build, Wanted, build_folder
 from hwgen.report.verification import Verification
 from hwgen.request import (
+    LARGEST_SEED,
+    MOST_IMAGES,
     InputError,
     Pictures,
     fit_of,
@@ -35,6 +38,7 @@ from hwgen.spec.design import Design
 from hwgen.spec.graph_model import Model
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.presets import MODELS
+from hwgen.spec.shown import shown
 from hwgen.spec.tables import Int64Array
 from hwgen.store.boards import board_names
 
@@ -63,7 +67,7 @@ def load(model: Name = "m3vit-micro", *, weights: str | None = None) -> Quantise
 
     A preset without trained weights has seeded random ones. Takes some seconds for a large network, then is cached.
     """
-    config, file = network(str(model), weights)
+    config, file = network(_name(model, "model"), _text(weights, "weights"))
     return load_model(file or config.name, int4=config.int4)
 
 
@@ -75,7 +79,7 @@ def golden(model: Name | QuantisedModel, image: Image, task: str | None = None) 
     nothing reads them, are there too.
     """
     package = model if isinstance(model, QuantisedModel) else load(model)
-    return run_network(package, np.asarray(image), task or package.config.tasks[0].name)
+    return run_network(package, _array(image), task or package.config.tasks[0].name)
 
 
 def build(
@@ -104,7 +108,7 @@ def estimate(
 
     ``cycles`` count from start to interrupt, ``milliseconds`` at the board's clock. Takes seconds.
     """
-    design = resolve(board, str(model), _text(arch), weights)
+    design = resolve(*_names(board, model, arch, weights))
     return {task.name: pipeline.estimate(design, task.name) for task in design.model.tasks}
 
 
@@ -145,9 +149,9 @@ def verify(
     ToolMissing when there is no compiler.
     """
     design, folder = _design(board, model, arch, weights, output)
-    tasks = tasks_of(design.model, task)
-    names = labels_for(None if labels is None else Path(labels), design.model, tasks)
-    pictures = _pictures(design.model, images, seed, fit_of(fit))
+    tasks = tasks_of(design.model, _text(task, "task"))
+    names = labels_for(None if labels is None else Path(_name(labels, "labels")), design.model, tasks)
+    pictures = _pictures(design.model, images, _whole(seed, "seed", 0, LARGEST_SEED), fit_of(_name(fit, "fit")))
     wanted = Wanted(
         images=pictures.images,
         tasks=tasks,
@@ -159,32 +163,63 @@ def verify(
     return pipeline.verify(design, folder, wanted, say)
 
 
-def _text(name: Name | None) -> str | None:
-    return None if name is None else str(name)
+def _name(name: object, what: str) -> str:
+    """A name as text; InputError when it is something else."""
+    if not isinstance(name, str | Path):
+        raise InputError(f"{what} = {shown(name)}: give a name or a path")
+    return str(name)
+
+
+def _text(name: object, what: str) -> str | None:
+    return None if name is None else _name(name, what)
+
+
+def _whole(number: object, what: str, least: int, most: int) -> int:
+    """A whole number, also one of NumPy's; InputError when it is none, or outside its limits."""
+    if not isinstance(number, int | np.integer):
+        raise InputError(f"{what} = {shown(number)}: give a whole number")
+    if not least <= number <= most:
+        raise InputError(f"{what} = {shown(int(number))}: give at least {least} and at most {most:,}")
+    return int(number)
+
+
+def _names(board: object, model: object, arch: object, weights: object) -> tuple[str, str, str | None, str | None]:
+    """What `resolve` takes."""
+    return _name(board, "board"), _name(model, "model"), _text(arch, "arch"), _text(weights, "weights")
 
 
 def _design(
     board: str, model: Name, arch: Name | None, weights: str | None, output: Name | None
 ) -> tuple[Design, Path]:
     """What the names stand for, and the folder of the build."""
-    design = resolve(board, str(model), _text(arch), weights)
-    folder = build_folder(design) if output is None else Path(output)
+    design = resolve(*_names(board, model, arch, weights))
+    folder = build_folder(design) if output is None else Path(_name(output, "output"))
     writable_folder(folder, "output")
     return design, folder
 
 
+def _array(image: object) -> NDArray[Any]:
+    try:
+        return np.asarray(image)
+    except ValueError:  # lists of several lengths
+        return np.asarray(None)
+
+
 def _pictures(model: Model, images: Images, seed: int, fit: Fit) -> Pictures:
     """Pixels of every image; InputError when there is none, or one has another size or type."""
-    if isinstance(images, int):
-        if images < 1:
-            raise InputError(f"images = {images}: give at least 1")
-        return pictures_for(model, None, images, seed)
+    if isinstance(images, int | np.integer):
+        return pictures_for(model, None, _whole(images, "images", 1, MOST_IMAGES), seed)
     if isinstance(images, str | Path):
         return pictures_for(model, Path(images), None, seed, fit)
-    given: list[Any] = [images] if isinstance(images, np.ndarray) and images.ndim == 3 else list(images)
+    if not isinstance(images, Iterable):
+        raise InputError(f"images = {shown(images)}: give a number, the path of a picture or a folder, or arrays")
+    one = isinstance(images, np.ndarray) and images.ndim == 3
+    given: list[Any] = [images] if one else list(islice(images, MOST_IMAGES + 1))
+    if len(given) > MOST_IMAGES:
+        raise InputError(f"images holds more than {MOST_IMAGES:,}; give fewer in one run")
     wanted = (model.image_height, model.image_width, model.channels)
     for number, image in enumerate(given):
-        pixels = np.asarray(image)
+        pixels = _array(image)
         if pixels.shape != wanted or pixels.dtype != np.uint8:
             raise InputError(
                 f"image {number} is {pixels.dtype}{list(pixels.shape)}, {model.name} takes uint8{list(wanted)};"

@@ -36,6 +36,7 @@ from hwgen.store.packages import load_package
 
 Found = TypeVar("Found")
 PACKAGE_SUFFIX = ".safetensors"
+LARGEST_SEED = 900_000
 MOST_IMAGES = 1000  # of one run: the tensors of all of them are held in memory
 
 

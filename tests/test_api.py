@@ -4,6 +4,7 @@ import inspect
 import pkgutil
 import subprocess
 import sys
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,19 @@ def test_images_are_numbers_arrays_and_files(tmp_path: Path):
     ("words", "message"),
     [
         ({"images": 0}, "images = 0: give at least 1"),
+        ({"images": 1001}, "images = 1001: give at least 1 and at most 1,000"),
+        ({"images": repeat(np.zeros((64, 64, 3), np.uint8))}, "images holds more than 1,000"),
+        ({"images": None}, "images = None: give a number, the path of a picture or a folder, or arrays"),
+        ({"images": 1.5}, r"images = 1\.5: give a number"),
+        ({"images": [[[1], [1, 2]]]}, r"image 0 is object\[\], m3vit-micro takes"),
+        ({"seed": -1}, "seed = -1: give at least 0 and at most 900,000"),
+        ({"seed": "x"}, "seed = 'x': give a whole number"),
+        ({"board": None}, "board = None: give a name or a path"),
+        ({"model": 5}, "model = 5: give a name or a path"),
+        ({"weights": 4}, "weights = 4: give a name or a path"),
+        ({"fit": None}, "fit = None: give a name"),
+        ({"labels": 5}, "labels = 5: give a name"),
+        ({"output": 5}, "output = 5: give a name"),
         ({"images": []}, "images holds none; give at least one"),
         (
             {"images": np.zeros((8, 8, 3), np.uint8)},

@@ -10,13 +10,11 @@ from hwgen.cli.report_file import OPTION, remove_report
 from hwgen.frontend.pictures import FITS
 from hwgen.frontend.ranges import DEFAULT_PERCENTILE, RULES
 from hwgen.frontend.rule_choice import HELD_OUT
-from hwgen.request import writable_file
+from hwgen.request import LARGEST_SEED, writable_file
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.presets import MODELS
 from hwgen.store.boards import board_names
 from hwgen.store.output_file import STDOUT
-
-LARGEST_SEED = 900_000
 
 
 def begin_report(path: Path | None) -> Path | None:

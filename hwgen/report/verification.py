@@ -21,7 +21,7 @@ from hwgen.report.picture import Panel, colour_classes, colour_depth, compose
 from hwgen.report.tensor import Tensor
 from hwgen.spec.design import Design
 from hwgen.spec.model import TaskConfig
-from hwgen.spec.shown import nearest
+from hwgen.spec.shown import nearest, shown
 from hwgen.spec.weight_bits import weight_bits_text
 from sim.compare import RESULT, Comparison, Mismatch
 from sim.session import SimResult, SimRun
@@ -123,6 +123,9 @@ class Verification:
 
     def __getitem__(self, key: str | tuple[str, str]) -> Tensor:
         """The tensor of a name, or of a task and a name when the run has several tasks; KeyError says what there is."""
+        parts: tuple[object, ...] = key if isinstance(key, tuple) else ("", key)
+        if len(parts) != 2 or not all(isinstance(part, str) for part in parts):
+            raise KeyError(f"{shown(key)}: give the name of a tensor, or those of a task and a tensor")
         task, name = key if isinstance(key, tuple) else (self._task_of(key), key)
         names = self.names(task)
         if name not in names:
@@ -140,6 +143,11 @@ class Verification:
         if len(found) > 1:
             raise KeyError(f"{name!r} is in the tasks {', '.join(found)}; say which: run[{found[0]!r}, {name!r}]")
         return found[0] if found else self.tasks[0].name
+
+    def __contains__(self, key: object) -> bool:
+        """Whether a task has a tensor of this name, or this task has: ``name in run``, ``(task, name) in run``."""
+        known = {(task.name, name) for task in self.tasks for name in self.names(task.name)}
+        return key in known or key in {name for _, name in known}
 
     def __iter__(self) -> Iterator[Tensor]:
         """Every tensor of every task."""

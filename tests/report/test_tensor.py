@@ -4,6 +4,7 @@ import io
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -76,7 +77,17 @@ def test_names_of_one_task_need_no_task(found: Verification):
         _ = found["seg", "nrm"]
     with pytest.raises(KeyError, match="no task 'x' in this run; it has seg, depth"):
         _ = found["x", "norm"]
+    for key in (5, None, (), ("seg",), ("seg", 5), ("seg", "norm", "x")):
+        with pytest.raises(KeyError, match="give the name of a tensor, or those of a task and a tensor"):
+            _ = found[cast("str", key)]
     assert perfect_verification(task="seg")["norm"].task == "seg"
+
+
+def test_what_a_run_has_is_in_it(found: Verification):
+    assert "norm" in found
+    assert ("depth", "norm") in found
+    assert "nrm" not in found
+    assert ("x", "norm") not in found
 
 
 def _flip(trace: Trace) -> None:
