@@ -19,6 +19,6 @@ def gelu(table: Int64Array, z: Integers) -> Int64Array:
     return (np.maximum(z, 0) << 5) - np.where(index < GELU_ENTRIES, delta, 0)
 
 
-def hidden(table: Int64Array, z: Integers, mult: Integers, shift: Integers) -> Int64Array:
-    """int8 hidden activation of Q5.11 codes: ``sat8(half_up(gelu(z) * mult, shift))``."""
-    return sat8(half_up(gelu(table, z) * np.asarray(mult, dtype=np.int64), shift))
+def hidden(table: Int64Array, z: Integers, mult: Integers, shift: Integers, zero: Integers) -> Int64Array:
+    """int8 hidden activation of Q5.11 codes: ``sat8(half_up(gelu(z) * mult, shift) + zero)``."""
+    return sat8(half_up(gelu(table, z) * np.asarray(mult, dtype=np.int64), shift) + np.asarray(zero, dtype=np.int64))

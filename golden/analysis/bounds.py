@@ -72,6 +72,7 @@ def _gelu() -> Iterator[Bound]:
     low = -int((table[:, 0] + table[:, 1].clip(min=0)).max())
     yield Bound("y of GELU", "32767 * 2^5", low, high, 22)
     yield Bound("y * M2", "the same times 65535", low * MULT, high * MULT, 38)
+    yield Bound("sat16(half_up(y * M2, S2)) + zero", "32768 + 127", LOWEST - CODE, HIGHEST + CODE, 17)
 
 
 def _layernorm() -> Iterator[Bound]:

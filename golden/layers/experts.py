@@ -14,7 +14,7 @@ def run(forward: Forward, layer: Experts) -> None:
     _, chosen, scores, _ = (forward.tensors[tensor.name] for tensor in gate.tensors())
     rows, stream = forward.rows(layer.source), forward.tensors[layer.into.tensor].copy()
     first, second = layer.formats()
-    scale = forward.get(f"{first}.gelu_mult"), forward.get(f"{first}.gelu_shift")
+    scale = [forward.get(f"{first}.{part}") for part in ("gelu_mult", "gelu_shift", "zero")]
     for expert, queue in enumerate(expert_queues(chosen, scores, layer.experts)):
         sums = sat16(forward.linear(first, rows[queue.tokens], expert))
         inner = hidden(forward.table("gelu"), sums, *scale)

@@ -18,7 +18,7 @@ def run(forward: Forward, layer: Linear) -> None:
         case Codes():
             forward.tensors[layer.writes] = sat8(sums)
         case Gelu():
-            scale = forward.get(f"{layer.name}.gelu_mult"), forward.get(f"{layer.name}.gelu_shift")
+            scale = [forward.get(f"{layer.name}.{part}") for part in ("gelu_mult", "gelu_shift", "zero")]
             forward.tensors[layer.writes] = hidden(forward.table("gelu"), sat16(sums), *scale)
         case Residual():
             forward.tensors[layer.writes] = _added(forward, layer.finish, sums)

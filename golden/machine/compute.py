@@ -181,16 +181,18 @@ def linear(state: MachineState, guard: Guard, f: Fields) -> None:
     finish(state, guard, f, layer.requant(x))
 
 
+def _hidden(state: MachineState, guard: Guard, f: Fields, acc: Int64Array) -> Int64Array:
+    """Codes behind GELU; lanes past the last channel hold the zero point."""
+    return hidden(state.table(guard, "gelu"), sat16(acc), f["gelu_mult"], f["gelu_shift"], f["zero"])
+
+
 def _finish_int8(state: MachineState, guard: Guard, f: Fields, acc: Int64Array) -> None:
     """Destinations QUERY, KEY, VALUE and HIDDEN."""
     destination = Destination(f["destination"])
     info = DESTINATIONS[destination]
     assert info.buffer is not None  # of these four
     buffer = state.buffers[info.buffer.name]
-    if destination == Destination.HIDDEN:
-        values = hidden(state.table(guard, "gelu"), sat16(acc), f["gelu_mult"], f["gelu_shift"])
-    else:
-        values = sat8(acc)
+    values = _hidden(state, guard, f, acc) if destination == Destination.HIDDEN else sat8(acc)
     counter = info.counter
     rows = np.arange(f["rows"])
     region = Region(rows, f["dst_base"], f["dst_stride"], f["out_tiles"])
@@ -309,7 +311,7 @@ def _expert(
     """One expert; its hidden rows lie in the activation buffer by queue position."""
     words = _chunk_words(f["in_chunks"], state.arch)
     x = guard.read(state.norm, Region(queue.tokens, f["src_base"], f["src_stride"], words))
-    rows = hidden(state.table(guard, "gelu"), sat16(layers[0].requant(x)), f["gelu_mult"], f["gelu_shift"])
+    rows = _hidden(state, guard, f, layers[0].requant(x))
     place = np.arange(queue.tokens.size)
     region = Region(place, f["hidden_base"], f["hidden_stride"], f["hidden_tiles"])
     state.activation.write(region, rows, Unit.COMPUTE, Counter.NONE, 0)

@@ -19,6 +19,7 @@ class ArrayKind:
     low: int
     high: int
     why: str  # of the range
+    optional: bool = False  # a package may leave such an array out: it is zero
 
 
 WEIGHTS = {
@@ -38,6 +39,9 @@ MULT = ArrayKind(
 SHIFT = ArrayKind(
     arrays="shift, gelu_shift, scores.shift", dtype="uint8", low=0, high=MAX_SHIFT, why="no product has more bits"
 )
+ZERO = ArrayKind(
+    arrays="zero", dtype="int8", low=-NUMERICS.activation_max, high=NUMERICS.activation_max, why="a code", optional=True
+)
 CONTEXT_SHIFT = ArrayKind(
     arrays="context.shift", dtype="uint8", low=0, high=MAX_CONTEXT_SHIFT, why="S_row stays at most 47"
 )
@@ -49,7 +53,7 @@ NORM_SHIFT = ArrayKind(
     arrays="shift of a LayerNorm", dtype="uint8", low=0, high=MAX_NORM_SHIFT, why="no finer gain is needed"
 )
 POSITION = ArrayKind(arrays="position", dtype="int16", low=-_INT16, high=_INT16 - 1, why="a row of the residual")
-KINDS = (*WEIGHTS.values(), BIAS, MULT, SHIFT, CONTEXT_SHIFT, GAIN, OFFSET, NORM_SHIFT, POSITION)
+KINDS = (*WEIGHTS.values(), BIAS, MULT, SHIFT, ZERO, CONTEXT_SHIFT, GAIN, OFFSET, NORM_SHIFT, POSITION)
 TABLE_DTYPE = "int32"
 
 
@@ -64,6 +68,11 @@ class ArraySpec:
     def dtype(self) -> str:
         """Name of the type."""
         return self.holds.dtype if isinstance(self.holds, ArrayKind) else TABLE_DTYPE
+
+    @property
+    def optional(self) -> bool:
+        """A package may leave it out: it is zero."""
+        return isinstance(self.holds, ArrayKind) and self.holds.optional
 
 
 Specs = dict[str, ArraySpec]
@@ -82,3 +91,13 @@ def linear_arrays(name: str, outputs: int, inputs: int, weights: WeightFormat, s
 def scale_arrays(name: str, prefix: str = "", count: int = 1, shift: ArrayKind = SHIFT) -> Specs:
     """Multiplier and shift of a scale."""
     return {f"{name}.{prefix}mult": ArraySpec((count,), MULT), f"{name}.{prefix}shift": ArraySpec((count,), shift)}
+
+
+def hidden_arrays(name: str) -> Specs:
+    """Multiplier, shift and zero point of the codes of hidden units."""
+    return scale_arrays(name, "gelu_") | {zero_array(name): ArraySpec((1,), ZERO)}
+
+
+def zero_array(name: str) -> str:
+    """Name of the zero point of the codes that the layer ``name`` leaves."""
+    return f"{name}.zero"

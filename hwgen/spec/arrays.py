@@ -18,14 +18,33 @@ _AGAIN = "quantise or import the network again"
 
 
 def package_arrays(config: Model) -> Specs:
-    """Name -> shape, type and range of every array in a package of this network."""
-    return config.network.arrays | {f"tables.{table.name}": ArraySpec((table.words, 2), table) for table in TABLES}
+    """Name -> shape, type and range of every array that a package of this network holds."""
+    own = {name: spec for name, spec in config.network.arrays.items() if not spec.optional}
+    return own | {f"tables.{table.name}": ArraySpec((table.words, 2), table) for table in TABLES}
+
+
+def optional_arrays(config: Model) -> Specs:
+    """The same of the arrays that it may leave out, which are then zero."""
+    return {name: spec for name, spec in config.network.arrays.items() if spec.optional}
+
+
+def held_arrays(config: Model, arrays: Mapping[str, Array]) -> tuple[str, ...]:
+    """Names of the arrays that a package holds: an optional one only where it is not zero."""
+    return (*package_arrays(config), *(name for name in optional_arrays(config) if np.any(arrays.get(name, 0))))
+
+
+def completed(config: Model, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """``arrays`` with those that were left out."""
+    absent = {name: spec for name, spec in optional_arrays(config).items() if name not in arrays}
+    return {**arrays, **{name: np.zeros(spec.shape, dtype=spec.dtype) for name, spec in absent.items()}}
 
 
 def shape_fault(config: Model, arrays: Mapping[str, Array]) -> str | None:
     """What is wrong with the first array that is missing or has another shape or type; None when all are there."""
-    for name, spec in package_arrays(config).items():
+    for name, spec in _every(config).items():
         if name not in arrays:
+            if spec.optional:
+                continue
             return f"array {name!r} is missing"
         found = arrays[name]
         if found.shape != spec.shape or found.dtype.name != spec.dtype:
@@ -36,9 +55,11 @@ def shape_fault(config: Model, arrays: Mapping[str, Array]) -> str | None:
 def range_fault(config: Model, arrays: Mapping[str, Array]) -> str | None:
     """Name, index, value and limits of the first value outside its range; None when all are inside.
 
-    ``arrays`` have the shapes and types of `package_arrays`.
+    ``arrays`` have the shapes and types of `package_arrays` and, where they are there, of `optional_arrays`.
     """
-    for name, spec in package_arrays(config).items():
+    for name, spec in _every(config).items():
+        if name not in arrays:
+            continue
         kind = spec.holds
         if isinstance(kind, ArrayKind):
             fault = _outside(name, arrays[name], kind.low, kind.high, kind.why)
@@ -47,6 +68,10 @@ def range_fault(config: Model, arrays: Mapping[str, Array]) -> str | None:
         if fault is not None:
             return fault
     return None
+
+
+def _every(config: Model) -> Specs:
+    return package_arrays(config) | optional_arrays(config)
 
 
 def _outside(name: str, values: Array, low: int, high: int, why: str) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
-from hwgen.spec.arrays import Array, package_arrays, shape_fault
+from hwgen.spec.arrays import Array, held_arrays, shape_fault
 from hwgen.spec.graph_model import Model
 from hwgen.spec.package import PackageError, QuantisedModel, arrays_sha256
 from hwgen.spec.shown import shown
@@ -45,7 +45,7 @@ def save_package(package: QuantisedModel, path: Path) -> None:
         "provenance": dict(package.provenance),
         "sha256": package.sha256(),
     }
-    arrays = {name: np.ascontiguousarray(package.arrays[name]) for name in package_arrays(package.config)}
+    arrays = {name: np.ascontiguousarray(package.arrays[name]) for name in held_arrays(package.config, package.arrays)}
     write_arrays(path, arrays, {"hwgen": json.dumps(manifest, sort_keys=True)})
 
 

@@ -204,7 +204,7 @@ class HandProgram:
 
     def mlp(self, at: str, norm: tuple[Counter, int]) -> int:
         tokens, stride = self.tokens, self.arch.words(self.package.config.mlp_hidden)
-        gelu = {f"gelu_{part}": self.get(f"{at}.fc1.gelu_{part}")[0] for part in ("mult", "shift")}
+        gelu = {part: self.get(f"{at}.fc1.{part}")[0] for part in ("gelu_mult", "gelu_shift", "zero")}
         self.linear(
             f"{at}.fc1", norm, tokens, Destination.HIDDEN, src_stride=self.words, dst_stride=stride, dst_base=7, **gelu
         )
@@ -240,6 +240,7 @@ class HandProgram:
             dst_stride=self.words,
             gelu_mult=self.get(f"{at}.experts.fc1.gelu_mult")[0],
             gelu_shift=self.get(f"{at}.experts.fc1.gelu_shift")[0],
+            zero=self.get(f"{at}.experts.fc1.zero")[0],
             int4_first=f"{at}.experts.fc1" in config.int4,
             int4_second=f"{at}.experts.fc2" in config.int4,
         )

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.spec.array_kinds import ArrayKind
-from hwgen.spec.arrays import package_arrays
+from hwgen.spec.arrays import optional_arrays, package_arrays
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.tables import TableInfo, chord_ends
@@ -57,6 +57,6 @@ def limit_package(config: ModelConfig, seed: int) -> QuantisedModel:
         name: limit_values(package.arrays[name], spec.holds, rng)
         if isinstance(spec.holds, ArrayKind)
         else limit_table(spec.holds, rng)
-        for name, spec in package_arrays(config).items()
+        for name, spec in (package_arrays(config) | optional_arrays(config)).items()
     }
     return changed(package, **arrays)

@@ -4,11 +4,12 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwgen.spec.array_kinds import Specs
+from hwgen.spec.array_kinds import Specs, zero_array
 from hwgen.spec.graph import Network
 from hwgen.spec.layers import (
     Attention,
@@ -35,6 +36,7 @@ NARROW_WEIGHT = 3  # ... of four bits
 ACTIVATION = 35  # of activation codes
 PIXEL = 73  # of centred uniform pixels
 GELU_FACTOR = ACTIVATION * 1.3 / 2**16
+ZEROS = (-41, 23, 0, -1, 1, -60)  # zero points of hidden codes
 
 # Standard deviation wanted behind each linear layer: int8 codes, residual codes, Q5.11, Q7.8, result codes.
 EMBEDDED, ADDED = 2000, 800
@@ -89,6 +91,12 @@ def _scale(name: str, factor: NDArray[np.float64] | float) -> dict[str, NDArray]
     return {f"{name}mult": mult, f"{name}shift": shift}
 
 
+def _hidden(name: str) -> dict[str, NDArray]:
+    """Codes behind GELU, whose zero point follows from the name of their layer."""
+    zero = ZEROS[crc32(name.encode()) % len(ZEROS)]
+    return _scale(f"{name}.gelu_", GELU_FACTOR) | {zero_array(name): np.array([zero], np.int8)}
+
+
 def _position(layer: Position, network: Network, rng: np.random.Generator) -> dict[str, NDArray]:
     return {layer.name: np.round(rng.normal(0, 1000, (layer.rows, layer.columns))).astype(np.int16)}
 
@@ -103,7 +111,7 @@ def _one_linear(layer: Linear, network: Network, rng: np.random.Generator) -> di
 def _experts(layer: Experts, network: Network, rng: np.random.Generator) -> dict[str, NDArray]:
     (first, one), (second, other) = layer.formats().items()
     arrays = _linear(first, network.arrays, rng, one, TARGETS[Gelu])
-    return arrays | _linear(second, network.arrays, rng, other, ADDED) | _scale(f"{first}.gelu_", GELU_FACTOR)
+    return arrays | _linear(second, network.arrays, rng, other, ADDED) | _hidden(first)
 
 
 def _norm(layer: Norm, network: Network, rng: np.random.Generator) -> dict[str, NDArray]:
@@ -134,7 +142,7 @@ def _scales(layer: Layer, rng: np.random.Generator) -> dict[str, NDArray]:
     if isinstance(layer, Pool):
         return _scale(f"{layer.name}.context.", math.sqrt(layer.rows) * rng.uniform(0.8, 1.2))
     if isinstance(layer, Linear) and isinstance(layer.finish, Gelu):
-        return _scale(f"{layer.name}.gelu_", GELU_FACTOR)
+        return _hidden(layer.name)
     return {}
 
 

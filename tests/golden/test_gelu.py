@@ -1,6 +1,7 @@
 """GELU over every 16-bit input."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -48,10 +49,23 @@ def test_hidden_rounds_and_saturates():
     """Codes 0.5, 1.5, 2.5 of the output tell half_up from half_even and floor; large ones saturate."""
     table = np.zeros((176, 2), dtype=np.int64)  # plain ReLU
     z = np.array([1, 3, 5, -3, 32767])
-    assert hidden(table, z, 1, 6).tolist() == [1, 2, 3, 0, 127]
+    assert hidden(table, z, 1, 6, 0).tolist() == [1, 2, 3, 0, 127]
     table[0, 0] = 96  # delta 96 below 1/32: 32 z - 96
-    assert hidden(table, np.array([1, 0, 2]), 1, 6).tolist() == [-1, -1, 0]  # -1.0, -1.5, -0.5
-    assert hidden(table, np.array([0, 1]), 65535, 0).tolist() == [-127, -127]
+    assert hidden(table, np.array([1, 0, 2]), 1, 6, 0).tolist() == [-1, -1, 0]  # -1.0, -1.5, -0.5
+    assert hidden(table, np.array([0, 1]), 65535, 0, 0).tolist() == [-127, -127]
+
+
+@pytest.mark.parametrize("zero", [-127, -1, 0, 1, 127])
+def test_the_zero_point_is_added_before_the_codes_saturate(zero: int):
+    """Restated with fractions: what is rounded is the value alone, and both ends are those of the codes."""
+    mult, shift = 40_000, 24
+    found = hidden(gelu_table(), EVERY, mult, shift, zero)
+    values = gelu(gelu_table(), EVERY).tolist()
+    wanted = [math.floor(Fraction(y * mult, 2**shift) + Fraction(1, 2)) + zero for y in values]
+    assert found.tolist() == [max(-127, min(127, code)) for code in wanted]
+    assert found[EVERY == 0] == zero
+    assert found.max() == 127
+    assert (min(wanted) < -127) == (zero == -127)
 
 
 @pytest.mark.parametrize("function", list(FUNCTIONS))

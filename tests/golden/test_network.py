@@ -125,7 +125,7 @@ def test_one_expert_layer_against_real_arithmetic():
         total = t[f"{at}.attention"][token].astype(float)
         for expert, score in zip(t[f"{at}.experts"][token], t[f"{at}.expert_scores"][token], strict=True):
             z = real_layer(package, f"{at}.experts.fc1", t[f"{at}.norm2"][token], int(expert)) / 2048
-            hidden = sat8(np.round(gelu_real(z) * 2**16 * scale))
+            hidden = sat8(np.round(gelu_real(z) * 2**16 * scale) + package.arrays[f"{at}.experts.fc1.zero"])
             total += real_layer(package, f"{at}.experts.fc2", hidden, int(expert)) * score / 32768
         # one code of a hidden activation may differ at a rounding boundary; a wrong expert is off by hundreds
         assert np.abs(total - t[f"{at}.moe"][token]).max() <= 30
@@ -154,7 +154,7 @@ def test_experts_with_exact_scores_equal_the_dense_mlp():
             arrays[f"{at}.experts.fc1.{part}"] = whole.reshape(experts, MINI.expert_hidden, *whole.shape[1:])
             for task in MINI.tasks:
                 arrays[f"{at}.gate.{task.name}.{part}"] = np.zeros_like(arrays[f"{at}.gate.{task.name}.{part}"])
-        for part in ("gelu_mult", "gelu_shift"):
+        for part in ("gelu_mult", "gelu_shift", "zero"):
             arrays[f"{at}.experts.fc1.{part}"] = dense.arrays[f"{at}.fc1.{part}"]
         arrays[f"{at}.experts.fc2.weight"] = np.stack(np.split(weight, experts, axis=1))
         arrays[f"{at}.experts.fc2.bias"] = np.stack([bias, *([bias * 0] * (experts - 1))])

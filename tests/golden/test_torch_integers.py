@@ -112,9 +112,9 @@ def test_scores_of_every_value() -> None:
 def test_gelu_of_every_code() -> None:
     z = np.arange(-32768, 32768)
     both(lambda x: gelu.gelu(TABLES["gelu"], x), lambda x: again.gelu(IN_TORCH["gelu"], x), z)
-    for mult, shift in ((65535, 0), (32768, 25), (40000, 31), (65535, 47)):
-        found = gelu.hidden(TABLES["gelu"], z, mult, shift)
-        same(found, again.hidden(IN_TORCH["gelu"], int64(z), int64(mult), int64(shift)))
+    for mult, shift, zero in ((65535, 0, 0), (32768, 25, -127), (40000, 31, 127), (65535, 47, -1), (40000, 24, -99)):
+        found = gelu.hidden(TABLES["gelu"], z, mult, shift, zero)
+        same(found, again.hidden(IN_TORCH["gelu"], int64(z), int64(mult), int64(shift), int64(zero)))
 
 
 @RUNS

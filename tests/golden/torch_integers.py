@@ -87,9 +87,9 @@ def gelu(table: Tensor, z: Tensor) -> Tensor:
     return torch.clamp(z, min=0) * 32 - torch.where(k < 176, delta, torch.zeros_like(delta))
 
 
-def hidden(table: Tensor, z: Tensor, mult: Tensor, shift: Tensor) -> Tensor:
-    """sat8(half_up(gelu(z) * M2, S2))."""
-    return sat8(half_up(gelu(table, z) * mult, shift))
+def hidden(table: Tensor, z: Tensor, mult: Tensor, shift: Tensor, zero: Tensor) -> Tensor:
+    """sat8(half_up(gelu(z) * M2, S2) + zero)."""
+    return sat8(half_up(gelu(table, z) * mult, shift) + zero)
 
 
 def scaled(x: Tensor, exponent: Tensor) -> Tensor:
@@ -234,7 +234,7 @@ class Network:
     def hidden(self, at: str, x: Tensor, expert: int | None = None) -> Tensor:
         """First layer of an MLP and GELU."""
         z = sat16(self.linear(at, x, expert))
-        return hidden(self.arrays["tables.gelu"], z, *self.part(at, "gelu_mult", "gelu_shift"))
+        return hidden(self.arrays["tables.gelu"], z, *self.part(at, "gelu_mult", "gelu_shift", "zero"))
 
     def mlp(self, at: str, residual: Tensor, out: dict[str, Tensor], task: str) -> Tensor:
         """A dense MLP and its residual."""

@@ -92,6 +92,7 @@ WRONG: dict[str, Wrong] = {
     "head-shift": Wrong(damage=byte(f"heads.{TASK}", 6, 1), tensor=f"heads.{TASK}"),
     "score-bias": Wrong(damage=field(Opcode.SCORES, "bias", 30_000), tensor="blocks.0.scores"),
     "gelu-shift": Wrong(damage=field(Opcode.LINEAR, "gelu_shift", 1, **HIDDEN), tensor="blocks.0.hidden"),
+    "zero-point": Wrong(damage=field(Opcode.LINEAR, "zero", 1, **HIDDEN), tensor="blocks.0.hidden"),
     "source-one-word-on": Wrong(damage=field(Opcode.LINEAR, "src_base", 1, **QUERY), tensor="blocks.0.query"),
     "key-one-word-on": Wrong(damage=field(Opcode.SCORES, "key_offset", 1), tensor="blocks.0.scores"),
     "value-one-word-on": Wrong(damage=field(Opcode.CONTEXT, "value_offset", 1), tensor="blocks.0.context"),

@@ -20,6 +20,7 @@ from tests.rtl.arches import with_cycle
 from tests.rtl.table_load import load_tables
 
 PARAMS = 16  # entries of the parameter ring in this bench
+ZEROS = (-127, -1, 0, 1, 127, -90)  # zero points
 NARROW = (Destination.QUERY, Destination.KEY, Destination.VALUE, Destination.CONTEXT)
 
 
@@ -81,6 +82,7 @@ def random_tile(rng, arch, destination: Destination, n: int) -> Tile:
         "bias": int(rng.integers(-(1 << 30), 1 << 30)) if n % 3 == 2 else int(rng.integers(-3, 4)),
         "mult2": int(rng.integers(1 << 14, 1 << 16)),
         "shift2": int(rng.integers(18, 26)),
+        "zero": int(rng.choice(ZEROS)),  # of every destination: HIDDEN alone adds it
         "slot": int(rng.integers(2)),
         "keys": int(rng.integers(1, 5 * arch.output_lanes)),
         "experts": int(rng.integers(1, 9)),
@@ -118,7 +120,7 @@ def finished(arch, world: World, tile: Tile, lane: int, address: int) -> np.ndar
     if destination in NARROW:
         return sat8(value)
     if destination == Destination.HIDDEN:
-        return hidden(default_tables()["gelu"], sat16(value), tag["mult2"], tag["shift2"])
+        return hidden(default_tables()["gelu"], sat16(value), tag["mult2"], tag["shift2"], tag["zero"])
     if destination == Destination.RESIDUAL:
         world.residual[address] = add_residual(world.residual[address], value)
     elif destination == Destination.EXPERT:

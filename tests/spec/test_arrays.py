@@ -12,7 +12,7 @@ from golden.network import run_network
 from hwgen.cli.main import app, guarded
 from hwgen.spec import package as package_module
 from hwgen.spec.array_kinds import KINDS, ArrayKind
-from hwgen.spec.arrays import package_arrays
+from hwgen.spec.arrays import optional_arrays, package_arrays
 from hwgen.spec.package import PackageError, QuantisedModel
 from hwgen.spec.tables import TABLES, TableInfo, default_tables
 from hwgen.spec.weight_bits import with_weight_bits
@@ -22,7 +22,7 @@ from tests.golden.random_package import MINI, changed, random_image, random_pack
 
 CONFIG = with_weight_bits(MINI, "blocks.1.experts.fc2=4")
 PACKAGE = random_package(CONFIG, 5)
-SPECS = package_arrays(CONFIG)
+SPECS = package_arrays(CONFIG) | optional_arrays(CONFIG)
 BY_VALUE = {name: spec.holds for name, spec in SPECS.items() if isinstance(spec.holds, ArrayKind)}
 
 
@@ -36,6 +36,7 @@ BOUNDED = [name for name, kind in BY_VALUE.items() if (kind.low, kind.high) != _
 EXPECTED = (  # the first pattern that fits
     (r"experts\.fc2\.weight", (-7, 7)),
     (r"\.weight", (-127, 127)),
+    (r"\.zero", (-127, 127)),
     (r"\.(bias|offset)", (-(2**30), 2**30)),
     (r"context\.shift", (0, 30)),
     (r"norm\d?\.shift", (0, 24)),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,31 @@ def test_the_digest_is_of_the_content_and_of_every_array() -> None:
         ).sha256()
         assert changed != before, name
     assert package.sha256() == before
+
+
+def test_zero_points_are_held_where_they_are_not_zero_and_files_without_them_are_read(tmp_path: Path) -> None:
+    package = seeded_package(SMALL, 3)
+    path = tmp_path / "small.safetensors"
+    save_package(package, path)
+    before, (manifest, arrays) = path.read_bytes(), _read(path)
+    assert not [name for name in arrays if name.endswith(".zero")]
+    again = load_package(path)
+    assert again.zeros == dict.fromkeys((f"blocks.{n}.hidden" for n in range(3)), 0)
+    assert again.arrays["blocks.1.fc1.zero"].tolist() == [0]
+    save_package(again, path)
+    assert path.read_bytes() == before
+    moved = replace(package, arrays={**package.arrays, "blocks.2.experts.fc1.zero": np.array([-101], np.int8)})
+    assert moved.sha256() != package.sha256() == manifest["sha256"]
+    save_package(moved, path)
+    assert {name for name in _read(path)[1] if name.endswith(".zero")} == {"blocks.2.experts.fc1.zero"}
+    assert load_package(path).zeros == {**again.zeros, "blocks.2.hidden": -101}
+
+
+@pytest.mark.parametrize("array", [np.array([0, 0], np.int8), np.array([0], np.int16), np.array([-128], np.int8)])
+def test_a_zero_point_is_one_code(array: np.ndarray) -> None:
+    package = seeded_package(SMALL, 3)
+    with pytest.raises(PackageError, match=r"small: blocks\.1\.fc1\.zero"):
+        replace(package, arrays={**package.arrays, "blocks.1.fc1.zero": array})
 
 
 @pytest.mark.parametrize(

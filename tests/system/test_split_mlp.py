@@ -32,6 +32,7 @@ def dense_package(seed: int) -> QuantisedModel:
             f"{AT}.fc2.bias": rng.integers(-300, 300, DENSE.dim).astype(np.int32),
             f"{AT}.fc2.mult": (1 + np.arange(DENSE.dim) % 2).astype(np.uint16),
             f"{AT}.fc2.shift": np.zeros(DENSE.dim, np.uint8),
+            f"{AT}.fc1.zero": np.array([-9], np.int8),
         },
     )
 
@@ -46,7 +47,7 @@ def split_package(dense: QuantisedModel, experts: int) -> QuantisedModel:
     for name in ("weight", "bias", "mult", "shift"):
         first = dense.arrays[f"{AT}.fc1.{name}"]
         arrays[f"{AT}.experts.fc1.{name}"] = first.reshape(experts, part, *first.shape[1:])
-    for name in ("gelu_mult", "gelu_shift"):
+    for name in ("gelu_mult", "gelu_shift", "zero"):
         arrays[f"{AT}.experts.fc1.{name}"] = dense.arrays[f"{AT}.fc1.{name}"]
     weight, bias = dense.arrays[f"{AT}.fc2.weight"], dense.arrays[f"{AT}.fc2.bias"]
     only_last = np.zeros((experts, DENSE.dim), np.int32)

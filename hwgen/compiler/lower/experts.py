@@ -32,8 +32,7 @@ def lower(writer: Writer, layer: Experts) -> None:
         "hidden_base": inner.base,
         "hidden_stride": inner.stride,
         **writer.places[layer.writes].target(layer.into.first),
-        "gelu_mult": writer.scalar(f"{layer.name}.fc1.gelu_mult"),
-        "gelu_shift": writer.scalar(f"{layer.name}.fc1.gelu_shift"),
+        **writer.hidden_codes(next(iter(layer.formats()))),
         "int4_first": first.format.code,
         "int4_second": second.format.code,
     }

@@ -106,7 +106,7 @@ def _target(writer: Writer, layer: Linear, destination: Destination, rows: range
         case Gate() as gate:
             return fields | {"experts": layer.outputs, "top_k": gate.top_k, "renormalise": gate.renormalise}
         case Gelu():
-            return fields | {part: writer.scalar(f"{layer.name}.{part}") for part in ("gelu_mult", "gelu_shift")}
+            return fields | writer.hidden_codes(layer.name)
         case Codes() | Residual() | Result():
             return fields
 

@@ -10,6 +10,7 @@ from hwgen.compiler.places import Place
 from hwgen.compiler.step import Step
 from hwgen.compiler.streams import Stream
 from hwgen.compiler.walk import Walk
+from hwgen.spec.array_kinds import zero_array
 from hwgen.spec.isa import Destination, Opcode
 from hwgen.spec.layers import Tensor
 
@@ -60,6 +61,12 @@ class Writer:
     def scalar(self, name: str, index: int = 0) -> int:
         """One value of a small array of the package."""
         return int(self.scalars(name)[index])
+
+    def hidden_codes(self, layer: str) -> dict[str, int]:
+        """Fields of an instruction that make codes of what GELU leaves; a zero point of 0 needs none."""
+        zero = self.scalar(zero_array(layer))
+        scale = {part: self.scalar(f"{layer}.{part}") for part in ("gelu_mult", "gelu_shift")}
+        return scale | ({"zero": zero} if zero else {})
 
     def by_row(self, tensor: str, first: int = 0) -> dict[str, int]:
         """The wait for rows of a tensor, one by one, from ``first`` on."""

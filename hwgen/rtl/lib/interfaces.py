@@ -144,6 +144,7 @@ def tile_tag(arch: ArchConfig) -> data.StructLayout:
             "bias": signed(32),
             "mult2": 16,  # SCORE: context_mult; HIDDEN: gelu_mult
             "shift2": 6,  # SCORE: context_shift; HIDDEN: gelu_shift
+            "zero": signed(8),  # HIDDEN: zero point
             "slot": 1,  # row-factor slot
             "keys": ROW_BITS,  # SCORE: keys of the sequence, for the mask
             "experts": EXPERT_BITS,

@@ -99,6 +99,7 @@ class OpExpander(wiring.Component):
             "counter": counter,
             "mult2": f["gelu_mult"],
             "shift2": f["gelu_shift"],
+            "zero": f["zero"],
         }
 
     def _scores(self, word: Value) -> dict[str, Value | int]:
@@ -169,6 +170,7 @@ class OpExpander(wiring.Component):
                 "dst_stride": Mux(second, f["dst_stride"], f["hidden_stride"]),
                 "mult2": f["gelu_mult"],
                 "shift2": f["gelu_shift"],
+                "zero": f["zero"],
             },
         )
         with m.If(~passed):

@@ -55,6 +55,7 @@ def op_layout() -> data.StructLayout:
             "bias": signed(32),
             "mult2": 16,
             "shift2": 6,
+            "zero": signed(8),
             "slot": 1,
             "keys": ROW_BITS,
             "b_offset": 10,  # first word of the head in a key or value row

@@ -13,10 +13,11 @@ NARROW = destinations(bits=8)
 
 
 class FinishLanes(wiring.Component):
-    """``y = sat(x + residual)`` or ``sat(x)`` in every lane.
+    """``y = sat(x + residual)``, ``sat(x + zero)`` or ``sat(x)`` in every lane.
 
     RESIDUAL and EXPERT add the residual and clip to 16 bits; QUERY, KEY, VALUE, HIDDEN and CONTEXT clip to -127..127,
-    SCORE to 10 bits, GATE and RESULT to 16 bits. Lanes whose ``keep`` is low are zero.
+    SCORE to 10 bits, GATE and RESULT to 16 bits. Lanes whose ``keep`` is low are zero. One adder serves residual and
+    zero point, because no row has both: a bit of the sum comes from four signals.
 
     Parameters
     ----------
@@ -25,11 +26,12 @@ class FinishLanes(wiring.Component):
     Members
     -------
     x[lane]: In(signed(16)). residual[lane]: In(signed(16)). destination: In(4). keep: In(lanes), one cycle after x.
+    zero: In(signed(8)), zero point of all lanes, a register; 0 while the destination adds the residual.
     y[lane]: Out(signed(16)).
 
     Timing: fully pipelined, ``latency`` cycles: sum, saturation.
 
-    Equals golden.linear.add_residual, golden.rounding.sat8, sat10 and sat16.
+    Equals golden.linear.add_residual, the last step of golden.gelu.hidden, golden.rounding.sat8, sat10 and sat16.
     """
 
     latency = 2
@@ -40,7 +42,14 @@ class FinishLanes(wiring.Component):
         self._lanes = lanes
         values = data.ArrayLayout(signed(16), lanes)
         super().__init__(
-            {"x": In(values), "residual": In(values), "destination": In(4), "keep": In(lanes), "y": Out(values)}
+            {
+                "x": In(values),
+                "residual": In(values),
+                "zero": In(signed(8)),
+                "destination": In(4),
+                "keep": In(lanes),
+                "y": Out(values),
+            }
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -55,7 +64,7 @@ class FinishLanes(wiring.Component):
         for lane in range(self._lanes):
             total = Signal(signed(17), name=f"total_{lane}", reset_less=True)
             y = Signal(signed(16), name=f"y_{lane}", reset_less=True)
-            m.d.sync += total.eq(self.x[lane] + Mux(added, self.residual[lane], 0))
+            m.d.sync += total.eq(self.x[lane] + (Mux(added, self.residual[lane], 0) | self.zero))
             clipped = Mux(narrow, saturate(total, 8), Mux(score, saturate(total, 10), saturate(total, 16)))
             m.d.sync += y.eq(Mux(self.keep[lane], clipped, 0))
             m.d.comb += self.y[lane].eq(y)

@@ -64,7 +64,8 @@ class PostProcessor(wiring.Component):
 
     Every destination has the same depth, so results leave in the order of the tiles. Per row: parameters (parameter
     ring; SCORE: scalars of the tag; CONTEXT: the query's row factor), requantisation, GELU (HIDDEN) or a pass,
-    a second factor (HIDDEN: gelu_mult; EXPERT: score / 2^15; others: one), residual addition and saturation.
+    a second factor (HIDDEN: gelu_mult; EXPERT: score / 2^15; others: one), addition of the residual (RESIDUAL,
+    EXPERT) or of the zero point (HIDDEN), and saturation.
     A lane that is not valid writes nothing but takes its cycle.
 
     The residual is read before it is written: a row sees what another one wrote to its word if it comes
@@ -241,11 +242,13 @@ class PostProcessor(wiring.Component):
         ]
 
     def _finish_row(self, m: Module) -> None:
-        """Residual, saturation, and zeros in place of scores whose key does not exist."""
+        """Residual or zero point, saturation, and zeros in place of scores whose key does not exist."""
         lanes, before = self._arch.output_lanes, self._contexts[self._finish_stage - 1]
         left = Signal(signed(16))  # keys from the first one of this tile on
         existing = Signal(range(lanes + 1), reset_less=True)
         self._keep = Signal(lanes, name="keep", reset_less=True)
+        zero = Signal(signed(8), reset_less=True)  # of a row behind GELU; others have none, whatever the tag says
+        m.d.sync += zero.eq(Mux(self._goes_to(self._finish_stage - 1, *GELU), before.tile.zero, 0))
         m.d.comb += left.eq(before.tile.keys - before.row.key_tile * lanes)
         m.d.sync += existing.eq(Mux(left < 0, 0, Mux(left > lanes, lanes, left)))
         with m.If(~self._goes_to(self._finish_stage - 1, Destination.SCORE)):
@@ -255,6 +258,7 @@ class PostProcessor(wiring.Component):
         m.d.comb += [
             self._finish.x.eq(self._scale.y),
             self._finish.residual.eq(self.residual_read.data),
+            self._finish.zero.eq(zero),
             self._finish.destination.eq(self._contexts[self._finish_stage].tile.destination),
             self._finish.keep.eq(self._keep),
         ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from hwgen.spec.activations import Activation, check_activation
-from hwgen.spec.array_kinds import Specs, linear_arrays, scale_arrays
+from hwgen.spec.array_kinds import Specs, hidden_arrays, linear_arrays, zero_array
 from hwgen.spec.layers.layer import Count, Floats, Layer, Rows, Tensor
 from hwgen.spec.weight_formats import DENSE8, PACKED4, WeightFormat
 
@@ -66,12 +66,16 @@ class Experts(Layer):
         """Prefix of the arrays of its two layers -> format of the weights."""
         return {f"{self.name}.fc1": self.first, f"{self.name}.fc2": self.second}
 
+    def zero_points(self) -> Mapping[str, str]:
+        """Of the hidden units of all experts."""
+        return {self.codes: zero_array(next(iter(self.formats())))}
+
     def arrays(self) -> Specs:
-        """Two stacks of linear layers, and the scale behind GELU."""
+        """Two stacks of linear layers, and the scale and the zero point behind GELU."""
         stack = (self.experts,)
         return {
             **linear_arrays(f"{self.name}.fc1", self.hidden, self.columns, self.first, stack),
-            **scale_arrays(f"{self.name}.fc1", "gelu_"),
+            **hidden_arrays(f"{self.name}.fc1"),
             **linear_arrays(f"{self.name}.fc2", self.columns, self.hidden, self.second, stack),
         }
 

@@ -101,6 +101,10 @@ class Layer(ABC):
         """Names of what it keeps for itself, which are no tensors."""
         return ()
 
+    def zero_points(self) -> Mapping[str, str]:
+        """Tensor of codes whose value 0 need not be code 0 -> array of that code."""
+        return {}
+
     @abstractmethod
     def arrays(self) -> Specs:
         """Name -> shape, type and range of its arrays."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from hwgen.spec.activations import Activation, check_activation
-from hwgen.spec.array_kinds import Specs, linear_arrays, scale_arrays
+from hwgen.spec.array_kinds import Specs, hidden_arrays, linear_arrays, zero_array
 from hwgen.spec.layers.layer import Count, Floats, Layer, Rows, Tensor, check_heads
 from hwgen.spec.weight_formats import DENSE8, PACKED4, WeightFormat
 
@@ -114,10 +114,14 @@ class Linear(Layer):
         """The rows that it is added to."""
         return self.finish.into if isinstance(self.finish, Residual) else None
 
+    def zero_points(self) -> Mapping[str, str]:
+        """Of hidden units."""
+        return {self.writes: zero_array(self.name)} if isinstance(self.finish, Gelu) else {}
+
     def arrays(self) -> Specs:
-        """Weights, and bias, multiplier and shift of every channel; behind GELU one more scale."""
+        """Weights, and bias, multiplier and shift of every channel; behind GELU one more scale and a zero point."""
         specs = linear_arrays(self.name, self.outputs, self.inputs, self.format)
-        return specs | (scale_arrays(self.name, "gelu_") if isinstance(self.finish, Gelu) else {})
+        return specs | (hidden_arrays(self.name) if isinstance(self.finish, Gelu) else {})
 
     def floats(self) -> Floats:
         """Weights [out, in]; and a bias, unless it was trained without one."""

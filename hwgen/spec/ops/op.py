@@ -107,6 +107,7 @@ GELU = (
     Field("gelu_mult", 16, "M2: GELU output to hidden scale"),
     Field("gelu_shift", 6, "S2"),
 )
+ZERO = Field("zero", 8, "code of the hidden value 0", signed=True)
 OFFSET = Field("offset", 32, "byte offset from the MODEL pointer, multiple of 16")
 
 

@@ -108,6 +108,7 @@ def test_experts(lengths: list[int]) -> None:
         hidden_stride=4,
         dst_base=50,
         dst_stride=6,
+        zero=-77,
         int4_first=len(lengths) & 1,
         int4_second=len(lengths) >> 1 & 1,
     )
@@ -122,6 +123,7 @@ def test_experts(lengths: list[int]) -> None:
         assert op["kind"] == (OpKind.LINEAR if length else OpKind.SKIP)
         assert (op["in_chunks"], op["out_tiles"]) == ((7, 2) if second else (3, 5))
         assert op["int4"] == (len(lengths) >> second & 1)
+        assert op["zero"] == -77
         assert (op["src_base"], op["dst_base"]) == ((100, 50) if second else (11, 100))
         assert op["source"] == (RowSource.QUEUE_ACTIVATION if second else RowSource.QUEUE_NORM)
         assert op["finish"] == (second and not any(lengths[expert + 1 :]))

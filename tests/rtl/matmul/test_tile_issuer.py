@@ -1,18 +1,22 @@
 """Tile issuer: the reordered schedule against golden, loop order, pacing, ring marks."""
 
 import itertools
+import random
 from typing import Any
 
 import pytest
+from amaranth.hdl import Shape
 from amaranth.sim import Simulator
 
 from golden.attention import reordered_schedule, schedule_steps
-from hwgen.rtl.matmul.ops import OpKind
+from hwgen.rtl.matmul.ops import OpKind, op_layout
 from hwgen.rtl.matmul.tile_issuer import RingReader, TileIssuer
 from hwgen.spec.isa import Destination
 from tests.rtl.arches import small_arch
 
 MAX_CYCLES = 6_000
+FINISH = ("pc", "destination", "counter", "dst_base", "dst_stride", "mult", "shift", "bias", "mult2", "shift2", "zero")
+FINISH += ("slot", "keys", "experts", "top_k", "renormalise", "finish_count")  # of an op, for the post-processor
 
 
 class Bench:
@@ -93,9 +97,25 @@ class Bench:
                 }
                 for lane in range(self.arch.token_lanes)
             ]
-            names = ("out_tile", "first_tile", "last_tile", "param", "param_release", "finish")
+            names = ("out_tile", "first_tile", "last_tile", "param", "param_release", "finish", *FINISH)
             fields = {name: ctx.get(getattr(tag, name)) for name in names}
             self.tags.append({**fields, "cycle": self.cycles, "lanes": lanes})
+
+
+def test_what_finishes_a_row_travels_with_its_tile() -> None:
+    """Every field of an op that the issuer itself does not need, signs included."""
+    rng, layout = random.Random(8), op_layout()
+    ops = [
+        {"kind": int(OpKind.LINEAR), "rows": 3, "out_tiles": 2, "in_chunks": 2}
+        | {name: rng.getrandbits(Shape.cast(layout.members[name]).width - 1) for name in FINISH}
+        for _ in range(3)
+    ]
+    ops[1] |= {"zero": -127, "bias": -(2**31), "destination": int(Destination.HIDDEN)}
+    bench = Bench(2, ops).run()
+    assert len(bench.tags) == 3 * 2 * 2
+    for n, tag in enumerate(bench.tags):
+        op = ops[n // 4]
+        assert {name: tag[name] for name in FINISH} == {name: op[name] for name in FINISH}
 
 
 def _scores(queries: int, tiles: int, chunks: int = 1) -> dict[str, int]:

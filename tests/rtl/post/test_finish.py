@@ -10,11 +10,14 @@ from hwgen.rtl.post.finish import FinishLanes
 from hwgen.spec.isa import Destination
 
 LANES = 4
+ZEROS = (-127, -1, 0, 1, 127, 40)  # zero points of hidden codes
 WANT = {Destination.SCORE: sat10, Destination.GATE: sat16, Destination.RESULT: sat16}
 
 
-def expected(destination: Destination, x: np.ndarray, residual: np.ndarray) -> np.ndarray:
+def expected(destination: Destination, x: np.ndarray, residual: np.ndarray, zero: int) -> np.ndarray:
     """Values of one row by golden functions."""
+    if destination == Destination.HIDDEN:
+        return sat8(x + zero)
     if destination in (Destination.RESIDUAL, Destination.EXPERT):
         return add_residual(residual, x)
     return WANT.get(destination, sat8)(x)
@@ -29,6 +32,8 @@ def test_every_destination():
     )
     residual = rng.choice([32767, -32768, 0, 1, -1, 5], (rows, LANES))
     keep = rng.integers(0, 1 << LANES, rows)
+    zero = np.where(np.arange(rows) % len(Destination) == Destination.HIDDEN, rng.choice(ZEROS, rows), 0)
+    assert set(ZEROS) <= set(zero.tolist())
     dut = FinishLanes(LANES)
     got: list[list[int]] = []
 
@@ -36,6 +41,7 @@ def test_every_destination():
         for step in range(rows + dut.latency):
             row = min(step, rows - 1)
             ctx.set(dut.destination, row % len(Destination))
+            ctx.set(dut.zero, int(zero[row]))
             ctx.set(dut.keep, int(keep[min(max(step - 1, 0), rows - 1)]))
             for lane in range(LANES):
                 ctx.set(dut.x[lane], int(x[row, lane]))
@@ -48,7 +54,7 @@ def test_every_destination():
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
-    want = np.array([expected(Destination(n % len(Destination)), x[n], residual[n]) for n in range(rows)])
+    want = np.array([expected(Destination(n % len(Destination)), x[n], residual[n], int(zero[n])) for n in range(rows)])
     want *= keep[:, None] >> np.arange(LANES) & 1
     np.testing.assert_array_equal(np.array(got), want)
     assert len(np.unique(want)) > 200
