@@ -63,8 +63,9 @@ def models() -> tuple[str, ...]:
 
 
 def load(model: Name = "m3vit-micro", *, weights: str | None = None) -> QuantisedModel:
-    """The integers of a network: ``arrays`` by name, ``scales`` (the real value of code 1 of every tensor), ``config``.
+    """The integers of a network: ``arrays`` by name, ``config``, and what codes are worth: (code - zero) * scale.
 
+    ``scales`` has every tensor, ``zeros`` those of hidden units, whose value 0 may have another code than 0.
     A preset without trained weights has seeded random ones. Takes some seconds for a large network, then is cached.
     """
     config, file = network(_name(model, "model"), _text(weights, "weights"))

@@ -169,6 +169,7 @@ def verify(design: Design, folder: Path, wanted: Wanted, say: Say) -> Verificati
         design=design,
         compiled=built.compiled,
         scales=built.package.scales,
+        zeros=built.package.zeros,
         images=wanted.images,
         tasks=wanted.tasks,
         passes=passes,

@@ -67,7 +67,7 @@ def _left_ranges(converted: Converted, check: NDArray[np.uint8], what: str) -> l
     config = converted.package.config
     model = FloatModel(converted.arrays, config, details=True)
     runs = ((f"{what}, task {task.name},", model.run(check, task.name)) for task in config.tasks)
-    return excess_warnings(runs, converted.package.scales, config.network)
+    return excess_warnings(runs, converted.package.scales, converted.package.zeros, config.network)
 
 
 def quantize_command(

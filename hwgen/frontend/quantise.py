@@ -9,6 +9,7 @@ comparable with the integer ones by a single factor each.
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from hwgen.frontend.bias_correction import corrected_bias, mean_input
 from hwgen.frontend.calibration import Calibration
 from hwgen.frontend.ranges import Ranges
 from hwgen.frontend.scaling import Array, FloatArray, clipping_scale, multiplier, quantised_linear, rounded
+from hwgen.frontend.zero_points import code_range, foldable, folded_bias
+from hwgen.spec.array_kinds import zero_array
 from hwgen.spec.graph_model import Model
 from hwgen.spec.layers import (
     CLASS_TOKEN,
@@ -63,6 +66,7 @@ class _Quantiser:
         self.residual = _RESIDUAL_HEADROOM * max(calibration.residual_max, 1e-12) / _INT16_MAX
         self.stretch = stretch_of(config.network, calibration.samples)
         self.scales: dict[str, float] = {"residual": self.residual} | input_scales(self.stretch)
+        self.zeros: dict[str, int] = {}  # zero points of hidden units
         self.inputs: dict[str, float] = {}  # scales of tensors that no report shows
 
     def put(self, prefix: str, arrays: Mapping[str, Array]) -> None:
@@ -77,13 +81,27 @@ class _Quantiser:
         self.scales[name] = found
         return found
 
-    def linear(self, name: str, in_scale: float, out_scale: float, *, bias: bool = True) -> None:
-        """Quantise the linear layer ``name`` (or a stack of them, one per expert)."""
+    def hidden(self, layer: str, name: str, sample: str | None = None) -> float:
+        """Choose, record and return the scale of hidden units, and their zero point, which ``layer`` adds."""
+        values = self.calibration.samples[sample or name]
+        if self.ranges and foldable(self.config.network, name):
+            self.scales[name], self.zeros[name] = code_range(self.ranges, name, values, self.calibration.images)
+        else:
+            self.activation(name, sample)
+        self.arrays[zero_array(layer)] = np.array([self.zeros.get(name, 0)], dtype=np.int8)
+        self.scale_pair(layer, output_scale(self.scales) / self.scales[name], name="gelu_")
+        return self.scales[name]
+
+    def linear(self, name: str, in_scale: float, out_scale: float, *, bias: bool = True, zero: int = 0) -> None:
+        """Quantise the linear layer ``name`` (or a stack of them, one per expert) for inputs of a zero point."""
         found = self.source[f"{name}.bias"] if bias else None
         weight, int4 = self.source[f"{name}.weight"], self.config.network.linears[name].format is PACKED4
         self.put(name, quantised_linear(weight, found, in_scale=in_scale, out_scale=out_scale, int4=int4))
         if found is not None and self.ranges and self.ranges.bias_correction:
             self._correct_bias(name, in_scale, out_scale)
+        if zero:
+            codes = self.arrays[f"{name}.weight"], self.arrays[f"{name}.bias"]
+            self.arrays[f"{name}.bias"] = folded_bias(name, *codes, zero)
 
     def _correct_bias(self, name: str, in_scale: float, out_scale: float) -> None:
         codes = {part: self.arrays[f"{name}.{part}"] for part in ("weight", "mult", "shift")}
@@ -157,26 +175,26 @@ def _norm(q: _Quantiser, layer: Norm) -> None:
 
 def _linear(q: _Quantiser, layer: Linear) -> None:
     rows = q.inputs.get(layer.source.tensor) or q.scales[layer.source.tensor]
-    biased = layer.bias == "used"
+    zero = q.zeros.get(layer.source.tensor, 0)
+    quantised = partial(q.linear, layer.name, rows, bias=layer.bias == "used", zero=zero)  # given the outputs' scale
     match layer.finish:
         case Codes():
-            q.linear(layer.name, rows, q.activation(layer.writes), bias=biased)
+            quantised(q.activation(layer.writes))
         case Gelu():
-            hidden = q.activation(layer.writes)
-            q.linear(layer.name, rows, input_scale(q.scales), bias=biased)
-            q.scale_pair(layer.name, output_scale(q.scales) / hidden, name="gelu_")
+            quantised(input_scale(q.scales))
+            q.hidden(layer.name, layer.writes)
         case Residual():
-            q.linear(layer.name, rows, q.residual, bias=biased)
+            quantised(q.residual)
             q.scales[layer.writes] = q.residual
         case Gate():
-            q.linear(layer.name, rows, _GATE_SCALE, bias=biased)
+            quantised(_GATE_SCALE)
             logits, _, scores, _ = layer.tensors()
             q.scales[logits.name], q.scales[scores.name] = _GATE_SCALE, 2.0**-NUMERICS.expert_score_bits
         case Result():
             assert layer.task is not None
             largest = max(q.calibration.head_max[layer.task], 1e-12)
             q.scales[layer.writes] = _HEAD_HEADROOM * largest / _INT16_MAX
-            q.linear(layer.name, rows, q.scales[layer.writes], bias=biased)
+            quantised(q.scales[layer.writes])
 
 
 def _attention(q: _Quantiser, layer: Attention) -> None:
@@ -194,12 +212,11 @@ def _pool(q: _Quantiser, layer: Pool) -> None:
 
 
 def _experts(q: _Quantiser, layer: Experts) -> None:
-    """Hidden units of all experts have one scale."""
+    """Hidden units of all experts have one scale and one zero point."""
     first, second = layer.formats()
-    hidden = q.activation(layer.codes, layer.observed[0])
     q.linear(first, q.scales[layer.source.tensor], input_scale(q.scales))
-    q.scale_pair(first, output_scale(q.scales) / hidden, name="gelu_")
-    q.linear(second, hidden, q.residual)
+    hidden = q.hidden(first, layer.codes, layer.observed[0])
+    q.linear(second, hidden, q.residual, zero=q.zeros.get(layer.codes, 0))
     q.scales[layer.writes] = q.residual
 
 
@@ -224,10 +241,11 @@ def quantise(
 ) -> QuantisedModel:
     """Quantise a float model with what `calibrate` found when it ran this very model.
 
-    ``ranges`` choose the scales of int8 activations. Without them it is the plain search of `clipping_scale`, for
-    networks that run on images of the kind that calibrated them: the shipped and the seeded ones.
-    ValueError names an array that is missing, misshapen, or holds NaN or infinite values, and an activation without
-    range.
+    ``ranges`` choose the scales of int8 activations, and zero points of hidden units. Without them it is the plain
+    search of `clipping_scale` without zero points, for networks that run on images of the kind that calibrated them:
+    the shipped and the seeded ones.
+    ValueError names an array that is missing, misshapen, or holds NaN or infinite values, an activation without range,
+    and a channel whose bias has no room for the zero point of its inputs.
     """
     check_float_arrays(arrays, config)
     quantiser = _Quantiser(arrays, config, calibration, ranges)

@@ -23,8 +23,8 @@ class Excess:
     name: str
     outside: int  # values beyond the largest code
     values: int
-    largest: float  # magnitude
-    limit: float  # real value of the end of the range
+    largest: float  # magnitude, at the end that is passed by more
+    limit: float  # magnitude of the value where the range ends there
     cut: float  # power of what lies beyond, relative to the tensor's
     at_gelu: bool  # the format of GELU's input ends here, whatever the scale: no calibration moves it
 
@@ -37,34 +37,38 @@ class Excess:
         )
 
 
-def _excess(name: str, real: Array, scale: float, form: Format, cut: float) -> Excess:
-    """``cut``: where the input of the activation function ends."""
-    limit = (form.largest + 0.5) * scale
-    at_gelu = form.behind_gelu and limit >= cut
+def _excess(name: str, real: Array, code: tuple[float, int], form: Format, cut: float) -> Excess:
+    """``code``: scale and zero point. ``cut``: where the input of the activation function ends."""
+    scale, zero = code
+    low, high = (-form.largest - 0.5 - zero) * scale, (form.largest + 0.5 - zero) * scale
+    at_gelu = form.behind_gelu and high >= cut
     if at_gelu:
-        limit = cut
-    magnitudes = np.abs(real)
-    beyond = np.maximum(magnitudes - limit, 0.0)
-    power = float(np.square(magnitudes).sum())
+        high = cut
+    least, most = float(real.min()), float(real.max())
+    largest, limit = (most, high) if most - high >= low - least else (-least, -low)
+    beyond = np.maximum(np.maximum(real - high, low - real), 0.0)
+    power = float(np.square(real).sum())
     return Excess(
         name=name,
         outside=int((beyond > 0.0).sum()),
         values=int(real.size),
-        largest=float(magnitudes.max()),
+        largest=largest,
         limit=limit,
         cut=float(np.square(beyond).sum()) / power if power else 0.0,
         at_gelu=at_gelu,
     )
 
 
-def excesses(tensors: Mapping[str, Array], scales: Mapping[str, float], network: Network) -> list[Excess]:
+def excesses(
+    tensors: Mapping[str, Array], scales: Mapping[str, float], zeros: Mapping[str, int], network: Network
+) -> list[Excess]:
     """Tensors of a float model that lose more than `CUT_SHARE` of their power at the ends of their ranges, worst first.
 
-    ``tensors`` are those of one picture and task, with details; ``scales`` the package's.
+    ``tensors`` are those of one picture and task, with details; ``scales`` and ``zeros`` the package's.
     """
     named, formats = float_tensors(tensors, network), tensor_formats(network)
     found = [
-        _excess(name, real, scales[name], formats[name], input_limit(scales))
+        _excess(name, real, (scales[name], zeros.get(name, 0)), formats[name], input_limit(scales))
         for name, real in named.items()
         if name in scales and name in formats
     ]
@@ -72,13 +76,16 @@ def excesses(tensors: Mapping[str, Array], scales: Mapping[str, float], network:
 
 
 def excess_warnings(
-    runs: Iterable[tuple[str, Mapping[str, Array]]], scales: Mapping[str, float], network: Network
+    runs: Iterable[tuple[str, Mapping[str, Array]]],
+    scales: Mapping[str, float],
+    zeros: Mapping[str, int],
+    network: Network,
 ) -> list[str]:
     """A paragraph for each of the worst runs that leave the range of a tensor, and how many more do.
 
     ``runs`` are pictures under a task, by name, with their float tensors.
     """
-    left = [(what, found) for what, tensors in runs if (found := excesses(tensors, scales, network))]
+    left = [(what, found) for what, tensors in runs if (found := excesses(tensors, scales, zeros, network))]
     left.sort(key=lambda run: -run[1][0].cut)
     said = [_text(what, found) for what, found in left[:SHOWN_RUNS]]
     more = len(left) - SHOWN_RUNS

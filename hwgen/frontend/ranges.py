@@ -20,7 +20,7 @@ from hwgen.spec.numerics import NUMERICS
 RULES = ("mse", "percentile", "min-max")
 HEADROOM = 1.5  # factor by which the mse rule makes the values it has seen larger, and smaller
 DEFAULT_PERCENTILE = 99.99
-_CANDIDATES = np.geomspace(0.15, 1.6, 160)  # ranges that the mse rule tries, relative to the largest magnitude
+CANDIDATES = np.geomspace(0.15, 1.6, 160)  # ranges that the mse rule tries, relative to the largest magnitude
 _BINS = 4096  # of the histogram of magnitudes: 32 or more per step of the finest range that matters
 _SPREAD = 1000.0  # a fixed range may be this much smaller or larger than the largest magnitude
 
@@ -113,7 +113,7 @@ def _least_error_scale(magnitudes: FloatArray, largest: float) -> float:
     counts, middles = _histogram(magnitudes, largest)
     signal = np.maximum(counts @ np.square(middles), np.finfo(np.float64).tiny)
     best, least = largest / NUMERICS.activation_max, np.inf
-    for candidate in _CANDIDATES:
+    for candidate in CANDIDATES:
         scale = float(candidate) * largest / NUMERICS.activation_max
         error = 0.0
         for stretch in (1.0 / HEADROOM, 1.0, HEADROOM):

@@ -33,6 +33,7 @@ class TensorDamage:
     low: float  # smallest float value
     high: float  # largest float value
     scale: float  # real value of one code; a weight's largest channel scale
+    zero: int  # code of the value 0
     format_db: float  # signal to noise ratio of the format alone, decibels
     cosine: float  # of the angle between the float tensor and the same in its format
     clipped: float  # share of float values beyond the largest code, 0..1
@@ -59,11 +60,11 @@ class _Sums:
         self.signal = self.noise = self.power = self.product = 0.0
         self.golden_noise: float | None = None
 
-    def add(self, real: FloatArray, stored: FloatArray, limit: float) -> None:
-        """Take in a float tensor, the same in its format, and the largest value of the format."""
+    def add(self, real: FloatArray, stored: FloatArray, ends: tuple[float, float]) -> None:
+        """Take in a float tensor, the same in its format, and the smallest and the largest value of the format."""
         self.low, self.high = min(self.low, float(real.min())), max(self.high, float(real.max()))
         self.values += real.size
-        self.clipped += int((np.abs(real) > limit).sum())
+        self.clipped += int(((real < ends[0]) | (real > ends[1])).sum())
         self.signal += float(np.square(real).sum())
         self.noise += float(np.square(stored - real).sum())
         self.power += float(np.square(stored).sum())
@@ -73,7 +74,7 @@ class _Sums:
         """Take in what the golden model has in the place of a float tensor."""
         self.golden_noise = (self.golden_noise or 0.0) + float(np.square(golden - real).sum())
 
-    def line(self, name: str, kind: str, scale: float) -> TensorDamage:
+    def line(self, name: str, kind: str, scale: float, zero: int = 0) -> TensorDamage:
         """The finished line."""
         lengths = float(np.sqrt(self.signal * self.power))
         return TensorDamage(
@@ -82,6 +83,7 @@ class _Sums:
             low=self.low,
             high=self.high,
             scale=scale,
+            zero=zero,
             format_db=decibels(self.signal, self.noise),
             cosine=self.product / lengths if lengths else 0.0,
             clipped=self.clipped / self.values,
@@ -100,6 +102,7 @@ def _activations(
 ) -> list[TensorDamage]:
     network = package.config.network
     model, formats = FloatModel(arrays, package.config, details=True), tensor_formats(network)
+    zeros = package.zeros
     sums: defaultdict[str, _Sums] = defaultdict(_Sums)
     for image in images:
         for task in package.config.tasks:
@@ -108,12 +111,12 @@ def _activations(
                 scale = package.scales.get(name)
                 if scale is None or name not in formats:
                     continue
-                limit = formats[name].largest
-                codes = np.minimum(np.maximum(np.round(real / scale), -limit), limit)
-                sums[name].add(real, codes * scale, (limit + 0.5) * scale)
+                limit, zero = formats[name].largest, zeros.get(name, 0)
+                codes = np.minimum(np.maximum(np.round(real / scale) + zero, -limit), limit) - zero
+                sums[name].add(real, codes * scale, ((-limit - 0.5 - zero) * scale, (limit + 0.5 - zero) * scale))
                 if name in found and found[name].shape == real.shape:
-                    sums[name].add_golden(real, found[name] * scale)
-    return [total.line(name, "activation", package.scales[name]) for name, total in sums.items()]
+                    sums[name].add_golden(real, (found[name] - zero) * scale)
+    return [total.line(name, "activation", package.scales[name], zeros.get(name, 0)) for name, total in sums.items()]
 
 
 def _channel_scales(real: FloatArray, codes: FloatArray) -> FloatArray:
@@ -129,7 +132,7 @@ def _weights(package: QuantisedModel, arrays: Arrays) -> list[TensorDamage]:
         codes = package.arrays[name].astype(np.float64)
         scales = _channel_scales(real, codes)
         total = _Sums()
-        total.add(real, codes * scales, np.inf)
+        total.add(real, codes * scales, (-np.inf, np.inf))
         lines.append(total.line(name, "weight", float(scales.max())))
     return lines
 

@@ -42,7 +42,7 @@ def tensor_figure(tensor: "Tensor", index: tuple[int, ...] = ()) -> Any:
     """
     at = _chosen(tensor, index)
     if tensor.float is not None and not tensor.mismatches:
-        left, right, name = tensor.rtl[at] * (tensor.scale or 1.0), tensor.float[at], "float"
+        left, right, name = (tensor.rtl[at] - tensor.zero) * (tensor.scale or 1.0), tensor.float[at], "float"
     else:
         left, right, name = tensor.rtl[at], tensor.golden[at], "golden"
     figure, axes = _figure(3)

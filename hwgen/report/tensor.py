@@ -30,7 +30,8 @@ class Tensor:
     float: float64 values of the float model, 0 where nothing is written; None for what it does not have (attention
         scores, which are in octaves, and queue lengths).
     written: bool; which values the program writes, and so which are compared.
-    scale: the real value of code 1; None for indices.
+    scale: the real value of a step from code to code; None for indices.
+    zero: the code of the value 0, which hidden units may have elsewhere than at 0.
     mismatches: how many values differ or are missing, all images.
     """
 
@@ -41,6 +42,7 @@ class Tensor:
     float: Array | None
     written: Array
     scale: Real | None
+    zero: int
     mismatches: int
 
     def __repr__(self) -> str:
@@ -62,14 +64,14 @@ class Tensor:
         """What the RTL wrote as real values, float64; ValueError for a tensor without a scale."""
         if self.scale is None:
             raise ValueError(f"{self.name}: has no scale; its values are indices or octaves")
-        return self.rtl * self.scale
+        return (self.rtl - self.zero) * self.scale
 
     @cached_property
     def agreement(self) -> Agreement:
         """How close golden's codes are to the float model, where something is written."""
         if self.float is None:
             return Agreement()
-        return agreement(self.golden[self.written], self.scale, self.float[self.written])
+        return agreement(self.golden[self.written] - self.zero, self.scale, self.float[self.written])
 
     @property
     def sqnr(self) -> Real | None:
@@ -101,10 +103,13 @@ class Tensor:
         task: str,
         name: str,
         runs: Sequence[tuple[Array, Array, Array, Array | None]],
-        scale: Real | None,
+        code: tuple[Real | None, int],
         mismatches: int,
     ) -> "Tensor":
-        """A tensor from its parts in every run: got, written, golden and, where there is one, float."""
+        """A tensor from its parts in every run: got, written, golden and, where there is one, float.
+
+        ``code``: scale and zero point.
+        """
         got = np.stack([run[0] for run in runs])
         written = np.stack([run[1] for run in runs])
         golden = np.stack([run[2] for run in runs])
@@ -116,7 +121,8 @@ class Tensor:
             golden=np.where(written, golden, 0),
             float=np.where(written, np.stack(known), 0) if len(known) == len(runs) else None,
             written=written,
-            scale=scale,
+            scale=code[0],
+            zero=code[1],
             mismatches=mismatches,
         )
 

@@ -16,8 +16,8 @@ IMAGES = "images"
 def tensor_arrays(found: Verification) -> dict[str, NDArray[Any]]:
     """Name -> array: ``images``, and of every tensor ``TASK/NAME/KIND`` with the kinds of `Tensor`.
 
-    ``rtl``, ``golden`` (int64), ``written`` (bool), and where they exist ``float`` (float64) and ``scale`` (a float64
-    scalar). All but the scale begin with the number of images.
+    ``rtl``, ``golden`` (int64), ``written`` (bool), and where they exist ``float`` (float64), ``scale`` (a float64
+    scalar) and ``zero`` (an int64 scalar, where it is not 0). All but these two begin with the number of images.
     """
     arrays: dict[str, NDArray[Any]] = {IMAGES: np.stack(found.images)}
     for tensor in found:
@@ -27,6 +27,8 @@ def tensor_arrays(found: Verification) -> dict[str, NDArray[Any]]:
             arrays[f"{place}/float"] = tensor.float
         if tensor.scale is not None:
             arrays[f"{place}/scale"] = np.array(tensor.scale)
+        if tensor.zero:
+            arrays[f"{place}/zero"] = np.array(tensor.zero, dtype=np.int64)
     return arrays
 
 

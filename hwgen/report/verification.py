@@ -50,6 +50,7 @@ class Verification:
     design: Design
     compiled: Compiled
     scales: Mapping[str, float]
+    zeros: Mapping[str, int]  # zero points of the tensors that have one
     images: Sequence[NDArray[np.uint8]]
     tasks: tuple[TaskConfig, ...]
     passes: tuple[Pass, ...]
@@ -135,7 +136,8 @@ class Verification:
             (item.comparison.got[name], item.comparison.written[name], item.golden[stored], item.reference.get(stored))
             for item in self.of_task(task)
         ]
-        return Tensor.of_runs(task, name, runs, self.scales.get(stored), self._counts(task)[name][1])
+        code = self.scales.get(stored), self.zeros.get(stored, 0)
+        return Tensor.of_runs(task, name, runs, code, self._counts(task)[name][1])
 
     def _task_of(self, name: str) -> str:
         """The only task with a tensor of this name; the first when none has it. KeyError when several have it."""
@@ -182,7 +184,7 @@ class Verification:
     def warnings(self) -> list[str]:
         """What about these pictures keeps the machine from following the float model."""
         runs = ((f"{self._called(item.run.image)}, task {item.run.task},", item.reference) for item in self.passes)
-        found = excess_warnings(runs, self.scales, self.design.model.network)
+        found = excess_warnings(runs, self.scales, self.zeros, self.design.model.network)
         return black_warnings(self.images, "pictures") + found
 
     def _called(self, image: int) -> str:

@@ -275,6 +275,7 @@ class Damage(Record):
     low: float = key("smallest float value")
     high: float = key("largest float value")
     scale: float = key("real value of one code")
+    zero: int = key("code of the value 0")
     format_db: float = key("signal to noise ratio of the tensor's own format, rounding and clipping; 999: no error")
     cosine: float = key("of the angle between float values and codes")
     clipped: float = key("share of float values beyond the largest code, 0..1")

@@ -79,7 +79,8 @@ def test_overrides_replace_the_rule_of_single_tensors(tmp_path: Path) -> None:
     assert package.scales["blocks.1.key"] == pytest.approx(0.1)
     assert package.scales["norm"] == pytest.approx(np.abs(calibration.samples["norm"]).max() / 127)
     hidden = np.abs(calibration.samples["blocks.0.expert_hidden"])
-    assert (hidden > 127 * package.scales["blocks.0.hidden"]).mean() == pytest.approx(0.01, abs=1e-3)
+    ends = 127 - package.zeros["blocks.0.hidden"]
+    assert (hidden > ends * package.scales["blocks.0.hidden"]).mean() == pytest.approx(0.01, abs=1e-3)
     assert package.provenance["overrides"]["blocks.0.hidden"] == {"rule": "percentile", "percentile": 99.0}
     assert package.provenance["overrides"]["blocks.1.query"] == {"scale": 0.031}
     assert package.provenance["calibration_rule"] == {"rule": "mse", "headroom": HEADROOM}

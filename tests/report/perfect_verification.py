@@ -41,6 +41,7 @@ def perfect_verification(images: int = 1, task: str = "all", spoil: Spoil | None
         design=DESIGN,
         compiled=compiled(),
         scales=package.scales,
+        zeros=package.zeros,
         images=pictures,
         tasks=tasks,
         passes=tuple(passes),

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from hwgen.report import plots
+from hwgen.report.tensor import Tensor
 from hwgen.report.tensor_file import save_tensors
 from hwgen.report.verification import Verification
 from sim.toolchain import ToolMissing
@@ -61,6 +62,17 @@ def test_what_a_tensor_says(found: Verification):
     with pytest.raises(ValueError, match="has no scale"):
         _ = chosen.real
     assert found["seg", "blocks.0.scores"].float is None
+
+
+def test_codes_of_hidden_units_are_read_from_their_zero_point():
+    codes, real = np.array([[-100, 27], [0, -127]]), np.array([[0.0, 12.7], [10.0, -2.7]])
+    whole = np.ones((2, 2), bool)
+    tensor = Tensor.of_runs("seg", "blocks.0.hidden", [(codes, whole, codes, real)], (0.1, -100), 0)
+    assert (tensor.scale, tensor.zero) == (0.1, -100)
+    assert np.allclose(tensor.real[0], real)
+    assert tensor.sqnr is not None
+    assert tensor.sqnr > 100.0
+    assert Tensor.of_runs("seg", "blocks.0.hidden", [(codes, whole, codes, real)], (0.1, 0), 0).sqnr < 10.0
 
 
 def test_the_result_is_what_the_host_reads(found: Verification):

@@ -3,7 +3,7 @@
 The step of a weight is read from its layer's multiplier, not from the float weights: code * step is what the machine
 multiplies by. The float model of these arrays computes what golden computes, but for the rounding of activations and
 the errors of the function tables. Biases of keys, which softmax does not see, are zero; the class token lies in row 0
-of the position table.
+of the position table. What a bias takes out of its inputs' zero point is no part of the float model's.
 """
 
 from collections.abc import Callable, Mapping
@@ -70,7 +70,17 @@ def _stack(package: QuantisedModel, name: str) -> dict[str, FloatArray]:
     """Weight and bias of a linear layer, or of one per expert."""
     steps, inputs = weight_steps(package, name), _scales_of_layer(package, name)[0]
     weight, bias = package.arrays[f"{name}.weight"], package.arrays[f"{name}.bias"]
-    return {f"{name}.weight": weight * steps[..., None], f"{name}.bias": bias * steps * inputs}
+    own = bias.astype(np.int64) + _input_zero(package, name) * weight.sum(axis=-1, dtype=np.int64)
+    return {f"{name}.weight": weight * steps[..., None], f"{name}.bias": own * steps * inputs}
+
+
+def _input_zero(package: QuantisedModel, name: str) -> int:
+    """Zero point of the inputs of a linear layer, which its bias takes out."""
+    layer = package.config.network.linears[name].layer
+    if isinstance(layer, Experts):
+        return 0 if name == next(iter(layer.formats())) else package.zeros[layer.codes]
+    assert isinstance(layer, Linear)
+    return package.zeros.get(layer.source.tensor, 0)
 
 
 def _norm(package: QuantisedModel, layer: Norm) -> dict[str, FloatArray]:

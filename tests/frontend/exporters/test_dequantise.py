@@ -12,6 +12,7 @@ from hwgen.frontend.equalisation import combined, equalisation_factors, without_
 from hwgen.frontend.exporters.dequantise import dequantise, weight_steps
 from hwgen.frontend.m3vit import M3ViT
 from hwgen.frontend.quantise import quantise
+from hwgen.frontend.ranges import Ranges
 from hwgen.frontend.scaling import multiplier
 from hwgen.frontend.seeded import seeded_calibrated, seeded_float
 from hwgen.frontend.store import load_float, load_model
@@ -48,11 +49,13 @@ def _input_scale(package: QuantisedModel, layer: str) -> float:
     return scales[".".join(layer.split(".")[:2]) + "." + names[layer.rsplit(".", 1)[1]]]
 
 
-@pytest.mark.parametrize("network", ["m3vit-micro", "small"])
+@pytest.mark.parametrize("network", ["m3vit-micro", "small", "small with zero points"])
 def test_every_weight_is_half_a_step_from_the_float_weight(network: str) -> None:
-    if network == "small":
+    """Biases, too: what they take out of their inputs' zero points is none of the float model's."""
+    if network.startswith("small"):
         source, calibration = seeded_calibrated(SMALL, seed=4)
-        package = quantise(source, SMALL, calibration)
+        package = quantise(source, SMALL, calibration, ranges=Ranges() if "zero" in network else None)
+        assert (min(package.zeros.values()) < -80) == ("zero" in network)
     else:
         source, package = load_float(network), load_model(network)
     found = dequantise(package)
