@@ -38,7 +38,12 @@ def normalise(x: Integers, statistics: RowStatistics) -> Int64Array:
     return half_up(deviation * statistics.reciprocal, statistics.exponent + 15 - NORM_FRACTION_BITS)
 
 
+def affine(z: Integers, gain: Integers, offset: Integers, shift: Integers) -> Int64Array:
+    """int8 codes of normalised rows, or of int16 rows as they are: ``sat8(half_up(z * gain + offset, shift))``."""
+    z, gain, offset = (np.asarray(part, dtype=np.int64) for part in (z, gain, offset))
+    return sat8(half_up(z * gain + offset, shift))
+
+
 def layernorm(table: Int64Array, x: Integers, gain: Integers, offset: Integers, shift: Integers) -> Int64Array:
-    """int8 LayerNorm of int16 rows: ``sat8(half_up(z * gain + offset, shift))``."""
-    z = normalise(x, row_statistics(table, x))
-    return sat8(half_up(z * np.asarray(gain, dtype=np.int64) + np.asarray(offset, dtype=np.int64), shift))
+    """int8 LayerNorm of int16 rows [rows, channels]."""
+    return affine(normalise(x, row_statistics(table, x)), gain, offset, shift)

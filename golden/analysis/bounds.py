@@ -88,6 +88,7 @@ def _layernorm() -> Iterator[Bound]:
     yield _both("d * R", "the same times 2^15", deviation * RECIPROCAL_ONE, 44)
     yield _both("z", f"2^10 * sqrt({channels - 1}), and the error of R", z, 17)
     yield _both("z * gain + offset", "the same times 2^15, plus 2^30", offset, 35)
+    yield _both("x * gain + offset of plain rows", "2^15 * 2^15 + 2^30", LOWEST**2 + MAX_BIAS, 35)
 
 
 def _softmax() -> Iterator[Bound]:

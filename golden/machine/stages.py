@@ -70,6 +70,8 @@ def table_users(opcode: Opcode, f: Fields) -> tuple[tuple[str, Stage], ...]:
     """The function tables that an instruction uses, and where."""
     if opcode == Opcode.LINEAR and f["destination"] == Destination.GATE:
         return (("gate_exp2", Stage.GATE), ("reciprocal", Stage.GATE))
+    if opcode == Opcode.LAYERNORM and f["plain"]:
+        return ()
     gelu = opcode == Opcode.EXPERTS or (opcode == Opcode.LINEAR and f["destination"] == Destination.HIDDEN)
     others: dict[Opcode, tuple[tuple[str, Stage], ...]] = {
         Opcode.SCORES: (("exp2", Stage.SOFTMAX), ("reciprocal", Stage.SOFTMAX)),

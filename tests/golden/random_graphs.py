@@ -1,5 +1,7 @@
 """Random lists of layers: blocks of a ViT, each with widths of its own, and layers that no ViT has."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from hwgen.compiler.fit import fits
@@ -7,7 +9,7 @@ from hwgen.spec.activations import FUNCTIONS
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.constructors import Block, Builder, Embed, Heads, MoeBlock
 from hwgen.spec.graph_model import GraphModel
-from hwgen.spec.layers import Attention, Codes, Gelu, Linear, Residual, Rows
+from hwgen.spec.layers import Attention, Codes, Gelu, Linear, Norm, Residual, Rows
 from hwgen.spec.model import TaskConfig
 
 
@@ -44,9 +46,12 @@ def _add(draw: _Draw, to: Builder, name: str, source: str, inputs: int) -> None:
 
 
 def _adapter(draw: _Draw, to: Builder) -> None:
-    """LayerNorm, a narrow layer of codes or of hidden units, and one or two ways back."""
+    """LayerNorm, or the rows as they are, a narrow layer of codes or of hidden units, and one or two ways back."""
     name, width = draw.name("adapter"), draw(3, 8, 16, 24)
     to.norm(f"{name}.norm")
+    norm = to.layers[-1]
+    if draw.names % 2 and isinstance(norm, Norm):
+        to.layers[-1] = replace(norm, plain=True)
     finish = (
         Gelu(function=draw.activation)
         if draw.chance(0.5)

@@ -115,7 +115,7 @@ def _experts(layer: Experts, network: Network, rng: np.random.Generator) -> dict
 
 
 def _norm(layer: Norm, network: Network, rng: np.random.Generator) -> dict[str, NDArray]:
-    scale = ACTIVATION / 1024 * 2**16
+    scale = ACTIVATION / (EMBEDDED if layer.plain else 1024) * 2**16
     return {
         f"{layer.name}.gain": np.round(scale * rng.uniform(-1.5, 1.5, layer.columns)).astype(np.int16),
         f"{layer.name}.offset": np.round(rng.normal(0, 10, layer.columns) * 2**16).astype(np.int32),

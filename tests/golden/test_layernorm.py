@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from golden.layernorm import layernorm, normalise, row_statistics
+from golden.layernorm import affine, layernorm, normalise, row_statistics
 from hwgen.spec.tables import rsqrt_table
 
 TABLE = rsqrt_table()
@@ -56,6 +56,23 @@ def test_constant_row_gives_the_offset(value: int):
     offset = np.array([0, 32, 31, -32, -33, 2**30])
     gain = np.full(6, 32767)
     assert layernorm(TABLE, x, gain, offset, 6).tolist() == [[0, 1, 0, 0, -1, 127]] * 3
+
+
+def test_plain_rows_are_their_values_times_gain_plus_offset():
+    """Every int16 value against fractions: halves upwards, saturated; no row knows of its neighbours."""
+    x = np.arange(-32768, 32768).reshape(-1, 8)
+    rng = np.random.default_rng(6)
+    for shift in (0, 1, 15, 24):
+        gain, offset = rng.integers(-32768, 32768, 8), rng.integers(-(2**30), 2**30, 8)
+        gain[0], offset[1] = -32768, 2**30
+        found = affine(x, gain, offset, shift)
+        parts = list(zip(gain.tolist(), offset.tolist(), strict=True))
+        rows = [zip(row, parts, strict=True) for row in x[::97].tolist()]
+        exact = [[Fraction(v * g + o, 2**shift) for v, (g, o) in row] for row in rows]
+        wanted = [[max(-127, min(127, math.floor(v + Fraction(1, 2)))) for v in row] for row in exact]
+        assert found[::97].tolist() == wanted
+        assert np.array_equal(affine(x[5:6], gain, offset, shift), found[5:6])
+    assert affine(np.array([[3, -3, 5]]), 1, 0, 1).tolist() == [[2, -1, 3]]
 
 
 def test_smallest_variance():

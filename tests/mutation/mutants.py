@@ -2,6 +2,7 @@
 
 from hwgen.spec.tables import TABLES
 from tests.mutation.bus_mutants import BUS_MUTANTS
+from tests.mutation.code_mutants import CODE_MUTANTS
 from tests.mutation.mutant import Mutant
 from tests.mutation.order_mutants import ORDER_MUTANTS
 
@@ -198,57 +199,6 @@ RANGE_MUTANTS = (
         arguments=((1, 8, 8),),
     ),
     Mutant(
-        name="zero-point-not-added",
-        kind="range",
-        module="post.finish",
-        old="(Mux(added, self.residual[lane], 0) | self.zero)",
-        new="Mux(added, self.residual[lane], 0)",
-        test="post.test_finish:test_every_destination",
-    ),
-    Mutant(
-        name="zero-point-without-sign",
-        kind="range",
-        module="post.finish",
-        old=" | self.zero)",
-        new=" | self.zero.as_unsigned())",
-        test="post.test_finish:test_every_destination",
-    ),
-    Mutant(
-        name="zero-point-of-every-destination",
-        kind="range",
-        module="post.post_processor",
-        old="zero.eq(Mux(self._goes_to(self._finish_stage - 1, *GELU), before.tile.zero, 0))",
-        new="zero.eq(before.tile.zero)",
-        test="post.test_post_processor:test_every_destination",
-        arguments=((1, 8, 8),),
-    ),
-    Mutant(
-        name="zero-point-of-the-row-before",
-        kind="order",
-        module="post.post_processor",
-        old="*GELU), before.tile.zero, 0))",
-        new="*GELU), self._contexts[self._finish_stage].tile.zero, 0))",
-        test="post.test_post_processor:test_every_destination",
-        arguments=((1, 8, 8),),
-    ),
-    Mutant(
-        name="zero-point-of-experts-lost",
-        kind="range",
-        module="matmul.op_expander",
-        old='"zero": f["zero"],\n            },',
-        new="},",
-        test="matmul.test_op_expander:test_experts",
-        arguments=([3, 0, 0, 7],),
-    ),
-    Mutant(
-        name="zero-point-left-behind",
-        kind="range",
-        module="matmul.tile_issuer",
-        old='"shift2", "zero", "slot"',
-        new='"shift2", "slot"',
-        test="matmul.test_tile_issuer:test_what_finishes_a_row_travels_with_its_tile",
-    ),
-    Mutant(
         name="four-bit-weights-without-sign",
         kind="range",
         module="matmul.b_operand",
@@ -433,4 +383,12 @@ ADDRESS_MUTANTS = (
     ),
 )
 
-MUTANTS = (*BUS_MUTANTS, *TABLE_MUTANTS, *ROUNDING_MUTANTS, *RANGE_MUTANTS, *ADDRESS_MUTANTS, *ORDER_MUTANTS)
+MUTANTS = (
+    *BUS_MUTANTS,
+    *TABLE_MUTANTS,
+    *ROUNDING_MUTANTS,
+    *RANGE_MUTANTS,
+    *CODE_MUTANTS,
+    *ADDRESS_MUTANTS,
+    *ORDER_MUTANTS,
+)

@@ -26,6 +26,7 @@ def lower(writer: Writer, layer: Norm) -> None:
         "src_stride": source.stride,
         **place.target(),
         "shift": writer.scalar(f"{layer.name}.shift"),
+        **({"plain": 1} if layer.plain else {}),
     }
     produced = (writer.produced(tensor, None, place.first, place.rows),)
     writer.emit(Opcode.LAYERNORM, layer.name, fields, streams(writer.walk, layer), 0, produced)

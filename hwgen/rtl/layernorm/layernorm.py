@@ -4,7 +4,13 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.rtl.layernorm.layernorm_rows import LayerNormNormaliser, LayerNormStatistics, max_words
+from hwgen.rtl.layernorm.layernorm_rows import (
+    CHANNEL_BITS,
+    LayerNormNormaliser,
+    LayerNormStatistics,
+    max_words,
+    plain_constants,
+)
 from hwgen.rtl.lib.decode import fields, reached
 from hwgen.rtl.lib.interfaces import (
     COUNTER_BITS,
@@ -82,10 +88,11 @@ class _Strobes:
 
 
 class LayerNorm(wiring.Component):
-    """Executes LAYERNORM; ``golden.layernorm.layernorm`` of every row.
+    """Executes LAYERNORM; ``golden.layernorm.layernorm`` of every row, or ``golden.layernorm.affine`` of plain ones.
 
-    Each word of a row is read once: it enters the statistics and a local buffer of ``buffer_words`` words, from which
-    the row is normalised when its statistics are complete, while the next rows are read.
+    Plain rows go the same way, in the same cycles; their statistics count for nothing. Each word of a row is read once:
+    it enters the statistics and a local buffer of ``buffer_words`` words, from which the row is normalised when its
+    statistics are complete, while the next rows are read.
 
     Parameters
     ----------
@@ -228,6 +235,9 @@ class LayerNorm(wiring.Component):
         m.submodules.row_words = words = WordQueue(len(x), self.buffer_words)
         m.submodules.row_constants = rows = WordQueue(len(constants), self._rows)
         m.submodules.normaliser = normaliser = LayerNormNormaliser(self._arch)
+        plain, channels = Signal(reset_less=True), Signal(CHANNEL_BITS, reset_less=True)  # long before a word is sent
+        m.d.sync += [plain.eq(f["plain"]), channels.eq(Mux(f["plain"], 1, f["channels"]))]
+        chosen = Mux(plain, plain_constants(self._arch).as_value(), rows.oldest)
         m.d.comb += [
             words.put.eq(statistics.valid),
             words.word.eq(x),
@@ -236,8 +246,8 @@ class LayerNorm(wiring.Component):
             rows.word.eq(constants),
             rows.take.eq(strobes.send & strobes.send_last),
             Value.cast(normaliser.x).eq(delay(m, words.oldest, 1, "buffered")),
-            Value.cast(normaliser.constants).eq(delay(m, rows.oldest, 1, "constants")),
-            normaliser.channels.eq(f["channels"]),
+            Value.cast(normaliser.constants).eq(delay(m, chosen, 1, "constants")),
+            normaliser.channels.eq(channels),
             normaliser.shift.eq(f["shift"]),
             Value.cast(normaliser.params).eq(self.params.data),
             self.write.data.eq(Value.cast(normaliser.h)),

@@ -15,6 +15,7 @@ from hwgen.spec.stages import tree_stages
 VALUE_BITS = NUMERICS.residual_bits
 Z_BITS = 17  # Q6.10
 CHANNEL_BITS = 12
+RECIPROCAL_BITS = NUMERICS.reciprocal_bits  # R is UQ1.15
 _LOW_SQUARES = 24  # split of the wide products into multiplier-sized pieces
 _LOW_TOTAL = 13
 _SPREAD_CYCLES = 3
@@ -45,6 +46,11 @@ def row_constants(arch: ArchConfig) -> data.StructLayout:
             "exponent": 6,  # e
         }
     )
+
+
+def plain_constants(arch: ArchConfig) -> data.Const:
+    """With these and ``channels`` of 1 the normalised value is x itself: ``half_up((1 * x - 0) * 2^5, 0 + 5)``."""
+    return row_constants(arch).const({"reciprocal": 1 << RECIPROCAL_BITS - NUMERICS.norm_fraction_bits})
 
 
 class LayerNormStatistics(wiring.Component):

@@ -1,4 +1,4 @@
-"""LayerNorm of rows of a residual stream."""
+"""LayerNorm of rows of a residual stream, or its gain and offset alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,13 @@ from hwgen.spec.layers.layer import EPSILON, Count, Epsilon, Floats, Layer, Rows
 
 @dataclass(frozen=True, kw_only=True)
 class Norm(Layer):
-    """Normalises every row on its own: int16 to int8."""
+    """Normalises every row on its own, unless it is plain; gain and offset of every column: int16 to int8."""
 
     source: Rows
     rows: Count
     columns: Count
     epsilon: Epsilon = EPSILON  # of the float model, added to the variance; the machine needs none
+    plain: bool = False  # gain and offset are of the values as they are: no mean, no deviation
 
     def reads(self) -> tuple[Rows, ...]:
         """The residual stream."""

@@ -1,4 +1,4 @@
-"""LAYERNORM: rows of the residual stream, normalised."""
+"""LAYERNORM: rows of the residual stream, normalised, or as they are; a gain and an offset a channel make codes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +19,8 @@ def _writes(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
 
 
 def _tables(f: Fields) -> tuple[str, ...]:
-    return ("rsqrt",)
+    """Plain rows have no deviation."""
+    return () if f.get("plain") else ("rsqrt",)
 
 
 def _counts(f: Fields) -> tuple[Counter, int]:
@@ -38,7 +39,7 @@ def _cycles(f: Fields, arch: ArchConfig, queues: Sequence[int]) -> int:
 OP = Op(
     opcode=Opcode.LAYERNORM,
     unit=Unit.NORM,
-    meaning="normalise residual rows into the norm buffer",
+    meaning="normalise residual rows, or take them as they are, into the norm buffer",
     fields=(
         *WAIT_A,
         ROWS,
@@ -48,6 +49,7 @@ OP = Op(
         *DST,
         Field("shift", 6, "final shift"),
         *WAIT_B,
+        Field("plain", 1, "rows are not normalised: gain and offset are of their values"),
     ),
     reads=_reads,
     writes=_writes,

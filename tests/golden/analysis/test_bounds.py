@@ -66,6 +66,7 @@ def test_held_widths_are_those_of_the_hardware():
         "d * R": total + 1 + 17,
         "z": layernorm_rows.Z_BITS,
         "z * gain + offset": layernorm_rows.Z_BITS + 18,
+        "x * gain + offset of plain rows": layernorm_rows.Z_BITS + 18,
         "E << (oct + 16)": softmax.EXPONENTIAL_BITS + 31,
         "sum of a row": row_factor.total_bits(arch),
         "SUM(u * v)": requant.ACC_BITS,

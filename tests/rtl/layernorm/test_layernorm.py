@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from golden.layernorm import layernorm
+from golden.layernorm import affine, layernorm
 from hwgen.rtl.layernorm.layernorm import LayerNorm
 from hwgen.spec.encoding import encode
 from hwgen.spec.isa import Counter, ErrorCode, Opcode
@@ -42,6 +42,7 @@ class Job:
     stretch: int = 0  # extra words of stride
     src_base: int = 0
     dst_base: int = 0
+    plain: bool = False
 
     @property
     def channels(self) -> int:
@@ -56,11 +57,12 @@ class Job:
         return encode(
             Opcode.LAYERNORM, rows=len(self.x), channels=self.channels, words=words, src_base=self.src_base,
             src_stride=words + self.stretch, dst_base=self.dst_base, dst_stride=words + 1, shift=self.shift,
-            wait_b=int(self.wait_b[0]), wait_b_base=self.wait_b[1], **wait,
+            wait_b=int(self.wait_b[0]), wait_b_base=self.wait_b[1], plain=self.plain, **wait,
         )  # fmt: skip
 
     def want(self) -> np.ndarray:
-        return layernorm(RSQRT, self.x, self.gain, self.offset, self.shift)
+        parts = self.gain, self.offset, self.shift
+        return affine(self.x, *parts) if self.plain else layernorm(RSQRT, self.x, *parts)
 
     def padded(self, lanes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         room = self.words(lanes) * lanes - self.channels
@@ -205,6 +207,31 @@ def test_rows_equal_golden_in_exact_cycles(lanes: int, channels: int):
     assert bench.unit.interval(words) == words
     want = [(start + bench.unit.latency(words) + r * words, (r + 1) * words) for r in range(10)]
     assert bench.pulses == want
+
+
+@pytest.mark.parametrize(("lanes", "channels"), [(8, 64), (16, 37), (8, 1)])
+def test_plain_rows_equal_golden_in_the_same_cycles(lanes: int, channels: int):
+    """Between instructions that normalise, so that nothing of theirs is left; every value of int16 has its own code."""
+    rng = np.random.default_rng(channels)
+    x = np.concatenate([corner_rows(channels, rng), np.arange(-32768, 32767, 65535 // channels)[None, :channels]])
+    usual = job_of(channels, rng)
+    jobs = [
+        usual,
+        replace(job_of(channels, rng, x, shift=18), plain=True, src_base=100, dst_base=120),
+        replace(job_of(channels, rng, x, shift=0), plain=True, src_base=100, dst_base=240),
+        replace(usual, dst_base=360),
+    ]
+    jobs[2].gain[:], jobs[2].offset[:] = 1, 0  # the values themselves
+    words = jobs[0].words(lanes)
+    rooms = {"residual_bytes": 2 * lanes * 512, "norm_bytes": lanes * 512, "norm_entries": 4 * words}
+    bench = Bench(side_arch(output_lanes=lanes, **rooms), jobs).run()
+    assert bench.check() == (10 + 11 + 11 + 10) * channels
+    starts = [cycle for cycle, _ in bench.started]
+    counts = [len(job.x) for job in jobs]
+    assert bench.finished == [
+        start + bench.unit.cycles(rows, words) for start, rows in zip(starts, counts, strict=True)
+    ]
+    assert len(np.unique(jobs[1].want())) >= min(channels, 20)
 
 
 def test_consecutive_instructions_wrap_the_parameter_ring():
