@@ -119,9 +119,9 @@ class _Quantiser:
         mult, shift = multiplier(np.atleast_1d(np.asarray(ratio, dtype=np.float64)), max_shift=max_shift)
         self.put(prefix, {f"{name}mult": mult, f"{name}shift": shift})
 
-    def norm(self, name: str, scale: float) -> None:
-        """Fold gamma, beta and the output scale into gain, offset and shift."""
-        gain = self.source[f"{name}.weight"] / scale / 2**NUMERICS.norm_fraction_bits
+    def norm(self, name: str, unit: float, scale: float) -> None:
+        """Fold gamma, beta and the output scale into gain, offset and shift; ``unit``: real value of 1 of the input."""
+        gain = self.source[f"{name}.weight"] * unit / scale
         offset = self.source[f"{name}.bias"] / scale
         shift = MAX_NORM_SHIFT
         while shift > 0 and (
@@ -170,7 +170,9 @@ def _patches(q: _Quantiser, layer: Patches) -> None:
 
 
 def _norm(q: _Quantiser, layer: Norm) -> None:
-    q.norm(layer.name, q.activation(layer.writes))
+    """A plain row comes in codes of the residual stream, a normalised one with its fraction bits."""
+    unit = q.residual if layer.plain else 2.0**-NUMERICS.norm_fraction_bits
+    q.norm(layer.name, unit, q.activation(layer.writes))
 
 
 def _linear(q: _Quantiser, layer: Linear) -> None:

@@ -1,4 +1,4 @@
-"""Norm: every row normalised."""
+"""Norm: every row normalised, or as it is."""
 
 from golden.reference.functions import layer_norm
 from golden.reference.layers.forward import Forward
@@ -8,4 +8,7 @@ from hwgen.spec.layers import Norm
 def run(forward: Forward, layer: Norm) -> None:
     """Over the columns."""
     weight, bias = (forward.arrays[f"{layer.name}.{part}"] for part in ("weight", "bias"))
-    forward.tensors[layer.writes] = layer_norm(forward.rows(layer.source), weight, bias, layer.epsilon)
+    rows = forward.rows(layer.source)
+    forward.tensors[layer.writes] = (
+        rows * weight + bias if layer.plain else layer_norm(rows, weight, bias, layer.epsilon)
+    )

@@ -87,7 +87,8 @@ def _norm(package: QuantisedModel, layer: Norm) -> dict[str, FloatArray]:
     name = layer.name
     gain, offset, shift = (package.arrays[f"{name}.{part}"].astype(np.float64) for part in ("gain", "offset", "shift"))
     unit = package.scales[layer.writes] * np.exp2(-shift)
-    return {f"{name}.weight": gain * unit * _NORM_ONE, f"{name}.bias": offset * unit}
+    one = 1.0 / package.scales["residual"] if layer.plain else _NORM_ONE
+    return {f"{name}.weight": gain * unit * one, f"{name}.bias": offset * unit}
 
 
 FACES: dict[type[Layer], Callable[[QuantisedModel, Any], dict[str, FloatArray]]] = {

@@ -1,4 +1,4 @@
-"""Norm: every row normalised."""
+"""Norm: every row normalised, or as it is."""
 
 # pyright: basic
 # (torch is only partly typed)
@@ -13,4 +13,8 @@ def run(forward: Forward, layer: Norm) -> None:
     """Over the columns."""
     weight, bias = (forward.arrays[f"{layer.name}.{part}"] for part in ("weight", "bias"))
     rows = forward.rows(layer.source)
-    forward.tensors[layer.writes] = functional.layer_norm(rows, (layer.columns,), weight, bias, layer.epsilon)
+    forward.tensors[layer.writes] = (
+        rows * weight + bias
+        if layer.plain
+        else functional.layer_norm(rows, (layer.columns,), weight, bias, layer.epsilon)
+    )
