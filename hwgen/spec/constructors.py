@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 ClassToken = Literal["learned", "none", "distilled"]
 CLASS_TOKENS: dict[str, int] = {"learned": 1, "none": 0, "distilled": 2}  # kind -> how many
-Pooling = Literal["token", "mean"]
+Pooling = Literal["token", "mean", "mean_norm"]
 _NORM = "norm"  # the last LayerNorm, of which heads read
+POOL_NORM = "fc_norm"  # LayerNorm of the mean of the patches
 
 
 @dataclass
@@ -56,11 +57,19 @@ class Builder:
             self.residual = layer.writes
             self.rows, self.columns = layer.tensors()[0].shape
 
-    def norm(self, name: str) -> None:
+    def norm(self, name: str, task: str | None = None) -> None:
         """LayerNorm of the residual stream."""
-        source = Rows(tensor=self.residual)
-        rows, columns = self.rows, self.columns
-        self.add(Norm(name=name, writes=name, source=source, rows=rows, columns=columns, epsilon=self.epsilon))
+        self.add(
+            Norm(
+                name=name,
+                writes=name,
+                task=task,
+                source=Rows(tensor=self.residual),
+                rows=self.rows,
+                columns=self.columns,
+                epsilon=self.epsilon,
+            )
+        )
 
     def linear(
         self,
@@ -224,7 +233,7 @@ class MoeBlock:
 class Heads:
     """The last LayerNorm, and a linear head a task: of class tokens, of the patches' mean, of every patch or token."""
 
-    pool: Pooling = "token"  # what a classification head reads
+    pool: Pooling = "token"  # what a classification head reads; mean: behind the LayerNorm, mean_norm: before it
     epsilon: Epsilon = EPSILON  # of the LayerNorm
 
     def add_to(self, to: Builder) -> None:
@@ -232,17 +241,23 @@ class Heads:
         if not to.rows:
             raise ValueError("heads: nothing is there yet; put embed before them")
         to.epsilon = self.epsilon
-        to.norm(_NORM)
+        apart = self.pool == "mean_norm" and any(task.kind == "classification" for task in to.tasks)
+        if not apart:
+            to.norm(_NORM)
         for task in to.tasks:
             if task.kind == "classification":
                 self._classifier(to, task)
             else:
+                if apart:
+                    to.norm(_NORM, task=task.name)
                 first = to.first_patch if task.kind != "features" else 0
                 _head(to, task, Rows(tensor=_NORM, first=first, count=to.rows - first))
 
     def _classifier(self, to: Builder, task: "TaskConfig") -> None:
         """A head of one row: of all class tokens side by side, or of the mean."""
-        if self.pool == "mean":
+        if self.pool == "mean_norm":
+            _head(to, task, _normalised_mean(to, task.name))
+        elif self.pool == "mean":
             to.add(
                 _pool(Rows(tensor=_NORM, first=to.first_patch, count=to.rows - to.first_patch), to.columns, task.name)
             )
@@ -273,6 +288,46 @@ def _pool(source: Rows, columns: int, task: str) -> Pool:
         values="pool.values",
         scores="pool.scores",
     )
+
+
+def _normalised_mean(to: Builder, task: str) -> Rows:
+    """LayerNorm of the mean of the patches: the mean is a residual stream of one row, which begins at zero.
+
+    The patches become codes by gain and offset alone, each column in steps of its own; a linear layer, the identity in
+    a network that has been trained elsewhere, adds the mean to the zeros.
+    """
+    columns, rows = to.columns, to.rows - to.first_patch
+    source = Rows(tensor=to.residual, first=to.first_patch, count=rows)
+    codes, start, mean = (f"pool.{part}" for part in ("codes", "start", "mean"))
+    zeros = Position(name=start, writes=start, task=task, rows=1, columns=columns, class_token=False)
+    first = next(place for place, layer in enumerate(to.layers) if isinstance(layer, Position))
+    to.layers.insert(first + 1, zeros)  # beside the first stream: nobody has to wait for it later
+    to.layers += [
+        Norm(name=codes, writes=codes, task=task, source=source, rows=rows, columns=columns, plain=True),
+        _pool(Rows(tensor=codes, count=rows), columns, task),
+        Linear(
+            name=mean,
+            writes=mean,
+            task=task,
+            source=Rows(tensor="pool", count=1),
+            rows=1,
+            inputs=columns,
+            outputs=columns,
+            finish=Residual(into=Rows(tensor=start), rows=1),
+            part="heads",
+            bias="none",
+        ),
+        Norm(
+            name=POOL_NORM,
+            writes=POOL_NORM,
+            task=task,
+            source=Rows(tensor=mean),
+            rows=1,
+            columns=columns,
+            epsilon=to.epsilon,
+        ),
+    ]
+    return Rows(tensor=POOL_NORM, count=1)
 
 
 Constructor = Embed | Block | MoeBlock | Heads

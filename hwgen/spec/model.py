@@ -123,7 +123,9 @@ class ModelConfig(Described):
     int4: tuple[str, ...] = ()  # linear layers whose weights have four bits; the others have eight
     class_token: ClassToken = "learned"  # none: there is none; distilled: two, of which heads read both
     registers: CountOrNone = 0  # tokens between class tokens and patches that no head reads
-    pool: Pooling = "token"  # what a classification head reads: the class token, or the mean of the patches
+    pool: Pooling = (
+        "token"  # what a classification head reads: class tokens, or the patches' mean, then or before normalised
+    )
     activation: Activation = "gelu"  # between the two layers of an MLP or an expert
     epsilon: Epsilon = EPSILON  # of every LayerNorm of the float model; the machine needs none
 

@@ -10,6 +10,7 @@ from golden.reference.m3vit_float import run_float
 from hwgen.compiler.compile import compile_model
 from hwgen.frontend.calibration import calibrate, equalise
 from hwgen.frontend.equalisation import equalisation_factors, without_equalisation
+from hwgen.frontend.importers.pooled import mean_norm_arrays
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.ranges import Ranges
 from hwgen.frontend.seeded import seeded_float
@@ -39,6 +40,8 @@ KINDS = {
     "distilled": replace(BASE, class_token="distilled"),
     "distilled with registers": replace(BASE, class_token="distilled", registers=1),
     "registers, no class token": replace(BASE, class_token="none", registers=2, pool="mean"),
+    "normalised mean": replace(BASE, pool="mean_norm", registers=1),
+    "normalised mean of all": replace(BASE, pool="mean_norm", class_token="none", tasks=(CLASS,)),
 }
 
 
@@ -94,6 +97,41 @@ def test_golden_follows_the_float_model() -> None:
         assert np.allclose(run_float(arrays, config, image, task)[head], real, atol=1e-4)
         off = run_network(package, image, task)[head] * package.scales[head] - real
         assert decibels(float(np.square(real).sum()), float(np.square(off).sum())) > 25
+
+
+def _as_trained(config: ModelConfig) -> dict[str, np.ndarray]:
+    """Seeded arrays in which the mean is one, not weighed."""
+    return seeded_float(config) | mean_norm_arrays(config.dim)
+
+
+@pytest.mark.parametrize("name", ["normalised mean", "normalised mean of all"])
+def test_the_mean_before_its_norm(name: str) -> None:
+    """What timm computes with fc_norm: the mean of the patches of the residual stream, normalised, then the head."""
+    config = KINDS[name]
+    arrays, image = _as_trained(config), random_image(config)
+    found = run_float(arrays, config, image, "class")
+    mean = found["blocks.0.mlp"][config.first_patch :].mean(axis=0)
+    normal = (mean - mean.mean()) / np.sqrt(mean.var() + config.epsilon)
+    row = normal * arrays["fc_norm.weight"] + arrays["fc_norm.bias"]
+    assert np.allclose(found["heads.class"], row @ arrays["heads.class.weight"].T + arrays["heads.class.bias"])
+    seen = calibrate(arrays, config, [image])
+    equal, seen = equalise(arrays, config, seen)
+    package = quantise(equal, config, seen, ranges=Ranges())
+    off = run_network(package, image, "class")["heads.class"] * package.scales["heads.class"] - found["heads.class"]
+    assert decibels(float(np.square(found["heads.class"]).sum()), float(np.square(off).sum())) > 25
+
+
+def test_columns_of_the_mean_have_steps_of_their_own() -> None:
+    """A column a hundred times as large as the others costs them nothing."""
+    config = KINDS["normalised mean of all"]
+    arrays, image = _as_trained(config), random_image(config)
+    arrays["position"][:, 3] += 300.0
+    real = run_float(arrays, config, image, "class")
+    equal, seen = equalise(arrays, config, calibrate(arrays, config, [image]))
+    package = quantise(equal, config, seen, ranges=Ranges())
+    codes = run_network(package, image, "class")["pool.codes"]
+    assert np.abs(codes).max(axis=0).min() > 60
+    assert real["pool.codes"][:, 3].min() > 20 * np.abs(np.delete(real["pool.codes"], 3, axis=1)).max()
 
 
 def test_only_one_row_is_made_of_several() -> None:

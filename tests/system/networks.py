@@ -134,6 +134,7 @@ NETWORKS: dict[str, Network] = {
     ),
     "distilled": random_network(26, tasks=(CLASS, ALL), class_token="distilled", registers=3, activation="relu"),
     "distilled-padded": random_network(27, dim=40, heads=5, tasks=(CLASS,), class_token="distilled", activation="silu"),
+    "mean-norm": random_network(28, tasks=(CLASS, SEG), pool="mean_norm", dim=40, heads=5, activation="hardswish"),
     "no-class-token": random_network(25, class_token="none", image_width=48, top_k=1),
 }
 
