@@ -46,7 +46,7 @@ def memories(arch: ArchConfig) -> Iterator[tuple[str, int, int, int]]:
     lanes, word = arch.output_lanes, 8 * arch.output_lanes
     for name, memory in MEMORIES.items():
         if memory is not ROW_FACTOR:  # two block RAMs at most
-            yield name, memory.readers * memory.bank_count(arch), memory.words(arch), memory.word_bits(arch)
+            yield name, memory.copies(arch) * memory.bank_count(arch), memory.words(arch), memory.word_bits(arch)
     yield "operand", 2 * arch.token_lanes, -(-arch.max_inputs // lanes), word
     yield "results", 1, arch.result_beats, 128
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -132,7 +132,7 @@ class Core(wiring.Component):
         """A buffer as hwgen/spec/buffers.py declares it."""
         words, bits = info.words(self._arch), info.word_bits(self._arch)
         if info.banks == "one":
-            made: Any = RowBuffer(words, bits, reads=info.readers, granularity=granularity)
+            made: Any = RowBuffer(words, bits, reads=info.copies(self._arch), granularity=granularity)
         else:
             made = BankedBuffer(info.bank_count(self._arch), words, bits)
         m.submodules[name] = self.memories[info.name] = made
@@ -182,7 +182,6 @@ class Core(wiring.Component):
         """Tiles to the post-processor, its rows to the buffers; IO fills residual and patches before they are used."""
         compute, post, io = self._compute, self._post, self._io
         m.d.comb += [post.sums.eq(compute.sums), post.sums_valid.eq(compute.sums_valid), post.tag.eq(compute.tag)]
-        _read(m, post.residual_read, self._residual.read[0])
         _read(m, post.factor, self._factors.read[1])
         _write(m, self._scores.write, post.score_write)
         for buffer, writer in ((self._keys, post.key), (self._values, post.value)):
@@ -202,10 +201,24 @@ class Core(wiring.Component):
 
     def _normalise(self, m: Module) -> None:
         norm = self._norm
-        _read(m, norm.residual, self._residual.read[1])
+        self._read_residual(m)
         _write(m, self._h.write, norm.write)
         _read(m, norm.params, self._norm_ring.read)
         m.d.comb += [norm.arrived.eq(self._norm_ring.arrived), self._norm_ring.release.eq(norm.release)]
+
+    def _read_residual(self, m: Module) -> None:
+        """A copy for each reader; LayerNorm reads the only one in cycles in which the post-processor does not."""
+        post, norm, reads = self._post, self._norm, self._residual.read
+        if len(reads) == RESIDUAL.readers:
+            _read(m, post.residual_read, reads[0])
+            _read(m, norm.residual, reads[1])
+            return
+        m.d.comb += [
+            reads[0].address.eq(Mux(post.residual_wanted, post.residual_read.address, norm.residual.address)),
+            post.residual_read.data.eq(reads[0].data),
+            norm.residual.data.eq(reads[0].data),
+            norm.residual_taken.eq(post.residual_wanted),
+        ]
 
     def _rings(self, m: Module) -> None:
         compute, post = self._compute, self._post

@@ -38,6 +38,8 @@ class ArchConfig:
     outstanding: Annotated[int, Limits(1, 16)] = 4  # read bursts in flight per port
     load_queue: Annotated[int, Limits(2, 64)] = 32  # LOAD_WEIGHTS instructions waiting
     result_beats: Annotated[int, Limits(16, 65_536)] = 256  # result FIFO
+    # 2: LayerNorm and post-processor read the residual stream side by side; 1: half the memory, LayerNorm gives way
+    residual_copies: Annotated[int, Limits(1, 2)] = 2
 
     def __post_init__(self) -> None:
         """Refuse machines that cannot be; the message says what was given."""
@@ -87,8 +89,14 @@ class ArchConfig:
 
     @property
     def arch_id(self) -> int:
-        """What register ARCH_ID reads: the first 32 bits of the sha256 of all fields, as JSON with sorted keys."""
-        text = json.dumps(asdict(self), sort_keys=True)
+        """What register ARCH_ID reads: the first 32 bits of the sha256 of all fields, as JSON with sorted keys.
+
+        ``residual_copies`` counts when it is not 2, as machines were made before there was a choice.
+        """
+        fields = asdict(self)
+        if self.residual_copies == 2:
+            del fields["residual_copies"]
+        text = json.dumps(fields, sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
     @property

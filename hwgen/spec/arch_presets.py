@@ -68,7 +68,8 @@ _PRESETS = (
         "sim-1x8x8", (1, 8, 8), _MICRO, ring_bytes=20 * KIB, max_experts=20, load_queue=4, burst_beats=8, outstanding=2
     ),
     sized_arch("sim-4x8x16", (4, 8, 16), _ROOMY, ring_bytes=64 * KIB, weight_ports=2),
-    sized_arch("sim-3x8x16", (3, 8, 16), _ROOMY, ring_bytes=24 * KIB, load_queue=8),  # an odd number of rows
+    # an odd number of rows, one copy of the residual stream
+    sized_arch("sim-3x8x16", (3, 8, 16), _ROOMY, ring_bytes=24 * KIB, load_queue=8, residual_copies=1),
     sized_arch("sim-2x16x16", (2, 16, 16), _MICRO, ring_bytes=48 * KIB, weight_ports=4, outstanding=2),
     sized_arch("sim-4x16x32", (4, 16, 32), _ROOMY, ring_bytes=96 * KIB, weight_ports=4),
     # words wider than a head of m3vit-micro: heads are padded

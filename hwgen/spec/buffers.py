@@ -28,7 +28,8 @@ class MemoryInfo:
     element_bits: int
     elements: Literal["output_lanes", "tile", "one"] = "output_lanes"  # in a word; tile: input x output lanes
     banks: Literal["one", "input_lanes", "output_lanes"] = "one"
-    readers: int = 1  # read ports
+    readers: int = 1  # read ports; each reads a copy of its own, unless the arch says how many copies there are
+    copies_field: str = ""  # of ArchConfig
     depth: tuple[int, int] = (1, ADDRESS_WORDS)  # least and most words of a bank
 
     def word_bits(self, arch: "ArchConfig") -> int:
@@ -39,6 +40,10 @@ class MemoryInfo:
     def bank_count(self, arch: "ArchConfig") -> int:
         """Banks."""
         return {"one": 1, "input_lanes": arch.input_lanes, "output_lanes": arch.output_lanes}[self.banks]
+
+    def copies(self, arch: "ArchConfig") -> int:
+        """Memories with the same words, each with a read port."""
+        return int(getattr(arch, self.copies_field)) if self.copies_field else self.readers
 
     def unit(self, arch: "ArchConfig") -> int:
         """How much of ``size_field`` one word of all banks takes."""
@@ -56,6 +61,7 @@ RESIDUAL = MemoryInfo(
     size_field="residual_bytes",
     element_bits=16,
     readers=2,
+    copies_field="residual_copies",
 )
 NORM = MemoryInfo(
     name="norm",

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from hwgen.emit.ports import Port
 from hwgen.emit.sidecar import describe
+from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.encoding import encode
 from hwgen.spec.isa import Opcode
 from hwgen.spec.registers import BY_NAME
@@ -54,3 +55,9 @@ def test_the_arch_id_tells_machines_apart():
     assert ARCH.arch_id == replace(ARCH).arch_id
     assert ARCH.arch_id != replace(ARCH, token_lanes=1).arch_id
     assert 0 <= ARCH.arch_id < 2**32
+
+
+def test_machines_keep_their_arch_id():
+    """A field that was added later counts when its machine is another one than before."""
+    assert ARCHS["zcu102"].arch_id == 0x7DD62F80
+    assert replace(ARCHS["zcu102"], residual_copies=1).arch_id not in (ARCHS["zcu102"].arch_id, ARCH.arch_id)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from amaranth.hdl import Module, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib.memory import Memory
 from amaranth.sim import Simulator
 
@@ -206,6 +206,7 @@ class PostBench:
         self.starts: list[int] = []
         self.events: list[tuple] = []
         self.busy: set[int] = set()
+        self.wanted: list[int] = []  # cycles in which the one copy of the residual is asked for
         self._done = False
 
     def run(self) -> None:
@@ -220,8 +221,12 @@ class PostBench:
         self.filling = Signal()
         write, dut_write = self.residual.write, self.dut.residual_write
         self.fill_address, self.fill_data = Signal(16), Signal(16 * lanes)
+        if self.arch.residual_copies == 1:  # the address counts only when the copy is asked for
+            wanted = self.dut.residual_wanted
+            module.d.comb += self.residual.read[0].address.eq(Mux(wanted, self.dut.residual_read.address, 0))
+        else:
+            module.d.comb += self.residual.read[0].address.eq(self.dut.residual_read.address)
         module.d.comb += [
-            self.residual.read[0].address.eq(self.dut.residual_read.address),
             self.dut.residual_read.data.eq(self.residual.read[0].data),
             write.enable.eq(self.filling | dut_write.enable),
             write.address.eq(dut_write.address),
@@ -265,6 +270,8 @@ class PostBench:
             now = ctx.get(self.cycle)
             if ctx.get(self.dut.busy):
                 self.busy.add(now)
+            if self.arch.residual_copies == 1 and ctx.get(self.dut.residual_wanted):
+                self.wanted.append(now)
             if ctx.get(self.dut.param_release):
                 self.events.append((now, "param_release"))
             for kind in ("trace", "scores", "gate", "result", "progress", "fault"):

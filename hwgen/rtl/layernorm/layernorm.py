@@ -103,6 +103,7 @@ class LayerNorm(wiring.Component):
     i: In stream of ``issued()``, LAYERNORM only; an instruction is taken in the cycle of ``finished``.
     counters: In, progress counters. progress: Out(progress_pulse), NORM, one per row, in the cycle after its last word.
     residual: Out(read_port(16 * Po)). write: Out(write_port(8 * Po)), norm buffer.
+    residual_taken: In(1), only where the residual has one copy: its port has another address in this cycle.
     params: Out(read_port(64 * Po)), norm-parameter ring; arrived: In(16), words that came; release: Out(16), words to
     free, in the cycle of ``finished``.
     table: In(table_bus).
@@ -114,7 +115,7 @@ class LayerNorm(wiring.Component):
     Timing: ``started`` comes with the instruction when its ``wait_b`` is counter 0; else the cycle after ``counters``
     have reached the base, ``wait_cycles`` = 1 later than the instruction when they had reached it before. When nothing
     makes it wait, ``cycles(rows, words)`` cycles from ``started`` to ``finished``: ``latency(words)`` for the first row
-    and ``interval(words)`` for every other.
+    and ``interval(words)`` for every other; a cycle more for each one with ``residual_taken`` while words are fetched.
     """
 
     wait_cycles = 1
@@ -128,12 +129,14 @@ class LayerNorm(wiring.Component):
         self.send_latency = _BUFFER_LATENCY + LayerNormNormaliser.latency  # word sent to word written
         self._rows = _power_of_two(self._wait + 2)
         self.buffer_words = _power_of_two(max_words(arch) + self._wait + 2)
+        self._shares = RESIDUAL.copies(arch) < RESIDUAL.readers
         super().__init__(
             {
                 "i": In(stream.Signature(issued())),
                 "counters": In(data.ArrayLayout(COUNTER_BITS, PROGRESS_COUNTERS)),
                 "progress": Out(progress_pulse()),
                 "residual": Out(buffer_read(RESIDUAL, arch)),
+                **({"residual_taken": In(1)} if self._shares else {}),
                 "params": Out(buffer_read(NORM_RING, arch)),
                 "arrived": In(16),
                 "release": Out(16),
@@ -201,6 +204,7 @@ class LayerNorm(wiring.Component):
         free_words = Signal(range(self.buffer_words + 1), init=self.buffer_words)
         free_rows = Signal(range(self._rows + 1), init=self._rows)
         more_rows, room = source.row != f["rows"], (free_words != 0) & (free_rows != 0)
+        granted = ~self.residual_taken if self._shares else 1
         m.d.sync += [
             ahead.eq(Value.cast(self.counters[f["wait_a"]]) - f["wait_a_base"]),
             free_words.eq(free_words - strobes.fetch + strobes.send),
@@ -209,7 +213,7 @@ class LayerNorm(wiring.Component):
         m.d.comb += [
             missing.eq(ahead - source.row - 1),
             row_ready.eq(~missing[-1] | (f["wait_a"] == 0)),
-            strobes.fetch.eq(strobes.running & more_rows & row_ready & room),
+            strobes.fetch.eq(strobes.running & more_rows & row_ready & room & granted),
             self.residual.address.eq(source.address),
         ]
         with m.If(strobes.fetch):

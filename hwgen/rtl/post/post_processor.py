@@ -85,6 +85,7 @@ class PostProcessor(wiring.Component):
     param: Out(read_port(64 * Po)), channel o at bits 64*o; param_release: Out(1), the entry has been used.
     factor: Out(read_port(27)), RowFactor at ``slot * max_tokens + row``.
     residual_read: Out(read_port(16 * Po)). residual_write: Out(write_port(16 * Po)).
+    residual_wanted: Out(1), only where the residual has one copy: ``residual_read`` needs it in this cycle.
     activation: Out(write_port(8 * Po)), QUERY, HIDDEN and CONTEXT.
     key, value: Out(banked_write_port), bank ``row % banks``.
     score_write: Out(write_port(10 * Po)); scores: Out(score_row(arch)). Scores past the last key are zero.
@@ -115,6 +116,7 @@ class PostProcessor(wiring.Component):
         self.latency = 1 + self._write_stage
         self._read_stage = self._finish_stage - READ_LATENCY  # of the residual
         self.residual_window = self._write_stage - self._read_stage + 1
+        self._shares = RESIDUAL.copies(arch) < RESIDUAL.readers
         super().__init__(
             {
                 "sums": In(data.ArrayLayout(data.ArrayLayout(signed(32), lanes), arch.token_lanes)),
@@ -125,6 +127,7 @@ class PostProcessor(wiring.Component):
                 "param_release": Out(1),
                 "factor": Out(buffer_read(ROW_FACTOR, arch)),
                 "residual_read": Out(buffer_read(RESIDUAL, arch)),
+                **({"residual_wanted": Out(1)} if self._shares else {}),
                 **{name: Out(buffer_write(buffer, arch)) for name, buffer in WRITE_PORTS.items()},
                 "scores": Out(score_row(arch)),
                 "gate": Out(logit_row(arch)),
@@ -277,6 +280,10 @@ class PostProcessor(wiring.Component):
         ]
         read_address = delay(m, unit.address, self._read_stage - unit.latency, "read_address")
         m.d.comb += self.residual_read.address.eq(read_address)
+        if self._shares:
+            before = self._read_stage - 1
+            adds = self._active[before] & self._goes_to(before, *destinations(adds=True))
+            m.d.sync += self.residual_wanted.eq(adds)
         self._write_address = delay(m, read_address, self._write_stage - self._read_stage, "write_address")
         in_range = delay(m, unit.in_range, self._write_stage - 1 - unit.latency, "in_range")
         self._row_exists = self._active[-2] & self._contexts[-2].row.valid

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tests.rtl.table_load import load_tables
 
 RSQRT = default_tables()["rsqrt"]
 DEFAULT_MAX_CYCLES = 3000
+ELSEWHERE = 0x1234_5678_9ABC_DEF0_1357_9BDF  # what lies where the post-processor reads
 
 
 def pack(values, bits: int) -> int:
@@ -78,6 +80,7 @@ class Bench:
     ready_at: list[int] = field(default_factory=list)  # cycle at which row r of the awaited counter is counted
     counts: Callable[[int], dict[Counter, int]] = lambda cycle: {}  # other counters in a cycle
     offered_at: list[int] = field(default_factory=list)  # cycle before which instruction i does not come
+    taken: Callable[[int], bool] = lambda cycle: False  # another address is at the one copy of the residual
     params_at: int = 0  # cycle at which the parameters of all jobs are there
     words: list[int] | None = None  # raw instructions instead of the jobs'
     max_cycles: int = DEFAULT_MAX_CYCLES
@@ -119,10 +122,12 @@ class Bench:
                 ctx.set(unit.arrived, arrived)
                 ctx.set(unit.residual.data, pipes["residual"][1])
                 ctx.set(unit.params.data, pipes["params"][1])
+                if self.arch.residual_copies == 1:
+                    ctx.set(unit.residual_taken, self.taken(cycle))
                 self._observe(ctx, cycle)
                 address = ctx.get(unit.params.address)
                 places = [p for p in range(self.released, arrived) if p % self.arch.norm_entries == address]
-                word = self.residual.get(ctx.get(unit.residual.address), 0)
+                word = ELSEWHERE if self.taken(cycle) else self.residual.get(ctx.get(unit.residual.address), 0)
                 pipes["residual"] = [word, pipes["residual"][0]]
                 pipes["params"] = [ring[places[0]] if places else 0, pipes["params"][0]]
                 self.released += ctx.get(unit.release)
@@ -232,6 +237,30 @@ def test_plain_rows_equal_golden_in_the_same_cycles(lanes: int, channels: int):
         start + bench.unit.cycles(rows, words) for start, rows in zip(starts, counts, strict=True)
     ]
     assert len(np.unique(jobs[1].want())) >= min(channels, 20)
+
+
+TAKEN: dict[str, Callable[[int], bool]] = {
+    "never": lambda cycle: False,
+    "even": lambda cycle: cycle % 2 == 0,
+    "odd": lambda cycle: cycle % 2 == 1,
+    "nearly-always": lambda cycle: cycle % 13 < 12,
+    "once-long": lambda cycle: 4 <= cycle < 60,
+    "at-times": lambda cycle: cycle % 7 in (0, 3, 4),
+}
+
+
+@pytest.mark.parametrize("when", TAKEN)
+@pytest.mark.parametrize("channels", [20, 1])
+def test_a_copy_that_is_taken_costs_its_cycles(channels: int, when: str):
+    """Every value is right, and the end comes a cycle later for each cycle of the fetch in which the copy is taken."""
+    rng, taken = np.random.default_rng(channels), TAKEN[when]
+    bench = Bench(side_arch(residual_copies=1), [job_of(channels, rng, src_base=3, dst_base=5)], taken=taken).run()
+    assert bench.check() == 10 * channels
+    words, start = bench.jobs[0].words(8), bench.started[0][0]
+    free = (cycle for cycle in range(start + 1, DEFAULT_MAX_CYCLES) if not taken(cycle))
+    last = list(islice(free, 10 * words))[-1]
+    lost = last - (start + 10 * words)
+    assert bench.finished == [start + bench.unit.cycles(10, words) + lost]
 
 
 def test_consecutive_instructions_wrap_the_parameter_ring():

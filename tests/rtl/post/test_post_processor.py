@@ -9,6 +9,7 @@ import pytest
 from golden.rounding import half_up
 from hwgen.rtl.post.post_processor import PostProcessor
 from hwgen.rtl.post.row_address import destination_words
+from hwgen.spec.destinations import destinations
 from hwgen.spec.isa import Destination
 from hwgen.spec.timing import RESIDUAL_WINDOW
 from tests.rtl.arches import small_arch
@@ -42,6 +43,25 @@ def test_every_destination(shape):
     for kind in ("residual_write", "activation", "key", "value", "score_write", "scores", "gate", "result"):
         assert kinds[kind] >= 5, kind
     assert kinds["progress"] >= 10
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16)], ids=str)
+def test_one_copy_of_the_residual(shape: tuple[int, int, int]):
+    """The same events; the copy is asked for in the cycles of rows that are added, and in no other."""
+    arch = small_arch(*shape, residual_copies=1)
+    rng = np.random.default_rng(sum(shape))
+    world = random_world(rng, arch)
+    order = [destination for _ in range(6) for destination in rng.permutation(list(Destination))]
+    tiles = [random_tile(rng, arch, Destination(int(d)), n) for n, d in enumerate(order)]
+    bench = PostBench(arch, deepcopy(world), tiles)
+    bench.run()
+    want = expected_events(arch, world, tiles, bench.starts, bench.dut.latency)
+    assert sorted(bench.events, key=str) == sorted(want, key=str)
+    adding = destinations(adds=True)
+    starts = [start for start, tile in zip(bench.starts, tiles, strict=True) if tile.tag["destination"] in adding]
+    behind = bench.dut.latency + 1 - bench.dut.residual_window  # the start of a tile, to the first address
+    assert bench.wanted == [start + behind + row for start in starts for row in range(arch.token_lanes)]
+    assert len(starts) == 6 * len(adding) == 12
 
 
 def test_addresses_end_exactly_at_each_buffer():
