@@ -131,15 +131,24 @@ def _in_parts(walk: Walk, section: Section, tensor: Tensor) -> tuple[Stream, ...
 def _most_tiles(walk: Walk, section: Section) -> int:
     """Output tiles of one load: all when they fit; else those of half the rings, so that the next load has the other.
 
-    Parameters come before the weights of a load, so that their ring holds all of them.
+    More than half when these are too few for the array to work while the operands of the next tile of rows are read:
+    then every tile of rows would cost cycles, and the next load costs the array its own beginning only. Parameters come
+    before the weights of a load, so that their ring holds all of them.
     """
     rings = [(PARAM_RING.words(walk.arch), 1)]
     if section.kept:
         rings.append((WEIGHT_RING.words(walk.arch), section.tile_words))
     fits = all(section.out_tiles * words <= depth for depth, words in rings)
-    most = section.out_tiles if fits else min(depth // 2 // words for depth, words in rings)
+    half, whole = (min(depth // share // words for depth, words in rings) for share in (2, 1))
+    most = section.out_tiles if fits else max(half, min(whole, _least_tiles(walk.arch, section)))
     asked = walk.parts.weight_words
     return max(1, most if asked is None else min(most, asked // section.tile_words))
+
+
+def _least_tiles(arch: ArchConfig, section: Section) -> int:
+    """Output tiles whose chunks take as long as reading the operands of a tile of rows, a word a cycle."""
+    operands = arch.token_lanes * -(-section.in_chunks // arch.subwords)
+    return -(-operands // section.in_chunks)
 
 
 def expert_streams(walk: Walk, layer: Experts) -> tuple[Stream, ...]:

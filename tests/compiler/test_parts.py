@@ -97,6 +97,20 @@ def test_weights_that_do_not_fit():
     assert compiled.entry("blocks.0.fc1.tiles5-9").bytes == 5 * (8 * SIM.tile_bytes + SIM.output_lanes * 8)
 
 
+def test_more_than_half_a_ring_hides_the_operands():
+    """Four rows of 16 words are read while the array works on four tiles of 16 chunks; a ring of 40 words holds two."""
+    arch = replace(ARCHS["sim-4x8x16"], name="wide", input_lanes=16, ring_bytes=40 * 256)
+    compiled = compile_model(_experts_small(), arch)
+    assert [item.fields["out_tiles"] for item in entries(compiled, "blocks.0.fc2")] == [2, 2]
+    half = [item.fields["out_tiles"] for item in entries(compiled, "blocks.0.fc1")]  # five tiles of four chunks: enough
+    assert half == [4, 4, 4, 4]
+    tight = compile_model(_experts_small(), replace(arch, ring_bytes=31 * 256))  # one tile, and no room for the next
+    assert [item.fields["out_tiles"] for item in entries(tight, "blocks.0.fc2")] == [1] * 4
+    for other in (compiled, tight):
+        check_compiled(other, 0)
+        check_ends(other)
+
+
 def _experts_small():
     """Micro without experts, and a head that any ring holds."""
     config = replace(
