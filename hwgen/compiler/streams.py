@@ -9,7 +9,7 @@ from hwgen.compiler.walk import Walk
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import PARAM_RING, WEIGHT_RING
 from hwgen.spec.layers import Experts, Linear, Norm, Tensor
-from hwgen.spec.layout import U8, Array, param_entries, port_slices, weight_tiles
+from hwgen.spec.layout import U8, Array, padded_squares, param_entries, port_slices, weight_tiles
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.weight_formats import DENSE8, WeightFormat
 
@@ -24,6 +24,7 @@ class Section:
     in_chunks: int
     heads_out: int | None = None  # of the outputs: each is padded to whole words
     heads_in: int | None = None  # of the inputs
+    squares_in: tuple[int, int] | None = None  # sides of squares that the inputs are, and of those that hold them
     format: WeightFormat = DENSE8
     identity: int = 0  # inputs that become outputs as they are, without arrays in the package
     first_tile: int = 0  # output tiles of the layer before these
@@ -93,6 +94,7 @@ def linear_streams(walk: Walk, layer: Linear, *, whole: bool) -> tuple[Stream, .
         in_chunks=walk.chunks(inputs, layer.beside),
         heads_out=tensor.heads,
         heads_in=inputs.heads if layer.beside == 1 else inputs.groups * layer.beside,
+        squares_in=inputs.squares,
         format=layer.format,
         kept=walk.rows_at_once(layer) > walk.arch.token_lanes,
     )
@@ -108,6 +110,7 @@ def identity_streams(walk: Walk, tensor: Tensor, source: str) -> tuple[Stream, .
         out_tiles=walk.arch.words(inputs.columns),
         in_chunks=walk.chunks(inputs),
         heads_in=inputs.heads,
+        squares_in=inputs.squares,
         identity=inputs.columns,
         kept=tensor.rows > walk.arch.token_lanes,
     )
@@ -197,13 +200,17 @@ def _layer_arrays(package: QuantisedModel, section: Section, lanes: int) -> tupl
     """The same of all outputs of the layer."""
     if section.identity:
         bias = np.zeros(section.identity, dtype=np.int32)
-        weight = pad_heads(np.eye(section.identity, dtype=np.int8), 1, section.heads_in, lanes)
-        return weight, bias, bias + 1, bias
+        return _padded_inputs(np.eye(section.identity, dtype=np.int8), section, lanes), bias, bias + 1, bias
     parts = [package.arrays[f"{section.source}.{part}"] for part in ("weight", "bias", "mult", "shift")]
     if section.expert is not None:
         parts = [part[section.expert] for part in parts]
     weight, *rest = (pad_heads(part, 0, section.heads_out, lanes) for part in parts)
-    return pad_heads(weight, 1, section.heads_in, lanes), rest[0], rest[1], rest[2]
+    return _padded_inputs(weight, section, lanes), rest[0], rest[1], rest[2]
+
+
+def _padded_inputs(weight: Array, section: Section, lanes: int) -> Array:
+    """Zeros where the rows that the weights meet are padded."""
+    return pad_heads(padded_squares(weight, section.squares_in), 1, section.heads_in, lanes)
 
 
 def _norm_entries(package: QuantisedModel, name: str, arch: ArchConfig) -> U8:

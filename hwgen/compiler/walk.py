@@ -45,7 +45,7 @@ class Walk:
 
     def group_words(self, tensor: Tensor) -> int:
         """Words of one group of columns: heads are padded to whole words."""
-        return self.arch.words(tensor.columns // tensor.groups)
+        return self.arch.words(tensor.padded_columns // tensor.groups)
 
     def row_words(self, tensor: Tensor) -> int:
         """Words of a row."""
@@ -55,7 +55,7 @@ class Walk:
         """Input chunks of a row that a LINEAR reads, or of some side by side; padding between heads and rows counts."""
         if tensor.heads is not None or beside > 1:
             return self.row_words(tensor) * self.arch.subwords * beside
-        return self.arch.chunks(tensor.columns)
+        return self.arch.chunks(tensor.padded_columns)
 
     def held_rows(self, layer: Linear) -> int:
         """Rows that a linear layer leaves before its reader takes them: all, or those of a block."""

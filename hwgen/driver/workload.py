@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.layout import result_bytes, result_rows
+from hwgen.spec.layout import image_planes, result_bytes, result_rows
 from hwgen.store.output_file import write_bytes, write_text
 
 ALIGNMENT = 4096  # of the regions behind the memory image
@@ -41,6 +41,7 @@ class Workload:
     memory: NDArray[np.uint8]
     image_shape: tuple[int, int, int]  # height, width, channels
     tasks: Mapping[str, TaskEntry]
+    patch: tuple[int, int] = (1, 1)  # pixels of a patch's side in the image, and in memory
 
     @classmethod
     def from_compiled(cls, compiled: Any) -> "Workload":
@@ -59,6 +60,7 @@ class Workload:
             arch=compiled.arch,
             memory=compiled.image,
             image_shape=(config.image_height, config.image_width, config.channels),
+            patch=(config.network.image.patch, config.network.image.side),
             tasks=tasks,
         )
 
@@ -70,7 +72,8 @@ class Workload:
     @property
     def result_offset(self) -> int:
         """Where results go."""
-        end = self.image_offset + int(np.prod(self.image_shape))
+        side, padded = self.patch
+        end = self.image_offset + int(np.prod(self.image_shape)) // side**2 * padded**2
         return -(-end // ALIGNMENT) * ALIGNMENT
 
     @property
@@ -91,12 +94,12 @@ class Workload:
         return result_bytes(entry.result_rows, entry.result_outputs, self.arch)
 
     def planar(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """An image [height, width, channels] as the machine reads it: one plane per channel."""
+        """An image [height, width, channels] as the machine reads it: one plane per channel, padded patches."""
         if image.shape != self.image_shape or image.dtype != np.uint8:
             raise WorkloadError(
                 f"{self.model} takes a uint8 image {list(self.image_shape)}, got {image.dtype}{list(image.shape)}"
             )
-        return np.ascontiguousarray(image.transpose(2, 0, 1)).reshape(-1)
+        return image_planes(image, *self.patch)
 
     def result(self, task: str, data: bytes) -> NDArray[np.int16]:
         """The result region as int16 [rows, outputs]."""
@@ -111,6 +114,7 @@ class Workload:
             "model": self.model,
             "arch": asdict(self.arch),
             "image_shape": list(self.image_shape),
+            "patch": list(self.patch),
             "tasks": {name: asdict(entry) for name, entry in self.tasks.items()},
             "sha256": hashlib.sha256(self.memory.tobytes()).hexdigest(),
         }
@@ -124,6 +128,7 @@ class Workload:
         if hashlib.sha256(memory.tobytes()).hexdigest() != manifest["sha256"]:
             raise WorkloadError(f"{folder / IMAGE_FILE} does not match the sha256 in {MANIFEST_FILE}")
         height, width, channels = manifest["image_shape"]
+        side, padded = manifest.get("patch", (1, 1))  # workloads of older versions are never padded
         try:
             arch = ArchConfig(**manifest["arch"])
         except (TypeError, ValueError) as error:
@@ -133,5 +138,6 @@ class Workload:
             arch=arch,
             memory=memory,
             image_shape=(height, width, channels),
+            patch=(side, padded),
             tasks={name: TaskEntry(**entry) for name, entry in manifest["tasks"].items()},
         )

@@ -33,6 +33,29 @@ def weight_tiles(weight: Array, arch: ArchConfig) -> U8:
     return np.ascontiguousarray(tiles).view(np.uint8).reshape(outs * ins, arch.tile_bytes)
 
 
+def padded_squares(array: Array, squares: tuple[int, int] | None) -> Array:
+    """[..., planes * side * side] -> [..., planes * padded * padded], zeros behind every row and below every square.
+
+    ``squares``: side and padded side; None: the array as it is.
+    """
+    if squares is None:
+        return array
+    side, size = squares
+    planes = array.reshape(*array.shape[:-1], -1, side, side)
+    return padded(padded(planes, -1, size), -2, size).reshape(*array.shape[:-1], -1)
+
+
+def image_planes(image: Array, patch: int, side: int) -> U8:
+    """uint8 [height, width, channels] -> bytes as the machine reads them: one plane a channel, padded patch by patch.
+
+    Every patch has ``patch`` pixels a side in the image and ``side`` in memory. What is behind and below it does not
+    count: its weights are zero.
+    """
+    height, width, channels = image.shape
+    cut = image.reshape(height // patch, patch, width // patch, patch, channels).transpose(4, 0, 1, 2, 3)
+    return np.ascontiguousarray(padded(padded(cut, -1, side), 2, side)).reshape(-1)
+
+
 def param_entries(bias: Array, mult: Array, shift: Array, arch: ArchConfig) -> U8:
     """Per-channel parameters -> bytes [entries, output_lanes * 8]: int32 bias, 16-bit multiplier, 8-bit shift, zero.
 

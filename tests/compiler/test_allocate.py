@@ -8,7 +8,7 @@ import pytest
 from hwgen.compiler.allocate import allocate
 from hwgen.compiler.compile import compile_model
 from hwgen.compiler.errors import CompileError
-from hwgen.compiler.fit import check_fit, fits
+from hwgen.compiler.fit import check_fit, fits, problems
 from hwgen.compiler.places import Held, Lifetime, placed
 from hwgen.compiler.walk import Walk
 from hwgen.spec.arch import ArchConfig
@@ -150,10 +150,13 @@ def test_experts_need_parameters_of_both_layers():
 
 
 def test_images_that_the_gather_cannot_read():
-    message = _message(SIM, replace(M3VIT_MICRO, image_width=72))
-    assert "image width 72 must be a multiple of 16" in message
-    message = _message(ARCHS["zcu102"], replace(M3VIT_MICRO, image_height=96, image_width=96, patch=24))
-    assert "patch side 24 must be 8 or a multiple of 16" in message
+    """48 pixels a side are the most that an instruction can say; nothing else is refused."""
+    roomy = replace(ARCHS["zcu102"], max_inputs=4096, activation_bytes=2**20)
+    one = replace(M3VIT_MICRO, image_height=98, image_width=98, patch=49, channels=1)
+    assert problems(one.network, roomy) == ["patch side 49: the machine gathers at most 48 pixels"]
+    for patch, width in ((8, 72), (24, 96), (48, 96), (1, 9), (33, 66)):
+        shape = replace(one, image_height=2 * patch, image_width=width, patch=patch)
+        assert problems(shape.network, roomy) == [], patch
 
 
 def test_more_words_than_addresses():

@@ -181,6 +181,23 @@ def test_a_workload_keeps_its_image(tmp_path: Path):
         Workload.load(tmp_path)
 
 
+def test_a_workload_pads_patches(tmp_path: Path):
+    """Nine patches of 3 x 3 pixels and two channels are 9 x 2 squares of 16 x 16; the result lies behind them."""
+    workload(image_shape=(9, 9, 2), patch=(3, 16)).save(tmp_path)
+    loaded = Workload.load(tmp_path)
+    image = np.arange(1, 9 * 9 * 2 + 1, dtype=np.uint8).reshape(9, 9, 2)
+    planes = loaded.planar(image)
+    assert planes.size == 9 * 2 * 256
+    assert np.array_equal(planes.reshape(2, 3, 16, 3, 16)[:, :, :3, :, :3].reshape(2, 9, 9), image.transpose(2, 0, 1))
+    assert np.count_nonzero(planes) == image.size
+    assert loaded.result_offset - loaded.image_offset == 2 * 4096
+    path = tmp_path / "workload.json"
+    manifest = json.loads(path.read_text())
+    del manifest["patch"]  # a version that padded nothing
+    path.write_text(json.dumps(manifest))
+    assert np.array_equal(Workload.load(tmp_path).planar(image), image.transpose(2, 0, 1).reshape(-1))
+
+
 def test_a_workload_of_a_machine_that_is_not_known_is_refused(tmp_path: Path):
     saved = workload()
     for change, says in (

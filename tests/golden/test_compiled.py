@@ -12,7 +12,7 @@ from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.compiler.listing import Produced
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
-from hwgen.spec.layout import result_rows
+from hwgen.spec.layout import image_planes, result_rows
 from hwgen.spec.presets import M3VIT_MICRO, M3VIT_TINY
 from tests.golden.random_package import random_image, random_package
 
@@ -21,9 +21,14 @@ SHORT_QUEUES = [replace(ARCHS["sim"], name=f"queue-{n}", load_queue=n) for n in 
 MODEL = 0x2000
 
 
+def planes_of(compiled: Compiled, image: np.ndarray) -> np.ndarray:
+    """The image as a host writes it."""
+    return image_planes(image, compiled.config.network.image.patch, compiled.config.network.image.side)
+
+
 def run(compiled: Compiled, image: np.ndarray, task: str) -> tuple[GoldenMachine, np.ndarray]:
     """Machine and head codes after one image."""
-    program, planes = compiled.programs[task], np.ascontiguousarray(image.transpose(2, 0, 1)).reshape(-1)
+    program, planes = compiled.programs[task], planes_of(compiled, image)
     at_image = MODEL + -(-compiled.image.size // 4096) * 4096
     at_result = at_image + -(-planes.size // 4096) * 4096
     memory = np.zeros(at_result + program.result_bytes, dtype=np.uint8)

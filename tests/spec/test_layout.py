@@ -6,6 +6,8 @@ import pytest
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.layout import (
+    image_planes,
+    padded_squares,
     param_entries,
     port_slices,
     position_words,
@@ -122,3 +124,28 @@ def test_packed_weights(arch: ArchConfig, shape: tuple[int, int]):
                 assert byte >> (4 * half) & 15 == code & 15
                 compared += chunk < ins
     assert compared == tiles.size
+
+
+@pytest.mark.parametrize(("patch", "side"), [(1, 8), (3, 16), (7, 8), (8, 8), (14, 16), (16, 16)])
+def test_images_are_padded_patch_by_patch(patch: int, side: int):
+    """Pixel (y, x) of a patch is there, whatever its side; what is beside it is zero."""
+    image = np.random.default_rng(patch).integers(1, 256, (2 * patch, 3 * patch, 2), dtype=np.uint8)
+    planes = image_planes(image, patch, side).reshape(2, 2 * side, 3 * side)
+    pixels = 0
+    for channel, y, x in np.argwhere(planes):
+        (row, line), (column, dot) = divmod(int(y), side), divmod(int(x), side)
+        assert planes[channel, y, x] == image[row * patch + line, column * patch + dot, channel]
+        assert max(line, dot) < patch
+        pixels += 1
+    assert pixels == image.size
+    if patch == side:
+        assert np.array_equal(planes, image.transpose(2, 0, 1))
+
+
+def test_weights_are_padded_as_patches_are():
+    """Input (plane, y, x) of a square of 3 is input (plane, y, x) of a square of 8."""
+    weight = np.arange(1, 1 + 2 * 2 * 9).reshape(2, 18)
+    wide = padded_squares(weight, (3, 8)).reshape(2, 2, 8, 8)
+    assert np.array_equal(wide[..., :3, :3].reshape(2, 18), weight)
+    assert np.count_nonzero(wide) == weight.size
+    assert padded_squares(weight, None) is weight

@@ -136,6 +136,11 @@ NETWORKS: dict[str, Network] = {
     "distilled-padded": random_network(27, dim=40, heads=5, tasks=(CLASS,), class_token="distilled", activation="silu"),
     "mean-norm": random_network(28, tasks=(CLASS, SEG), pool="mean_norm", dim=40, heads=5, activation="hardswish"),
     "no-class-token": random_network(25, class_token="none", image_width=48, top_k=1),
+    "patches-of-2": random_network(26, patch=2, image_height=6, image_width=12),
+    "patches-of-3": random_network(27, patch=3, image_height=9, image_width=27, channels=1),
+    "patches-of-5": random_network(28, patch=5, image_height=10, image_width=35, channels=1),
+    "patches-of-7": random_network(29, patch=7, image_height=28, image_width=14, tasks=(CLASS,)),
+    "patches-of-14": random_network(30, patch=14, image_height=28, image_width=42, channels=1),
 }
 
 MANY_EXPERTS = random_network(15, experts=20, top_k=3, moe_blocks=(0,))  # gate of more than one output tile

@@ -157,7 +157,7 @@ def limits(walk: Walk, layer: Linear) -> Iterator[Limit]:
     """The depth of products, padding counted, and what a gate may choose from."""
     inputs = walk.tensors[layer.source.tensor]
     padded = inputs.heads is not None or layer.beside > 1
-    count = walk.row_words(inputs) * walk.arch.output_lanes * layer.beside if padded else layer.inputs
+    count = walk.row_words(inputs) * walk.arch.output_lanes * layer.beside if padded else inputs.padded_columns
     yield Limit(what="inputs", need=count, field="max_inputs")
     if isinstance(layer.finish, Gate):
         yield Limit(what="experts", need=layer.outputs, field="max_experts")

@@ -10,16 +10,18 @@ from hwgen.spec.buffers import ACTIVATION
 from hwgen.spec.isa import Counter, Opcode
 from hwgen.spec.layers import Patches
 
+MOST_SIDE = 48  # the largest multiple of a beat that an instruction can say
+
 
 def lower(writer: Writer, layer: Patches) -> None:
     """LOAD_PATCHES."""
     fields = {
-        "patch": layer.patch,
+        "patch": layer.side,
         "patch_rows": layer.height // layer.patch,
         "patch_columns": layer.width // layer.patch,
         "channels": layer.channels,
-        "width": layer.width,
-        "plane_bytes": layer.height * layer.width,
+        "width": layer.width // layer.patch * layer.side,
+        "plane_bytes": layer.rows * layer.side**2,
         **writer.places[layer.writes].target(),
     }
     writer.emit(Opcode.LOAD_PATCHES, layer.name, fields)
@@ -33,11 +35,9 @@ def holds(walk: Walk, layer: Patches) -> Iterator[Held]:
 
 
 def refusals(walk: Walk, places: Mapping[str, Place], layer: Patches) -> Iterator[str]:
-    """The gather reads whole beats."""
-    if layer.patch != 8 and layer.patch % 16:
-        yield f"patch side {layer.patch} must be 8 or a multiple of 16"
-    if layer.width % 16:
-        yield f"image width {layer.width} must be a multiple of 16"
+    """A side that an instruction cannot say."""
+    if layer.side > MOST_SIDE:
+        yield f"patch side {layer.patch}: the machine gathers at most {MOST_SIDE} pixels"
 
 
 FACE = Face(lower=lower, holds=holds, streams=nothing, limits=nothing, refusals=refusals)

@@ -81,7 +81,8 @@ def limits(walk: Walk, layer: Pool) -> Iterator[Limit]:
     """Those of attention with one query."""
     yield Limit(what="tokens", need=layer.rows, field="max_tokens")
     yield Limit(what="rows", need=layer.rows, field="max_inputs")
-    yield Limit(what="inputs", need=layer.columns, field="max_inputs")
+    inputs = walk.tensors[layer.source.tensor]
+    yield Limit(what="inputs", need=inputs.padded_columns, field="max_inputs")
     yield score_limit(walk, layer.rows)
 
 

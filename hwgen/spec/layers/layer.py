@@ -26,6 +26,7 @@ class Tensor:
     name: str
     shape: tuple[int, ...]  # [rows, columns]; scores [heads, queries, keys]; lengths of queues [experts]
     heads: int | None = None  # whose columns the machine pads to whole words, each; None: a row is padded as a whole
+    squares: tuple[int, int] | None = None  # sides: columns are squares, and the host pads each to a larger one
 
     @property
     def rows(self) -> int:
@@ -41,6 +42,12 @@ class Tensor:
     def columns(self) -> int:
         """Values of a row."""
         return self.shape[-1]
+
+    @property
+    def padded_columns(self) -> int:
+        """Values of a row in the machine, before it is padded to whole words or heads."""
+        side, padded = self.squares or (1, 1)
+        return self.columns // side**2 * padded**2
 
 
 @dataclass(frozen=True, kw_only=True)

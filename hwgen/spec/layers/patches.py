@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from hwgen.spec.array_kinds import Specs
 from hwgen.spec.layers.layer import Count, Floats, Layer, Rows, Tensor
 
+_LANE, _BEAT = 8, 16  # pixels that the machine writes together, and that it reads together
+
 
 @dataclass(frozen=True, kw_only=True)
 class Patches(Layer):
@@ -28,6 +30,15 @@ class Patches(Layer):
         return (self.height // self.patch) * (self.width // self.patch)
 
     @property
+    def side(self) -> int:
+        """Pixels of a side as the machine gathers it; the host pads every patch to that (`hwgen.spec.layout`).
+
+        Whole lanes of a beat, and rows of the image in whole beats.
+        """
+        small = self.patch <= _LANE and self.width // self.patch % 2 == 0
+        return _LANE if small else -(-self.patch // _BEAT) * _BEAT
+
+    @property
     def columns(self) -> int:
         """Pixel values of one patch."""
         return self.channels * self.patch * self.patch
@@ -42,7 +53,8 @@ class Patches(Layer):
 
     def tensors(self) -> tuple[Tensor, ...]:
         """One row a patch."""
-        return (Tensor(name=self.writes, shape=(self.rows, self.columns)),)
+        squares = None if self.side == self.patch else (self.patch, self.side)
+        return (Tensor(name=self.writes, shape=(self.rows, self.columns), squares=squares),)
 
     def arrays(self) -> Specs:
         """None."""

@@ -30,7 +30,7 @@ OP = Op(
     unit=Unit.IO,
     meaning="gather patches of the planar uint8 image at the IMAGE pointer into the activation buffer",
     fields=(
-        Field("patch", 6, "patch side in pixels: 8 or a multiple of 16"),
+        Field("patch", 6, "patch side in pixels, padding included: 8 or a multiple of 16"),
         Field("patch_rows", 8, "bands of patches"),
         Field("patch_columns", 8, "patches per band"),
         Field("channels", 3, "colour planes"),
