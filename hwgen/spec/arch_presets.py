@@ -48,20 +48,48 @@ def sized_arch(name: str, lanes: tuple[int, int, int], capacity: Capacity, **oth
 _MICRO = Capacity(tokens=65, channels=64, hidden=256, experts=8)  # m3vit-micro, exactly
 _ROOMY = Capacity(tokens=80, channels=96, hidden=384, experts=16)
 _TINY = Capacity(tokens=256, channels=192, hidden=768, experts=16)  # m3vit-tiny, deit-tiny
+_SMALL = Capacity(tokens=257, channels=384, hidden=1536, experts=16)  # dinov2-small, deit-small
+_BASE = Capacity(tokens=197, channels=768, hidden=3072, experts=16)  # deit-base
+_PORTS: dict[str, int] = {
+    "weight_ports": 4,
+    "outstanding": 16,  # 16 bursts of 256 bytes on four ports hide a read latency of 240 cycles
+}
 _ZCU102: dict[str, int] = {
+    **_PORTS,
     "max_inputs": 1024,
     "max_channels": 256,
     "ring_bytes": 1536 * KIB,  # lets a dense block of 2048 MACs hide the DDR time of the next block's experts
     "param_entries": 512,
     "norm_entries": 128,
-    "weight_ports": 4,
-    "outstanding": 16,  # 16 bursts of 256 bytes on four ports hide a read latency of 240 cycles
+}
+_LARGE: dict[str, int] = {  # for dense networks that read every weight once
+    **_PORTS,
+    "ring_bytes": 512 * KIB,  # three output tiles of deit-base's longest layer, and room to load the next ones
 }
 
 _PRESETS = (
     sized_arch("zcu102", (4, 16, 32), _TINY, **_ZCU102),
     # 4096 MACs outrun DDR unless weights have four bits; its DSPs are above the share that usually closes timing
     sized_arch("zcu102-8x16x32", (8, 16, 32), _TINY, **_ZCU102),
+    # ViT-S, and 577 tokens of ViT-Ti
+    sized_arch(
+        "zcu102-4x16x32",
+        (4, 16, 32),
+        _SMALL,
+        **_LARGE,
+        max_tokens=1024,  # costs what 577 would, and a comparison with it is one bit
+        residual_bytes=577 * 6 * 64,
+        norm_bytes=577 * 6 * 32,
+        activation_bytes=577 * 24 * 32,
+        key_bytes=19 * 6 * 1024,
+        value_bytes=37 * 6 * 512,
+        score_words=4096,
+    ),
+    # ViT-B as well: one copy of its residual stream, and scores of a block of queries
+    sized_arch("zcu102-6x16x32", (6, 16, 32), _BASE, **_LARGE, max_tokens=577, score_words=2048, residual_copies=1),
+    sized_arch(
+        "zcu102-8x16x32-base", (8, 16, 32), _BASE, **_LARGE, max_tokens=512, score_words=2048, residual_copies=1
+    ),
     sized_arch("sim", (2, 8, 16), _MICRO, ring_bytes=32 * KIB),
     # one token row at a time, a ring of exactly the largest layer, a short load queue
     sized_arch(

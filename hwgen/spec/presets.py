@@ -2,6 +2,7 @@
 
 import difflib
 from dataclasses import replace
+from typing import Any
 
 from hwgen.spec.model import ModelConfig, TaskConfig
 
@@ -56,13 +57,28 @@ _VIT_TINY_SHAPE = ModelConfig(
 )
 
 
-def _renamed(config: ModelConfig, name: str) -> ModelConfig:
-    return replace(config, name=name)
+_SMALL: dict[str, Any] = {"dim": 384, "heads": 6, "mlp_hidden": 1536}
+_BASE: dict[str, Any] = {"dim": 768, "heads": 12, "mlp_hidden": 3072}
 
 
-MODELS: dict[str, ModelConfig] = {
-    config.name: config for config in (M3VIT_MICRO, M3VIT_TINY, _VIT_TINY_SHAPE, _renamed(_VIT_TINY_SHAPE, "deit-tiny"))
-}
+def _vit(name: str, side: int = 224, **others: Any) -> ModelConfig:
+    """A vision transformer of 12 blocks, as wide as ViT-Ti unless ``others`` says so, for images of ``side`` pixels."""
+    return replace(_VIT_TINY_SHAPE, name=name, image_height=side, image_width=side, **others)
+
+
+_PRESETS = (
+    M3VIT_MICRO,
+    M3VIT_TINY,
+    replace(M3VIT_TINY, name="m3vit-tiny-197", image_height=224, image_width=224),  # 197 tokens, as DeiT has
+    _VIT_TINY_SHAPE,
+    _vit("vit-tiny-384", 384),  # 577 tokens
+    _vit("deit-tiny"),
+    _vit("deit-small", **_SMALL),
+    _vit("deit-base", **_BASE),
+    _vit("vit-base", **_BASE),
+    _vit("dinov2-small", patch=14, **_SMALL),  # its shape alone: 257 tokens; 1,370 at the 518 pixels of its training
+)
+MODELS: dict[str, ModelConfig] = {config.name: config for config in _PRESETS}
 
 
 def model_config(name: str) -> ModelConfig:

@@ -51,8 +51,14 @@ def test_models_lists_every_network(tmp_path: Path):
     assert {row["name"]: row["tokens"] for row in rows} == {
         "m3vit-micro": 65,
         "m3vit-tiny": 129,
+        "m3vit-tiny-197": 197,
         "vit-tiny": 197,
+        "vit-tiny-384": 577,
         "deit-tiny": 197,
+        "deit-small": 197,
+        "deit-base": 197,
+        "vit-base": 197,
+        "dinov2-small": 257,
     }
 
 

@@ -71,9 +71,9 @@ def test_help_has_the_options_of_every_command_and_no_other(capsys: pytest.Captu
         ("hwgen verify --fi", ["--fit"]),
         ("hwgen verify --board ", board_names()),
         ("hwgen estimate --board zcu102 --model ", list(MODELS)),
-        ("hwgen --quiet build --model vit", ["vit-tiny"]),
+        ("hwgen --quiet build --model vit", ["vit-tiny", "vit-tiny-384", "vit-base"]),
         ("hwgen quantize m3vit-m", ["m3vit-micro"]),
-        ("hwgen evaluate deit", ["deit-tiny"]),
+        ("hwgen evaluate deit", ["deit-tiny", "deit-small", "deit-base"]),
         ("hwgen verify --model nets/", []),  # bash lists files then
     ],
 )
