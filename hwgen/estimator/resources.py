@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from hwgen.spec.arch import ArchConfig
+from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.board import Board
-from hwgen.spec.buffers import MEMORIES, ROW_FACTOR
+from hwgen.spec.buffers import MEMORIES, RINGS, ROW_FACTOR
 
 BRAM36_SHAPES = ((512, 72), (1024, 36), (2048, 18), (4096, 9))  # depth, width
 LUTRAM_DEPTH = 64  # shallower memories are look-up tables: 64 bits each
+LANE_BRAM = 0.5  # per lane: the table of GELU
+FIXED_BRAM = 20  # gate, queues of experts, reciprocals, loaders
 POST_DSP = 3  # per lane: requantisation 2, scale behind GELU 1
 NORM_DSP = 4  # per lane: square 1, normalisation 2, gain 1
 SHARED_DSP = 9  # reciprocal square root and row addresses
@@ -45,7 +47,9 @@ def memories(arch: ArchConfig) -> Iterator[tuple[str, int, int, int]]:
     """(name, copies, depth, width in bits) of every memory that matters."""
     lanes, word = arch.output_lanes, 8 * arch.output_lanes
     for name, memory in MEMORIES.items():
-        if memory is not ROW_FACTOR:  # two block RAMs at most
+        if memory in RINGS:  # beat by beat, as ports fill them
+            yield name, memory.word_bits(arch) // (8 * BEAT_BYTES), memory.words(arch), 8 * BEAT_BYTES
+        elif memory is not ROW_FACTOR:  # two block RAMs at most
             yield name, memory.copies(arch) * memory.bank_count(arch), memory.words(arch), memory.word_bits(arch)
     yield "operand", 2 * arch.token_lanes, -(-arch.max_inputs // lanes), word
     yield "results", 1, arch.result_beats, 128
@@ -63,7 +67,7 @@ def resources(arch: ArchConfig) -> ResourceEstimate:
     lut = packed * LUT_PER_PACKED_MAC + arch.input_lanes * arch.output_lanes * LUT_PER_WEIGHT
     lut += (POST_LUT + ATTENTION_LUT + NORM_LUT) * arch.output_lanes
     lut += PORT_LUT * (arch.weight_ports + 1) + FIXED_LUT
-    bram = 0
+    bram = FIXED_BRAM + int(LANE_BRAM * arch.output_lanes)
     for _, copies, depth, width in memories(arch):
         if depth <= LUTRAM_DEPTH:
             lut += copies * width * -(-depth // 64)
