@@ -74,7 +74,8 @@ ENTRANCES = ("hwgen", "hwgen.__main__")  # both import the rest later: when a na
 ABOVE = (TOP, "hwgen.cli", "benchmarks", "website", "tests")  # parts that may use every other, in this order
 # External package -> where it may be imported.
 CONFINED: dict[str, tuple[str, ...]] = {
-    "torch": ("hwgen.frontend", "golden.reference", "tests.frontend", "tests.golden"),
+    "torch": ("hwgen.frontend", "golden.reference", "benchmarks.digits", "tests.frontend", "tests.golden"),
+    "sklearn": ("benchmarks.digits", "tests.frontend"),
     "amaranth": (
         "hwgen.rtl",
         "hwgen.emit.verilog",
