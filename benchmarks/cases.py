@@ -25,6 +25,11 @@ class Case:
     ring_kib: int = 0  # of the weight ring, instead of the machine's; 0: the machine's
 
     @property
+    def quick(self) -> bool:
+        """Whether its estimate takes no more than a second or two."""
+        return self.model in ("m3vit-micro", "m3vit-tiny", "deit-tiny")
+
+    @property
     def memory(self) -> str:
         """What differs from the board's memory."""
         parts = (f"latency {self.latency_cycles}" if self.latency_cycles else "", "any port" if self.any_port else "")
@@ -73,6 +78,11 @@ CASES = (
     Case("m3vit-tiny", "zcu102", latency_cycles=400, any_port=True),
     Case("m3vit-tiny", "zcu102", ring_kib=96),  # layers in parts
     Case("deit-tiny", "zcu102", ring_kib=96),
+    Case("deit-tiny", "zcu102", arch="zcu102-6x16x32"),
+    Case("deit-small", "zcu102", arch="zcu102-4x16x32"),
+    Case("deit-small", "zcu102", arch="zcu102-6x16x32"),
+    Case("vit-tiny-384", "zcu102", arch="zcu102-4x16x32"),
+    Case("deit-base", "zcu102", arch="zcu102-6x16x32"),  # a quarter of an hour of simulation
 )
 IMAGE_SEED = 0  # of the generated scene
 

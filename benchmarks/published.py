@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks.figures import ESTIMATE, Figures
 
-M3VIT, VIT = "M3ViT-tiny", "ViT-Ti / DeiT-Ti"
+M3VIT, VIT, SMALL, BASE = "M3ViT-tiny", "ViT-Ti / DeiT-Ti", "ViT-S / DeiT-S", "ViT-B / DeiT-B"
 HERE = "hwgen, simulated"
 
 
@@ -74,11 +74,45 @@ PUBLISHED = (
         milliseconds=1.94,
         source="Guo et al., ICCAD 2024, arXiv 2407.17879",
     ),
+    Published(
+        design="Auto-ViT-Acc",
+        network=SMALL,
+        tokens="not stated",
+        board="ZCU102, 150 MHz",
+        bits="mixed",
+        dsp="1,552",
+        milliseconds=10.0,
+        source="Li et al., FPL 2022, arXiv 2208.05163; 99.7 images a second",
+    ),
+    Published(
+        design="HeatViT",
+        network=SMALL,
+        tokens="fewer from block to block",
+        board="ZCU102",
+        bits="8 / 8",
+        dsp="",
+        milliseconds=9.15,
+        source="Dong et al., HPCA 2023, arXiv 2211.08110",
+    ),
+    Published(
+        design="Auto-ViT-Acc",
+        network=BASE,
+        tokens="not stated",
+        board="ZCU102, 150 MHz",
+        bits="mixed",
+        dsp="",
+        milliseconds=17.6,
+        source="Li et al., FPL 2022, arXiv 2208.05163; 56.8 images a second",
+    ),
 )
 OURS = {  # case -> network and tokens
     "m3vit-tiny/zcu102": (M3VIT, "129"),
     "m3vit-tiny/zcu102/zcu102-8x16x32/experts=4": (M3VIT, "129"),
     "deit-tiny/zcu102": (VIT, "197"),
+    "deit-tiny/zcu102/zcu102-6x16x32": (VIT, "197"),
+    "deit-small/zcu102/zcu102-4x16x32": (SMALL, "197"),
+    "deit-small/zcu102/zcu102-6x16x32": (SMALL, "197"),
+    "deit-base/zcu102/zcu102-6x16x32": (BASE, "197"),
 }
 HEADER = ("network", "tokens", "design", "board", "bits", "DSPs", "ms", "source")
 
@@ -100,7 +134,7 @@ def _ours(item: Figures, network: str, tokens: str) -> tuple[str, ...]:
 def rows(kept: dict[str, Figures]) -> list[Sequence[str]]:
     """Published figures of a network, then those of this machine, network by network."""
     found: list[Sequence[str]] = []
-    for network in (M3VIT, VIT):
+    for network in (M3VIT, VIT, SMALL, BASE):
         found += [_published(item) for item in PUBLISHED if item.network == network]
         found += [_ours(kept[name], *said) for name, said in OURS.items() if said[0] == network and name in kept]
     return found

@@ -75,12 +75,17 @@ def test_kept_figures_make_sense(case: Case):
     assert len(item.queues) == len(design.model.moe_blocks)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_estimate_is_within_three_percent(case: Case):
+@pytest.mark.parametrize("item", KEPT.values(), ids=list(KEPT))
+def test_the_kept_estimate_is_within_one_percent(item: Figures):
     """Of the RTL, with the routing of the simulated image."""
+    assert abs(item.estimate_error) < 0.01
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.quick], ids=lambda case: case.name)
+def test_the_estimate_is_the_kept_one(case: Case):
+    """Large networks take seconds each; deit-tiny on the same machine says as much."""
     item = KEPT[case.name]
     found = estimate(case.design, item.task, queues=item.queues or None)
-    assert abs(found.cycles / item.cycles - 1) < 0.03
     assert found.cycles == pytest.approx(item.estimated_cycles, rel=0.01)
     assert (found.ddr_read_bytes, found.ddr_write_bytes) == (item.ddr_read_bytes, item.ddr_write_bytes)
 
