@@ -91,7 +91,7 @@ def save_checkpoint(model: M3ViT, path: Path) -> None:
     """The weights as timm names them."""
     arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     state = timm_state(arrays, CONFIG, FORMATS["timm"].pixels)
-    np.savez(path, **state)
+    np.savez(path, allow_pickle=False, **state)
 
 
 def save_pictures(data: Digits, folder: Path) -> None:

@@ -47,19 +47,34 @@ class Fidelity:
 @pytest.fixture(scope="module")
 def standing() -> Imported:
     """The network with halves of the dense MLPs in the place of its experts."""
-    return import_edge_moe(read_checkpoint(WEIGHTS), ImportOptions(name="edge-moe", stand_in_experts=True))
+    return with_stand_ins()
 
 
 @pytest.fixture(scope="module")
 def silent(standing: Imported) -> Imported:
+    """The network with silent experts."""
+    return silenced(standing)
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    """The real image."""
+    return real_image()
+
+
+def with_stand_ins() -> Imported:
+    """The network with halves of the dense MLPs in the place of its experts."""
+    return import_edge_moe(read_checkpoint(WEIGHTS), ImportOptions(name="edge-moe", stand_in_experts=True))
+
+
+def silenced(standing: Imported) -> Imported:
     """The network with the output of every expert set to zero: a MoE block routes and adds nothing."""
     zeros = {name: np.zeros_like(array) for name, array in standing.arrays.items() if ".experts.fc2." in name}
     assert len(zeros) == 12
     return replace(standing, arrays=standing.arrays | zeros)
 
 
-@pytest.fixture(scope="module")
-def image() -> np.ndarray:
+def real_image() -> np.ndarray:
     """The real image; its values are exactly k / 256."""
     with np.load(WEIGHTS) as archive:
         codes = archive["image"].transpose(1, 2, 0) * 256
@@ -72,11 +87,13 @@ def others(first: int) -> list[np.ndarray]:
     return [leaves_image(seed, 128, 256) for seed in range(first, first + OTHER_IMAGES)]
 
 
-def fidelity(network: Imported, image: np.ndarray, images: Sequence[np.ndarray]) -> Fidelity:
+def fidelity(
+    network: Imported, image: np.ndarray, images: Sequence[np.ndarray], ranges: Ranges | None = None
+) -> Fidelity:
     """Quantise with scales from ``images`` and compare every block under both tasks."""
     config = network.config
     arrays, seen = equalise(network.arrays, config, calibrate(network.arrays, config, images))
-    package = quantise(arrays, config, seen, ranges=Ranges())
+    package = quantise(arrays, config, seen, ranges=ranges or Ranges())
     ratios: dict[str, float] = {}
     same, gaps = [], []
     model = FloatModel(network.arrays, config)
