@@ -95,9 +95,10 @@ $(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable .
 	@touch $@
 
-# The same, the checkers, cocotbext-axi, torch, and what builds the site.
+# The same, the checkers, cocotbext-axi, torch, what builds the site, and networks of others where they can be had.
 $(TEST_STAMP): pyproject.toml constraints.txt | $(RUN_STAMP)
-	$(PIP) --editable '.[cocotb,dev,docs,train]'
+	$(PIP) --editable '.[cocotb,dev,docs,onnx,train]'
+	$(PIP) --editable '.[zoo]' || echo "no networks of others: tests/frontend/zoo is skipped"
 	@touch $@
 
 # The same as to run, and what builds the site.
