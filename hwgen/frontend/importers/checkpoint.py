@@ -80,6 +80,14 @@ class Checkpoint:
         """Names that nothing asked for."""
         return [name for name in self._arrays if name not in self._used]
 
+    @property
+    def sha256(self) -> str:
+        """Digest of names and values, for a checkpoint that comes from no file."""
+        sha = hashlib.sha256()
+        for name, array in self._arrays.items():
+            sha.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        return sha.hexdigest()
+
     def __contains__(self, name: str) -> bool:
         return name in self._arrays
 

@@ -19,12 +19,12 @@ from hwgen.frontend.importers.imported import (
     backbone_config,
     feature_heads,
     fold_pixels,
-    image_size_of,
     refuse_unused,
     split_qkv,
     task_names,
     top_k_of,
 )
+from hwgen.frontend.importers.sizes import image_size_of
 from hwgen.frontend.scaling import FloatArray
 
 CHANNELS = 3

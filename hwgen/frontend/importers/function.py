@@ -6,6 +6,7 @@ The arrays of a checkpoint give the sizes of its layers; they say little about w
 from collections.abc import Mapping
 
 from hwgen.frontend.importers.imported import ImportOptions, PixelRule
+from hwgen.spec.activations import FUNCTIONS
 from hwgen.spec.model import ModelConfig
 
 FUNCTION = "function"  # entry of the provenance: part of the network -> what is computed, and who says so
@@ -13,11 +14,36 @@ ASSUMED = "assumed"  # nothing that was read says so
 READ = "read from the arrays"
 
 
+_BEHIND = "behind the final LayerNorm"
+_POOLED = {
+    "mean": f"the mean of all patches {_BEHIND}",
+    "mean_norm": "the final LayerNorm of the mean of all patches",
+}
+
+
 def _pooling(config: ModelConfig) -> str:
     """What the heads read."""
-    rows = {"classification": "the class token", "features": "every token"}
-    read = dict.fromkeys(rows.get(task.kind, "every patch") for task in config.tasks)
-    return f"none: heads read {' or '.join(read)} behind the final LayerNorm; no mean over patches"
+    if any(task.kind == "features" for task in config.tasks):
+        return f"none: there is no head; every token {_BEHIND}"
+    kinds = {task.kind == "classification" for task in config.tasks}
+    if True in kinds and config.pool != "token":
+        return f"heads read {_POOLED[config.pool]}"
+    token = "both class tokens" if config.class_token == "distilled" else "the class token"
+    rows = [text for dense, text in ((False, token), (True, "every patch")) if (not dense) in kinds]
+    return f"none: heads read {' or '.join(rows)} {_BEHIND}; no mean over patches"
+
+
+def _tokens(config: ModelConfig) -> str:
+    """Class tokens and registers."""
+    registers = config.registers
+    if config.class_token == "none":
+        found = "none"
+    elif config.class_token == "distilled":
+        found = "two (class and distillation), in rows 0 and 1 of the position embedding"
+    else:
+        found = "one, in row 0 of the position embedding"
+    more = f"; {registers} registers in the rows behind" if registers else ""
+    return f"{found}{more}, which is added once, before block 0"
 
 
 def _who(options: ImportOptions, name: str) -> str:
@@ -49,12 +75,13 @@ def function_of(
         **said,
     }
     parts = {
-        "activation": "GELU with the error function, between the two layers of an MLP or an expert",
+        "activation": f"{config.activation}, {FUNCTIONS[config.activation].formula}, between the two layers of an MLP"
+        " or an expert",
         "norm order": "pre-norm: x + attention(norm1(x)), then x + mlp(norm2(x)), one LayerNorm before the heads",
         "epsilon": f"{config.epsilon:g} in every LayerNorm",
         "heads": f"{config.heads} of {width} channels, one after the other in query, key and value; scores divided by"
         f" sqrt({width})",
-        "class token": "one, in row 0 of the position embedding, which is added once, before block 0",
+        "class token": _tokens(config),
         "pooling": _pooling(config),
         "qkv bias": "taken; the key's is dropped, softmax does not see it" if qkv_bias else "none",
         "LayerScale": f"{layer_scales} vectors multiplied into attn.proj and mlp.fc2" if layer_scales else "none",

@@ -9,6 +9,7 @@ import numpy as np
 
 from golden.reference.layers.patches import PIXEL_SCALE
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError, listed
+from hwgen.frontend.importers.form import Form
 from hwgen.frontend.scaling import FloatArray
 from hwgen.spec.graph_model import Model
 from hwgen.spec.model import ModelConfig, TaskConfig
@@ -28,6 +29,7 @@ class ImportOptions:
     name: str
     heads: int | None = None
     image_size: tuple[int, int] | None = None  # height, width in pixels
+    trained_size: tuple[int, int] | None = None  # the same, of the images that the position embedding belongs to
     mean: tuple[float, ...] | None = None  # per colour channel, of pixels / 255
     std: tuple[float, ...] | None = None
     tasks: tuple[str, ...] = ()
@@ -133,44 +135,39 @@ class Backbone(Protocol):
 
 
 def backbone_config(
-    options: ImportOptions, reader: Backbone, size: tuple[int, int], tasks: tuple[TaskConfig, ...]
+    options: ImportOptions,
+    reader: Backbone,
+    size: tuple[int, int],
+    tasks: tuple[TaskConfig, ...],
+    form: Form | None = None,
 ) -> ModelConfig:
-    """A dense network of the reader's shape for images of ``size`` (height, width)."""
+    """A dense network of the reader's shape for images of ``size`` (height, width); a plain one without ``form``."""
+    form, heads = form or Form(), heads_of(options, reader.dim)
+    try:
+        return _model(options.name, reader, heads, size, tasks, form)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+
+
+def _model(
+    name: str, reader: Backbone, heads: int, size: tuple[int, int], tasks: tuple[TaskConfig, ...], form: Form
+) -> ModelConfig:
     return ModelConfig(
-        name=options.name,
+        name=name,
         image_height=size[0],
         image_width=size[1],
         patch=reader.patch,
         dim=reader.dim,
         depth=reader.depth,
-        heads=heads_of(options, reader.dim),
+        heads=heads,
         mlp_hidden=reader.mlp_hidden,
         tasks=tasks,
+        class_token=form.class_token,
+        registers=form.registers,
+        pool=form.pool,
+        activation=form.activation,
+        epsilon=form.epsilon,
     )
-
-
-def image_size_of(options: ImportOptions, patches: int, patch: int) -> tuple[int, int]:
-    """Height and width in pixels: as given, or a square."""
-    if options.image_size is not None:
-        height, width = options.image_size
-        if height % patch or width % patch or (height // patch) * (width // patch) != patches:
-            given = options.sources.get("image_size")
-            where = f"{given}: img_size" if given else "--image-size"
-            raise CheckpointError(
-                f"{where} {height}x{width}: pos_embed has {patches} patches of {patch}x{patch} pixels"
-            )
-        return height, width
-    side = round(patches**0.5)
-    if round((patches + 1) ** 0.5) ** 2 == patches + 1:
-        raise CheckpointError(
-            f"pos_embed: {patches + 1} rows are a square: a position embedding without a row for the class token is not"
-            " supported; if it has one, give --image-size"
-        )
-    if side * side != patches:
-        raise CheckpointError(
-            f"--image-size HxW is needed: pos_embed has {patches} patches of {patch}x{patch} pixels, not a square"
-        )
-    return side * patch, side * patch
 
 
 def feature_heads(

@@ -20,12 +20,12 @@ from hwgen.frontend.importers.imported import (
     backbone_config,
     feature_heads,
     fold_pixels,
-    image_size_of,
     refuse_known,
     refuse_unused,
     task_names,
     top_k_of,
 )
+from hwgen.frontend.importers.sizes import image_size_of
 from hwgen.frontend.importers.vit import REFUSED, VitReader
 from hwgen.frontend.scaling import FloatArray
 
@@ -34,6 +34,7 @@ _REFUSED = (
     (r".*\.gate\.(\d+\.)?(head\..*|w_gate_aux)", "gates with a second output are not supported"),
     (r"(.*\.)?tam_model\d\..*", "the task attention module is used in training only; save the network without it"),
     (r".*dist_token", "a distillation token is not supported: the machine has one class token"),
+    (r".*reg_token", "register tokens are not supported here: the machine would need one position row each"),
     *REFUSED,
 )
 

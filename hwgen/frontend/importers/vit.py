@@ -9,15 +9,17 @@ from hwgen.frontend.importers.imported import Refusals, split_qkv
 from hwgen.frontend.scaling import FloatArray
 
 REFUSED: Refusals = (
+    (r"layers\..*|stages\..*", "windowed and staged transformers (Swin and the like) are not supported"),
     (r".*patch_embed\.backbone\..*", "hybrid patch embeddings (a CNN before the transformer) are not supported"),
     (r".*patch_embed\.norm\..*|.*norm_pre\..*", "a LayerNorm before the first block is not supported"),
     (r".*\.attn\.(q_norm|k_norm)\..*", "normalisation of queries and keys is not supported"),
     (r".*\.attn\.rel_pos.*|.*relative_position.*", "relative position biases are not supported; only pos_embed is"),
     (r".*\.mlp\.(fc1_g|fc1_x|w12|w3|norm)\..*", "gated and normalised MLPs are not supported; only fc1, GELU, fc2"),
-    (r".*reg_token", "register tokens are not supported: the machine has one class token"),
     (r".*pre_logits\..*", "a pre_logits layer (linear, tanh) is not supported"),
-    (r"layers\..*|stages\..*", "windowed and staged transformers (Swin and the like) are not supported"),
 )
+
+
+_BIASES = ("attn.proj.bias", "mlp.fc1.bias", "mlp.fc2.bias")  # a network has all of them, or none
 
 
 class VitReader:
@@ -38,6 +40,9 @@ class VitReader:
         self.mlp_hidden = checkpoint.shape(hidden)[0]
         self.layer_scales = 0  # LayerScales that have been folded
         self.qkv_bias = f"{prefix}blocks.0.attn.qkv.bias" in checkpoint
+        self.biases = any(
+            name.endswith(("attn.proj.bias", "mlp.fc1.bias", "mlp.fc2.bias")) for name in checkpoint.names
+        )
 
     def _depth(self) -> int:
         pattern = re.compile(re.escape(self.prefix) + r"blocks\.(\d+)\.")
@@ -55,12 +60,15 @@ class VitReader:
         shape = (self.dim, self.channels, self.patch, self.patch)
         return self.checkpoint.weight(f"{name}.weight", shape, axes=(1, 2, 3)), self._bias(name, self.dim)
 
+    @property
+    def position_rows(self) -> int:
+        """Rows of the position embedding."""
+        shape = self.checkpoint.shape(f"{self.prefix}pos_embed")
+        return shape[1] if len(shape) == 3 else 0
+
     def position(self) -> FloatArray:
-        """Position embedding [tokens, dim]."""
-        name = f"{self.prefix}pos_embed"
-        shape = self.checkpoint.shape(name)
-        tokens = shape[1] if len(shape) == 3 else 0
-        return self.checkpoint.take(name, (1, tokens, self.dim))[0]
+        """Position embedding [rows, dim]."""
+        return self.checkpoint.take(f"{self.prefix}pos_embed", (1, self.position_rows, self.dim))[0]
 
     def token(self, name: str) -> FloatArray:
         """A learned token, [dim]."""
@@ -98,9 +106,11 @@ class VitReader:
         return {f"{to}.weight": self.checkpoint.gamma(f"{from_}.weight", self.dim), f"{to}.bias": self._bias(from_)}
 
     def linear(self, from_: str, to: str, out: int, inputs: int) -> dict[str, FloatArray]:
-        """Weight and bias of a linear layer."""
+        """Weight and bias of a linear layer; zeros where no block of the network has biases."""
         weight = self.checkpoint.weight(f"{from_}.weight", (out, inputs))
-        return {f"{to}.weight": weight, f"{to}.bias": self._bias(from_, out)}
+        without = "blocks." in from_ and not self.biases
+        bias = np.zeros(out, dtype=np.float32) if without else self._bias(from_, out)
+        return {f"{to}.weight": weight, f"{to}.bias": bias}
 
     def _bias(self, from_: str, size: int | None = None) -> FloatArray:
         return self.checkpoint.take(f"{from_}.bias", (size or self.dim,))
