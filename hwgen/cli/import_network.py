@@ -21,25 +21,29 @@ from hwgen.cli.ranges import ranges_of, rule_of
 from hwgen.cli.report_file import write_json
 from hwgen.compiler.fit import check_fit
 from hwgen.frontend.importers.checkpoint import read_checkpoint, source_sha256
-from hwgen.frontend.importers.convert import IMPORTERS, convert, images_of, places, write
-from hwgen.frontend.importers.expect import AGREEMENT, agreement
-from hwgen.frontend.importers.function import assumed
-from hwgen.frontend.importers.imported import IMAGENET_MEAN, IMAGENET_STD, ImportOptions
+from hwgen.frontend.importers.convert import IMPORTERS, places
+from hwgen.frontend.importers.expect import Agreement, agreement
+from hwgen.frontend.importers.imported import IMAGENET_MEAN, IMAGENET_STD, Imported, ImportOptions
+from hwgen.frontend.importers.onnx import import_onnx
 from hwgen.frontend.rule_choice import HELD_OUT
-from hwgen.request import InputError, model_name, not_both, writable_folder
-from hwgen.spec.presets import MODELS
+from hwgen.imports import Calib, check_place, finish
+from hwgen.request import InputError, not_both
 from hwgen.store.archs import find_arch
 
 HERE = Path()
+ONNX = "onnx"
+KINDS = (*IMPORTERS, ONNX)
 # Option -> the kinds that know it; all others belong to every kind.
 _OWN_OPTIONS = {
-    "--mean": ("timm", "m3vit"),
-    "--std": ("timm", "m3vit"),
+    "--mean": ("timm", "m3vit", ONNX),
+    "--std": ("timm", "m3vit", ONNX),
     "--tasks": ("m3vit", "edge-moe"),
     "--top-k": ("m3vit", "edge-moe"),
     "--drop-distillation": ("timm",),
     "--features": ("m3vit",),
     "--stand-in-experts": ("edge-moe",),
+    "--heads": ("timm", "m3vit", "edge-moe", "hwgen"),
+    "--allow-dead-channels": ("timm", "m3vit", "edge-moe", "hwgen"),
 }
 _NAMED = {"--mean": {"imagenet": IMAGENET_MEAN}, "--std": {"imagenet": IMAGENET_STD}}
 
@@ -65,13 +69,6 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-def _refuse_source(path: Path, output: Path, name: str) -> None:
-    """Refuse names under which the package would be written over the checkpoint."""
-    for place in places(output, name):
-        if place.exists() and path.exists() and place.samefile(path):
-            raise InputError(f"--name {name}: {place} is the checkpoint itself; give another name or --output")
-
-
 def _refuse_foreign(kind: str, given: dict[str, Any]) -> None:
     """Refuse options that this kind of checkpoint would ignore."""
     for option, kinds in _OWN_OPTIONS.items():
@@ -79,10 +76,18 @@ def _refuse_foreign(kind: str, given: dict[str, Any]) -> None:
             raise InputError(f"{option} means nothing to {kind}; it belongs to {', '.join(kinds)}")
 
 
+def _read(kind: str, path: Path, options: ImportOptions, *, allow_dead: bool) -> tuple[Imported, Agreement | None]:
+    """The float network, and how well it agrees with its source where that can be run."""
+    if kind == ONNX:
+        return import_onnx(path, options)
+    return IMPORTERS[kind](read_checkpoint(path, allow_dead=allow_dead), options), None
+
+
 def import_command(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"Whose key names: {', '.join(IMPORTERS)}.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"Whose key names: {', '.join(KINDS)}.")],
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help=".safetensors, .pth (weights only), .npz or folder of .float32.bin.")
+        Path,
+        typer.Argument(metavar="PATH", help=".safetensors, .pth (weights only), .npz, .onnx, or raw folder."),
     ],
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the network and of its files.")],
     output: PackageFolder = HERE,
@@ -96,7 +101,14 @@ def import_command(
     bias_correction: CorrectionOption = False,
     overrides: OverridesOption = None,
     heads: Annotated[int | None, typer.Option("--heads", metavar="N", help="Attention heads; dim / 64 if not.")] = None,
-    image_size: Annotated[str | None, typer.Option("--image-size", metavar="HxW", help="When it is no square.")] = None,
+    image_size: Annotated[
+        str | None,
+        typer.Option(
+            "--image-size",
+            metavar="HxW",
+            help="When it is no square, or not the trained size: position embeddings are resized.",
+        ),
+    ] = None,
     mean: Annotated[
         str | None,
         typer.Option("--mean", metavar="M|R,G,B|imagenet", help="Of pixels / 255. timm: 0.5, m3vit: imagenet."),
@@ -131,17 +143,11 @@ def import_command(
     json_file: JsonFile = None,
 ) -> None:
     """Import a trained network: NAME.safetensors, quantised, and NAME.float.safetensors to compare it with."""
-    if kind not in IMPORTERS:
-        raise InputError(f"unknown kind {kind!r}; there are {', '.join(IMPORTERS)}")
-    model_name(name, "--name")
-    if name.endswith(".float"):
-        raise InputError(f"--name {name}: names that end in .float are of float weights beside a package; give another")
-    if name in MODELS:
-        raise InputError(f"--name {name}: is the name of a preset; give another")
-    writable_folder(output, "--output")
-    _refuse_source(path, output, name)
+    if kind not in KINDS:
+        raise InputError(f"unknown kind {kind!r}; there are {', '.join(KINDS)}")
+    check_place(name, output, path)
     not_both(json_file, (path, *places(output, name), *([expect] if expect else [])))
-    flags = (mean, std, tasks, top_k, drop_distillation, features, stand_in_experts)
+    flags = (mean, std, tasks, top_k, drop_distillation, features, stand_in_experts, heads, allow_dead_channels)
     _refuse_foreign(kind, dict(zip(_OWN_OPTIONS, flags, strict=True)))
     options = ImportOptions(
         name=name,
@@ -157,28 +163,22 @@ def import_command(
     )
     rule = rule_of(calibration_rule, percentile)
     machine = find_arch(arch) if arch else None
-    imported = IMPORTERS[kind](read_checkpoint(path, allow_dead=allow_dead_channels), options)
+    imported, agreed = _read(kind, path, options, allow_dead=allow_dead_channels)
     if machine is not None:
         check_fit(name, imported.config.network, machine)
-    agreed = agreement(imported, expect) if expect else None
-    ranges = ranges_of(rule, bias_correction, overrides, imported.config)
-    images, calibration = images_of(calib, imported.config, calib_images)
-    source = {"import": kind, "source": path.name, "source_sha256": source_sha256(path), **calibration}
-    if agreed is not None:
-        source[AGREEMENT] = agreed.to_json()
-    converted = convert(imported, images, source, ranges, choose=calibration_rule == HELD_OUT)
-    package, beside = write(converted, output)
+    agreed = agreement(imported, expect) if expect else agreed
+    calibrating = Calib(
+        folder=calib,
+        images=calib_images,
+        ranges=ranges_of(rule, bias_correction, overrides, imported.config),
+        choose=calibration_rule == HELD_OUT,
+    )
+    source = {"import": kind, "source": path.name, "source_sha256": source_sha256(path)}
+    done = finish(imported, source, output, calibrating, agreed)
     if json_file is not None:
-        result = {"package": str(package), "float": str(beside), "provenance": dict(converted.package.provenance)}
-        write_json(json_file, result)
-    for note in (*(f"{part}: {text}" for part, text in imported.function.items()), *imported.notes, *converted.notes):
-        typer.echo(f"note: {note}")
-    guesses = assumed(imported.function)
-    if agreed is not None:
-        typer.echo(f"agrees with your framework: {agreed}")
-        typer.echo(f"note: {agreed.doubt}\n" if agreed.doubt else "", nl=False)
-    elif guesses:
-        typer.echo(f"note: {len(guesses)} parts of the function are assumed; --expect FILE.npz compares the outputs")
-    typer.echo(f"calibrated on {len(images)} {calibration['calibration']}")
-    typer.echo(f"written {package} ({package.stat().st_size} bytes) and {beside}")
+        provenance = dict(done.converted.package.provenance)
+        write_json(json_file, {"package": str(done.package), "float": str(done.beside), "provenance": provenance})
+    for line in done.lines:
+        typer.echo(line)
+    package = done.package
     typer.echo(f"next: hwgen build --board zcu102 --model {shlex.quote(str(package))}")

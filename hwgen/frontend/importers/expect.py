@@ -1,17 +1,20 @@
 """What the user's own framework says of some images, and how well the imported float network agrees with it.
 
 A file for ``--expect`` is an ``.npz`` with ``image`` and one array of outputs per task, named as the task; ``output``
-will do for a network of one task.
+will do for a network of one task. ``blocks.0``, ``blocks.1`` ... are taps: outputs of these blocks, which say where
+two networks part.
 
 image: uint8 [height, width, 3] or [images, height, width, 3], the pixels before normalisation; or floats
     [3, height, width] or [images, 3, height, width], as the framework was fed: pixels after normalisation.
 outputs: floats [images, rows, values]; a row per patch, or one for the class token. ``images`` and ``rows`` may be left
     out where they are one.
+taps: floats [images, tokens, channels], the residual stream behind a block, class token first; of the first task.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +43,14 @@ class Expected:
     """Images and outputs of another framework.
 
     images: uint8 [images, height, width, 3]. outputs: task -> float64 [images, rows, values].
+    taps: block -> float64 [images, tokens, channels].
     """
 
     label: str
     sha256: str
     images: NDArray[np.uint8]
     outputs: Mapping[str, FloatArray]
+    taps: Mapping[str, FloatArray] = field(default_factory=dict[str, FloatArray])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,7 @@ class Agreement:
     sha256: str
     images: int
     decibels: Mapping[str, float]
+    taps: Mapping[str, float] = field(default_factory=dict[str, float])  # block -> the same, in their order
 
     def __str__(self) -> str:
         """For the user."""
@@ -72,10 +78,21 @@ class Agreement:
             " that is nearly the same, such as another form of GELU?"
         )
 
+    @property
+    def parting(self) -> str:
+        """Where two networks part: the first block that differs; empty without taps."""
+        if not self.taps:
+            return ""
+        for name, value in self.taps.items():
+            if value < LEAST_DB:
+                return f"the first block that differs is {name}, {value:.1f} dB"
+        return f"all blocks agree, to {min(self.taps.values()):.1f} dB and more: what differs comes behind them"
+
     def to_json(self) -> dict[str, Any]:
         """For a provenance."""
         decibels = {task: round(value, 1) for task, value in self.decibels.items()}
-        return {"expect_sha256": self.sha256, "images": self.images, "decibels": decibels}
+        who = {"expect_sha256": self.sha256} if self.sha256 else {"source": self.label}
+        return {**who, "images": self.images, "decibels": decibels}
 
 
 def _arrays(path: Path) -> dict[str, Array]:
@@ -127,10 +144,14 @@ def _codes(label: str, values: FloatArray, rule: PixelRule) -> NDArray[np.uint8]
 
 def _output(label: str, name: str, found: Array, images: int, config: Model, task: TaskConfig) -> FloatArray:
     """Outputs [images, rows, values] of a task, all finite and not all equal."""
-    rows = config.result_rows(task)
-    full = (images, rows, task.outputs)
-    shapes = [full]
-    shapes += [(images, task.outputs)] if rows == 1 else []
+    return _floats(label, name, found, (images, config.result_rows(task), task.outputs))
+
+
+def _floats(label: str, name: str, found: Array, full: tuple[int, int, int]) -> FloatArray:
+    """Values [images, rows, values], all finite and not all equal."""
+    images, rows, values_wide = full
+    shapes: list[tuple[int, ...]] = [full]
+    shapes += [(images, values_wide)] if rows == 1 else []
     shapes += [shape[1:] for shape in shapes] if images == 1 else []
     if found.dtype.kind != "f" or found.shape not in shapes:
         raise CheckpointError(
@@ -145,19 +166,40 @@ def _output(label: str, name: str, found: Array, images: int, config: Model, tas
     return values
 
 
+def block_tensors(config: Model) -> dict[str, str]:
+    """Name of a tap -> the tensor of the float network that it is: the residual stream as a block leaves it."""
+    found: dict[str, str] = {}
+    for layer in config.network.walk(config.tasks[0].name):
+        block = re.match(r"(blocks\.\d+)\.", layer.writes)
+        if block is not None and layer.updates() is not None:
+            found[block[1]] = layer.writes
+    return found
+
+
+def _taps(label: str, arrays: Mapping[str, Array], images: int, config: Model) -> dict[str, FloatArray]:
+    """The taps of a file, in the order of the network."""
+    tensors, found = config.network.tensors(config.tasks[0].name), dict[str, FloatArray]()
+    for name, tensor in block_tensors(config).items():
+        if name in arrays:
+            rows, columns = tensors[tensor].shape
+            found[name] = _floats(label, name, arrays[name], (images, rows, columns))
+    return found
+
+
 def read_expected(path: Path, config: Model, rule: PixelRule) -> Expected:
     """The file of ``--expect`` for a network that normalises pixels by ``rule``; CheckpointError says what is wrong."""
     arrays, label = _arrays(path), f"--expect {path}"
     single = len(config.tasks) == 1 and config.tasks[0].name not in arrays
     names = {task.name: _OUTPUT if single else task.name for task in config.tasks}
     missing = [name for name in (_IMAGE, *names.values()) if name not in arrays]
-    strange = [name for name in arrays if name not in (_IMAGE, *names.values())]
+    known = (_IMAGE, *names.values(), *block_tensors(config))
+    strange = [name for name in arrays if name not in known]
     if missing or strange:
         what = f"{listed(missing)} is missing" if missing else f"{listed(strange)}: nothing reads that"
         either = f" or just {_OUTPUT}" if len(config.tasks) == 1 else ""
         raise CheckpointError(
             f"{label}: {what}; it holds {_IMAGE} and the outputs of every task by its name,"
-            f" {', '.join(task.name for task in config.tasks)}{either}"
+            f" {', '.join(task.name for task in config.tasks)}{either}, and blocks.0 ... where they part"
         )
     images = _pixels(label, arrays[_IMAGE], config, rule)
     outputs = {
@@ -165,7 +207,11 @@ def read_expected(path: Path, config: Model, rule: PixelRule) -> Expected:
         for task in config.tasks
     }
     return Expected(
-        label=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest(), images=images, outputs=outputs
+        label=str(path),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        images=images,
+        outputs=outputs,
+        taps=_taps(label, arrays, len(images), config),
     )
 
 
@@ -176,24 +222,45 @@ def decibels(expected: FloatArray, found: FloatArray) -> float:
     return min(MOST_DB, 10 * float(np.log10(signal / noise))) if noise else MOST_DB
 
 
+def compared(imported: Imported, expected: Expected) -> Agreement:
+    """Our float network on the images of another framework: decibels of the worst image."""
+    model, tensors = FloatModel(imported.arrays, imported.config), block_tensors(imported.config)
+    found: dict[str, float] = {}
+    taps: dict[str, float] = {}
+    for number, image in enumerate(expected.images):
+        for index, (task, outputs) in enumerate(expected.outputs.items()):
+            ours = model.run(image, task)
+            _lower(found, task, decibels(outputs[number], ours[f"heads.{task}"]))
+            for name, values in expected.taps.items() if index == 0 else ():
+                _lower(taps, name, decibels(values[number], ours[tensors[name]]))
+    return Agreement(
+        label=expected.label, sha256=expected.sha256, images=len(expected.images), decibels=found, taps=taps
+    )
+
+
+def _lower(figures: dict[str, float], name: str, value: float) -> None:
+    """Keep the lower figure; NaN is none."""
+    figures[name] = min(figures.get(name, MOST_DB), value if value == value else -MOST_DB)
+
+
 def agreement(imported: Imported, path: Path) -> Agreement:
     """Our float network on the images of another framework; CheckpointError below `LEAST_DB`, with the figures."""
-    expected = read_expected(path, imported.config, imported.pixels)
-    model = FloatModel(imported.arrays, imported.config)
-    found = {
-        task: min(decibels(output, model.run(image, task)[f"heads.{task}"]) for image, output in pairs)
-        for task, outputs in expected.outputs.items()
-        for pairs in [list(zip(expected.images, outputs, strict=True))]
-    }
-    result = Agreement(label=expected.label, sha256=expected.sha256, images=len(expected.images), decibels=found)
-    worst = min(found.values())
-    if not worst >= LEAST_DB:
-        raise CheckpointError(
-            f"--expect: {result}, at least {LEAST_DB:g} are needed: the checkpoint is of another function than the one"
-            " that the machine computes:\n"
-            + "\n".join(f"  {part}: {text}" for part, text in imported.function.items())
-            + "\nif one of these is not what your framework does, the machine cannot run the network; else look at"
-            " --heads, --mean, --std and the order of --tasks, and that the outputs are logits of a float32 run in"
-            " evaluation mode"
-        )
+    result = compared(imported, read_expected(path, imported.config, imported.pixels))
+    refuse_disagreement(result, imported, "--expect", LEAST_DB)
     return result
+
+
+def refuse_disagreement(result: Agreement, imported: Imported, who: str, least: float) -> None:
+    """CheckpointError below ``least`` dB, with the figures and the function that the machine computes."""
+    if min(result.decibels.values()) >= least:
+        return
+    parting = f"\n{result.parting}" if result.parting else ""
+    raise CheckpointError(
+        f"{who}: {result}, at least {least:g} are needed: the checkpoint is of another function than the one"
+        " that the machine computes:\n"
+        + "\n".join(f"  {part}: {text}" for part, text in imported.function.items())
+        + parting
+        + "\nif one of these is not what your framework does, the machine cannot run the network; else look at"
+        " --heads, --mean, --std and the order of --tasks, and that the outputs are logits of a float32 run in"
+        " evaluation mode"
+    )

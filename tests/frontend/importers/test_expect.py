@@ -65,7 +65,7 @@ def test_another_function_is_refused_with_its_figure(
     found = re.match(r"error: --expect: class (-?\d+\.\d) dB on 2 images of expect\.npz, at least 40 are needed", told)
     assert found is not None, told
     assert -20 < float(found[1]) < LEAST_DB - 2
-    for part in ("activation: GELU", "norm order: pre-norm", "pooling: none", "heads: 4 of 8 channels"):
+    for part in ("activation: gelu", "norm order: pre-norm", "pooling: none", "heads: 4 of 8 channels"):
         assert part in told
     assert _left() == sorted([*before, "expect.npz"])
 
@@ -119,7 +119,7 @@ def test_every_part_of_the_function_is_said(capsys: pytest.CaptureFixture[str]) 
     assert run(f"import {NET} --calib-images 1") == 0
     told = capsys.readouterr().out
     for line in (
-        "activation: GELU with the error function, between the two layers of an MLP or an expert (assumed)",
+        "activation: gelu, x Phi(x), with the error function, between the two layers of an MLP or an expert (assumed)",
         "norm order: pre-norm: x + attention(norm1(x)), then x + mlp(norm2(x)), one LayerNorm before the heads (assu",
         "epsilon: 1e-06 in every LayerNorm (assumed)",
         "heads: 4 of 8 channels, one after the other in query, key and value; scores divided by sqrt(8) (--heads)",
@@ -128,12 +128,46 @@ def test_every_part_of_the_function_is_said(capsys: pytest.CaptureFixture[str]) 
         "qkv bias: taken; the key's is dropped, softmax does not see it (read from the arrays)",
         "LayerScale: none (read from the arrays)",
         "pixels: (p / 255 - [0.5]) / [0.5], folded into the patch embedding (assumed)",
-        "5 parts of the function are assumed; --expect FILE.npz compares the outputs",
+        "5 parts of the function are assumed: activation, norm order, epsilon, pooling, pixels",
+        "not checked against your framework; --expect FILE.npz compares its outputs",
     ):
         assert f"note: {line}" in told
     function = load_model("net.safetensors").provenance["function"]
     assert len(function) == 9
     assert function["epsilon"] == "1e-06 in every LayerNorm (assumed)"
+
+
+def _taps(changes: dict[int, Any]) -> dict[str, Any]:
+    """What leaves every block of the network itself, with some of them changed."""
+    assert run(f"import {NET} --calib-images 1 -o taps") == 0
+    model = FloatModel(load_float("taps/net.safetensors"), load_model("taps/net.safetensors").config)
+    found: dict[str, Any] = {}
+    for number in range(4):
+        name = f"blocks.{number}"
+        found[name] = np.stack([model.run(image(SIDE, SIDE, seed), "class")[f"{name}.mlp"] for seed in range(IMAGES)])
+        found[name] = changes.get(number, lambda rows: rows)(found[name])
+    return found
+
+
+def test_taps_say_where_two_networks_part(capsys: pytest.CaptureFixture[str]) -> None:
+    """Outputs of blocks are named only when the outputs differ, and compared in the order of the network."""
+    other = {**_framework(form=Form(activation=functional.relu)), **_taps({2: lambda rows: rows * 1.1})}
+    capsys.readouterr()
+    assert _import(other) == 2
+    assert "\nthe first block that differs is blocks.2, 2" in capsys.readouterr().err
+    assert _import({**other, **_taps({})}) == 2
+    assert "all blocks agree, to 1" in capsys.readouterr().err
+    assert _import({**_framework(), **_taps({})}) == 0
+    for taps, says in (
+        ({"blocks.4": np.ones((2, 17, DIM))}, "blocks.4: nothing reads that"),
+        (
+            {"blocks.1": np.ones((2, 16, DIM))},
+            "blocks.1 is float64 of shape [2, 16, 32], expected floats of [2, 17",
+        ),
+        ({"blocks.1": np.ones((2, 17, DIM))}, "blocks.1: all values of an image are equal"),
+    ):
+        assert _import({**_framework(), **taps}) == 2
+        assert says in capsys.readouterr().err
 
 
 def test_normalised_images_are_turned_back_into_pixels(capsys: pytest.CaptureFixture[str]) -> None:
