@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from hwgen.api import boards, build, estimate, golden, load, models, verify
+    from hwgen.api import boards, build, estimate, from_timm, golden, load, models, verify
     from hwgen.compiler.errors import CompileError
     from hwgen.driver.device import MachineError
     from hwgen.estimator.estimate import Estimate
@@ -32,6 +32,7 @@ _PUBLIC = {
     "boards": "hwgen.api",
     "build": "hwgen.api",
     "estimate": "hwgen.api",
+    "from_timm": "hwgen.api",
     "golden": "hwgen.api",
     "load": "hwgen.api",
     "models": "hwgen.api",
@@ -67,6 +68,7 @@ __all__ = [
     "boards",
     "build",
     "estimate",
+    "from_timm",
     "golden",
     "load",
     "models",

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from golden.network import run_network
 from hwgen import pipeline
 from hwgen.estimator.estimate import Estimate
+from hwgen.frontend.importers.imported import ImportOptions
 from hwgen.frontend.pictures import Fit
 from hwgen.frontend.store import load_model
+from hwgen.imports import Calib, check_place, finish
 from hwgen.pipeline import Build, Wanted, build_folder
 from hwgen.report.verification import Verification
 from hwgen.request import (
@@ -162,6 +164,51 @@ def verify(
         labels=names,
     )
     return pipeline.verify(design, folder, wanted, say)
+
+
+def from_timm(
+    model: Any,
+    name: str,
+    *,
+    output: Name = ".",
+    calib: Name | None = None,
+    calib_images: int = 8,
+    image_size: tuple[int, int] | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    drop_distillation: bool = False,
+    allow_dead_channels: bool = False,
+    say: Say = _silent,
+) -> Path:
+    """Import a live vision transformer of timm's; returns the path of the package, which `verify` and `build` take.
+
+    Every attribute of the module is read. What the machine does not compute is refused with the name of the part
+    (`PackageError`), before anything is written; then the network is run on two images beside the module itself, in
+    float32, and refused below 60 dB of agreement, with the first block that differs.
+
+    Parameters
+    ----------
+    model: a ``VisionTransformer`` or ``VisionTransformerDistilled``; it is not changed.
+    name: of the network and of its files, ``NAME.safetensors`` (quantised) and ``NAME.float.safetensors``.
+    output: folder of the files.
+    calib: a folder of pictures whose first ``calib_images`` set the scales; generated scenes otherwise.
+    image_size: height and width in pixels, when not the module's own; its position embedding is resized.
+    mean, std: of pixels / 255, per colour or one for all; those of ``pretrained_cfg`` when not given, else 0.5.
+    drop_distillation: leave out the distillation token and its head, which changes predictions.
+    allow_dead_channels: let channels pass whose weights have no variance.
+    say: takes the notes that ``hwgen import`` prints, such as ``print``.
+    """
+    from hwgen.frontend.importers.timm_run import import_live  # here: needs torch
+
+    check_place(name, Path(output), None, "name")
+    options = ImportOptions(name=name, image_size=image_size, mean=mean, std=std, drop_distillation=drop_distillation)
+    imported, agreed, digest = import_live(model, options, allow_dead=allow_dead_channels)
+    source = {"import": "timm", "source": "live module", "source_sha256": digest}
+    calibrating = Calib(folder=None if calib is None else Path(calib), images=calib_images)
+    done = finish(imported, source, Path(output), calibrating, agreed)
+    for line in done.lines:
+        say(line)
+    return done.package
 
 
 def _name(name: object, what: str) -> str:

@@ -20,8 +20,8 @@ from tests.perfect_machine import perfect_result, without_simulator
 
 PUBLIC = [
     "Build", "BuildError", "CompileError", "Estimate", "InputError", "MachineError", "PackageError", "QuantisedModel",
-    "SimulationError", "Tensor", "ToolMissing", "Verification", "__version__", "boards", "build", "estimate", "golden",
-    "load", "models", "verify",
+    "SimulationError", "Tensor", "ToolMissing", "Verification", "__version__", "boards", "build", "estimate",
+    "from_timm", "golden", "load", "models", "verify",
 ]  # fmt: skip
 SMALL = "sim"
 
