@@ -141,6 +141,14 @@ BUS_MUTANTS = (
         0,
     ),
     _bus(
+        "bits-right-above-the-fields",
+        "control.instruction_check",
+        "filled[part:].any()",
+        "filled[part + 1 :].any()",
+        "control.test_instruction_check:test_equals_unseal_and_decode",
+        0,
+    ),
+    _bus(
         "goes-on-behind-a-bad-instruction",
         "control.instruction_check",
         "self.valid.eq(checked & good & ~stopped)",

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.crc import catalog
 from amaranth.lib.wiring import In, Out
@@ -15,6 +15,8 @@ from hwgen.spec.isa import CHECKED_BYTES, INSTRUCTION_BYTES, ErrorCode
 from hwgen.spec.ops import OPS
 
 WORD_BITS = 8 * INSTRUCTION_BYTES
+# Fields lie without gaps: from where those of one format end to where those of the next longer one do.
+PARTS = tuple(pairwise([*sorted({form.bits for form in OPS.values()}), 8 * CHECKED_BYTES]))
 
 
 def bytes_first(beat: Value) -> Value:
@@ -64,13 +66,14 @@ class InstructionCheck(wiring.Component):
         with m.If(self.low | self.high):
             m.d.sync += beats.eq(Cat(beats[DATA_BITS:], self.data))
         m.d.sync += [index.eq(self.pc), first.eq(self.low), second.eq(self.high)]
+        filled = Signal(len(PARTS), reset_less=True)  # with the word, or opcode and parts are too much for one cycle
         with m.If(second):
-            m.d.sync += [word.eq(beats), pc.eq(index)]
+            m.d.sync += [word.eq(beats), pc.eq(index), filled.eq(Cat(beats[low:high].any() for low, high in PARTS))]
         m.d.sync += [whole.eq(second), checked.eq(whole)]
         intact, legal, good = Signal(), Signal(), Signal()
         m.d.sync += [
             intact.eq(self._intact(m, first, second, beats[DATA_BITS:], index)),
-            legal.eq(self._legal(m, word)),
+            legal.eq(self._legal(word, filled)),
         ]
         m.d.comb += [
             good.eq(intact & legal),
@@ -102,15 +105,7 @@ class InstructionCheck(wiring.Component):
         return crc.match_detected
 
     @staticmethod
-    def _legal(m: Module, word: Signal) -> Value:
-        """Whether the opcode of ``word`` exists and no bit above its fields is set.
-
-        Fields lie without gaps, so the bits above the end of one format are those up to the next longer format's end
-        and those above that one.
-        """
-        ends = sorted({form.bits for form in OPS.values()})
-        above: dict[int, Value] = {8 * CHECKED_BYTES: Const(0, 1)}
-        for end, longer in reversed(list(pairwise([*ends, 8 * CHECKED_BYTES]))):
-            above[end] = Signal(name=f"above_{end}")
-            m.d.comb += above[end].eq(word[end:longer].any() | above[longer])
+    def _legal(word: Signal, filled: Signal) -> Value:
+        """Whether the opcode of ``word`` exists and none of the parts is ``filled`` that lie above its fields."""
+        above = {end: filled[part:].any() for part, (end, _) in enumerate(PARTS)}
         return Cat(opcode_is(word, opcode) & ~above[form.bits] for opcode, form in OPS.items()).any()
