@@ -2,8 +2,8 @@
 
 The target is 25 dB at the residual behind every block's attention and MLP, and equal top-2 sets for 93 % of the tokens.
 The matrices of the experts are not published. With silent experts (their outputs zero) the target is reached with
-scales from 16 generated images that look like photographs. The worst ratio is always behind block 10, where noise is
-amplified, and moves by two decibels with the set of images, so that a second set is held at what it reaches.
+scales from 16 generated images that look like photographs, of two sets: the worst ratio lies behind blocks 10 and 11,
+where noise is amplified, and moves by two decibels with the set.
 
 With halves of dense MLPs in the place of experts the target holds up to block 4. Behind block 9 no scale reaches it,
 not even those from the image itself: the inputs of the stand-ins' GELU go up to 55 there and the format ends at 16.
@@ -154,12 +154,11 @@ def test_scales_from_other_images(silent: Imported, image: np.ndarray) -> None:
 
 
 def test_scales_from_another_set_of_images(silent: Imported, image: np.ndarray) -> None:
-    """The target holds up to block 9, and 24 dB at the worst place behind it."""
     found = fidelity(silent, image, others(116))
     print(shown(f"silent experts, scales from {OTHER_IMAGES} images of another set", found))
-    assert min(up_to(found, 9)) >= TARGET_DB
-    assert min(found.ratios.values()) >= 23.0
+    assert min(found.ratios.values()) >= TARGET_DB
     assert found.same.mean() >= TARGET_SAME
+    check_gaps(found)
 
 
 def test_stand_in_experts(standing: Imported, image: np.ndarray) -> None:
