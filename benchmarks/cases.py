@@ -78,11 +78,14 @@ CASES = (
     Case("m3vit-tiny", "zcu102", latency_cycles=400, any_port=True),
     Case("m3vit-tiny", "zcu102", ring_kib=96),  # layers in parts
     Case("deit-tiny", "zcu102", ring_kib=96),
+    Case("deit-tiny", "zcu102", ring_kib=384),  # a quarter of the machine's
     Case("deit-tiny", "zcu102", arch="zcu102-6x16x32"),
     Case("deit-small", "zcu102", arch="zcu102-4x16x32"),
     Case("deit-small", "zcu102", arch="zcu102-6x16x32"),
     Case("vit-tiny-384", "zcu102", arch="zcu102-4x16x32"),
+    Case("dinov2-small", "zcu102", arch="zcu102-4x16x32"),  # patches of 14, padded to 16
     Case("deit-base", "zcu102", arch="zcu102-6x16x32"),  # a quarter of an hour of simulation
+    Case("deit-base", "zcu102", arch="zcu102-8x16x32-base"),
 )
 IMAGE_SEED = 0  # of the generated scene
 

@@ -113,6 +113,7 @@ OURS = {  # case -> network and tokens
     "deit-small/zcu102/zcu102-4x16x32": (SMALL, "197"),
     "deit-small/zcu102/zcu102-6x16x32": (SMALL, "197"),
     "deit-base/zcu102/zcu102-6x16x32": (BASE, "197"),
+    "deit-base/zcu102/zcu102-8x16x32-base": (BASE, "197"),
 }
 HEADER = ("network", "tokens", "design", "board", "bits", "DSPs", "ms", "source")
 

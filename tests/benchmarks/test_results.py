@@ -90,6 +90,20 @@ def test_the_estimate_is_the_kept_one(case: Case):
     assert (found.ddr_read_bytes, found.ddr_write_bytes) == (item.ddr_read_bytes, item.ddr_write_bytes)
 
 
+@pytest.mark.parametrize(
+    ("name", "most_ms"),
+    [
+        ("deit-tiny/zcu102/zcu102-6x16x32", 1.554),
+        ("deit-small/zcu102/zcu102-4x16x32", 7.8),
+        ("deit-small/zcu102/zcu102-6x16x32", 5.4),
+        ("deit-base/zcu102/zcu102-6x16x32", 22.0),
+        ("deit-base/zcu102/zcu102-8x16x32-base", 17.5),
+    ],
+)
+def test_large_networks_in_time(name: str, most_ms: float):
+    assert KEPT[name].milliseconds < most_ms
+
+
 def test_tables_come_from_the_results():
     """``python -m benchmarks --tables`` writes them again."""
     kept, text = list(KEPT.values()), PAGE.read_text()

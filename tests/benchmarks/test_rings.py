@@ -24,3 +24,11 @@ def test_rings_on_the_rtl():
         assert figures.compared_values > 100_000
         assert abs(figures.estimated_cycles / figures.cycles - 1) < 0.01
         assert f"{figures.cycles:,}" in TABLE
+
+
+def test_a_quarter_of_the_ring_costs_a_dense_network_nothing():
+    """On the RTL, 384 KiB beside 1,536."""
+    quarter, whole = (load()[f"deit-tiny/zcu102{ring}"] for ring in ("/zcu102-ring384", ""))
+    assert quarter.mismatches == 0
+    assert abs(quarter.cycles / whole.cycles - 1) < 0.001
+    assert f"{quarter.cycles:,} with 384 KiB" in TABLE
