@@ -79,6 +79,7 @@ CASES = (
     Case("m3vit-tiny", "zcu102", ring_kib=96),  # layers in parts
     Case("deit-tiny", "zcu102", ring_kib=96),
     Case("deit-tiny", "zcu102", ring_kib=384),  # a quarter of the machine's
+    Case("m3vit-tiny-197", "zcu102"),
     Case("deit-tiny", "zcu102", arch="zcu102-6x16x32"),
     Case("deit-small", "zcu102", arch="zcu102-4x16x32"),
     Case("deit-small", "zcu102", arch="zcu102-6x16x32"),

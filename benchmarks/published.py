@@ -108,6 +108,7 @@ PUBLISHED = (
 OURS = {  # case -> network and tokens
     "m3vit-tiny/zcu102": (M3VIT, "129"),
     "m3vit-tiny/zcu102/zcu102-8x16x32/experts=4": (M3VIT, "129"),
+    "m3vit-tiny-197/zcu102": (M3VIT, "197"),
     "deit-tiny/zcu102": (VIT, "197"),
     "deit-tiny/zcu102/zcu102-6x16x32": (VIT, "197"),
     "deit-small/zcu102/zcu102-4x16x32": (SMALL, "197"),
