@@ -161,7 +161,7 @@ def _floats(label: str, name: str, found: Array, full: tuple[int, int, int]) -> 
     values = found.astype(np.float64).reshape(full)
     if not np.isfinite(values).all():
         raise CheckpointError(f"{label}: {name} holds NaN or infinite values; run the framework in float32")
-    if any(np.ptp(one) == 0 for one in values):
+    if any(one.size > 1 and np.ptp(one) == 0 for one in values):
         raise CheckpointError(f"{label}: {name}: all values of an image are equal, which shows nothing")
     return values
 
@@ -216,10 +216,12 @@ def read_expected(path: Path, config: Model, rule: PixelRule) -> Expected:
 
 
 def decibels(expected: FloatArray, found: FloatArray) -> float:
-    """Power of the expected values about their mean, over the power of the difference."""
+    """Power of the expected values about their mean, over the power of the difference; a single value has no mean."""
     noise = float(np.square(found - expected).mean())
-    signal = float(expected.var())
-    return min(MOST_DB, 10 * float(np.log10(signal / noise))) if noise else MOST_DB
+    signal = float(expected.var() if expected.size > 1 else np.square(expected).mean())
+    if not noise or not signal:
+        return -MOST_DB if noise else MOST_DB
+    return min(MOST_DB, 10 * float(np.log10(signal / noise)))
 
 
 def compared(imported: Imported, expected: Expected) -> Agreement:

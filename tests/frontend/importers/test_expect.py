@@ -287,3 +287,5 @@ def test_decibels_are_about_the_mean() -> None:
     assert decibels(values, values) == 200
     assert decibels(values, values + 0.01 * rng.normal(size=1000)) == pytest.approx(40, abs=0.5)
     assert decibels(values + 100, values + 100 + 0.01) == pytest.approx(40, abs=0.5)
+    assert decibels(np.array([2.0]), np.array([2.02])) == pytest.approx(40, abs=0.01)
+    assert decibels(np.ones(9), np.zeros(9)) == -200
