@@ -50,6 +50,9 @@ Images = int | Name | Image | Iterable[Image]
 Say = Callable[[str], None]
 
 
+LARGEST_SIDE = 99_999  # of an image, pixels
+
+
 def _silent(line: str) -> None:
     """Say nothing of progress."""
 
@@ -174,8 +177,8 @@ def from_timm(
     calib: Name | None = None,
     calib_images: int = 8,
     image_size: tuple[int, int] | None = None,
-    mean: tuple[float, ...] | None = None,
-    std: tuple[float, ...] | None = None,
+    mean: float | tuple[float, ...] | None = None,
+    std: float | tuple[float, ...] | None = None,
     drop_distillation: bool = False,
     allow_dead_channels: bool = False,
     say: Say = _silent,
@@ -200,12 +203,20 @@ def from_timm(
     """
     from hwgen.frontend.importers.timm_run import import_live  # here: needs torch
 
-    check_place(name, Path(output), None, "name")
-    options = ImportOptions(name=name, image_size=image_size, mean=mean, std=std, drop_distillation=drop_distillation)
+    name, folder, pictures = _name(name, "name"), Path(_name(output, "output")), _text(calib, "calib")
+    check_place(name, folder, None, "name")
+    options = ImportOptions(
+        name=name,
+        image_size=None if image_size is None else _sides(image_size),
+        mean=None if mean is None else _colours(mean, "mean"),
+        std=None if std is None else _colours(std, "std"),
+        drop_distillation=drop_distillation,
+    )
+    count = _whole(calib_images, "calib_images", 1, MOST_IMAGES)
     imported, agreed, digest = import_live(model, options, allow_dead=allow_dead_channels)
     source = {"import": "timm", "source": "live module", "source_sha256": digest}
-    calibrating = Calib(folder=None if calib is None else Path(calib), images=calib_images)
-    done = finish(imported, source, Path(output), calibrating, agreed)
+    calibrating = Calib(folder=None if pictures is None else Path(pictures), images=count)
+    done = finish(imported, source, folder, calibrating, agreed)
     for line in done.lines:
         say(line)
     return done.package
@@ -229,6 +240,22 @@ def _whole(number: object, what: str, least: int, most: int) -> int:
     if not least <= number <= most:
         raise InputError(f"{what} = {shown(int(number))}: give at least {least} and at most {most:,}")
     return int(number)
+
+
+def _sides(size: object) -> tuple[int, int]:
+    """Height and width of images; InputError when these are none."""
+    sides: list[Any] = list(size) if isinstance(size, tuple | list) else []
+    if len(sides) != 2:
+        raise InputError(f"image_size = {shown(size)}: give (height, width) in pixels")
+    return _whole(sides[0], "image_size", 1, LARGEST_SIDE), _whole(sides[1], "image_size", 1, LARGEST_SIDE)
+
+
+def _colours(values: object, what: str) -> tuple[float, ...]:
+    """A number per colour, or one for all; InputError when these are none."""
+    found: list[Any] = list(values) if isinstance(values, tuple | list | np.ndarray) else [values]
+    if not found or any(isinstance(value, bool) or not isinstance(value, int | float | np.number) for value in found):
+        raise InputError(f"{what} = {shown(values)}: give a number, or one for each colour")
+    return tuple(float(value) for value in found)
 
 
 def _names(board: object, model: object, arch: object, weights: object) -> tuple[str, str, str | None, str | None]:

@@ -31,6 +31,8 @@ ACCEPTED: dict[str, Make] = {
     "GELU by tanh": partial(plain, act_layer="gelu_tanh"),
     "GELU of torch by tanh": partial(plain, act_layer=partial(nn.GELU, approximate="tanh")),
     "LayerScale": partial(plain, init_values=0.3),
+    "one class": partial(plain, num_classes=1),
+    "one patch": partial(plain, img_size=8),
     "one head": partial(plain, num_heads=1),
     "eight heads": partial(plain, num_heads=8),
     "no bias of qkv": partial(plain, qkv_bias=False),
@@ -261,6 +263,29 @@ def test_from_timm_writes_a_package(tmp_path: Path):
     ):
         with pytest.raises(hwgen.InputError, match=says):
             hwgen.from_timm(model, name, output=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ({"name": 3}, "name = 3: give a name or a path"),
+        ({"output": None}, "output = None: give a name or a path"),
+        ({"calib_images": 0}, "calib_images = 0: give at least 1"),
+        ({"image_size": 32}, r"image_size = 32: give \(height, width\) in pixels"),
+        ({"image_size": (32, "a")}, "image_size = 'a': give a whole number"),
+        ({"mean": "imagenet"}, "mean = 'imagenet': give a number, or one"),
+        ({"std": ()}, r"std = \(\): give a number"),
+        ({"std": (0.5, 0.0, 0.5)}, "--std must be positive"),
+        ({"mean": (0.5, 0.5)}, "--mean and --std need 1 or 3 values, got 2 and 1"),
+        ({"calib": "nowhere"}, "--calib nowhere: no such folder"),
+        ({"model": "vit"}, "the module: a str, which this import does not know"),
+    ],
+)
+def test_what_cannot_be_used_is_named(words: dict[str, Any], says: str, tmp_path: Path):
+    given = {"model": plain(), "name": "net", "output": tmp_path / "none", **words}
+    with pytest.raises(ValueError, match=says):
+        hwgen.from_timm(given.pop("model"), given.pop("name"), **given)
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_distillation_token_can_be_left_out():
