@@ -103,9 +103,9 @@ def test_queues_matter():
 
 
 def test_estimates_are_quick():
-    begin = time.monotonic()
+    begin = time.process_time()
     estimate(Design(model=MODELS["deit-tiny"], arch=ZCU102, board=board("zcu102")))
-    assert time.monotonic() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 def test_tiny_is_near_both_walls():
