@@ -6,8 +6,8 @@ scales from 16 generated images that look like photographs, of two sets: the wor
 where noise is amplified, and moves by two decibels with the set.
 
 With halves of dense MLPs in the place of experts the target holds up to block 4. Behind block 9 no scale reaches it,
-not even those from the image itself: the inputs of the stand-ins' GELU go up to 55 there and the format ends at 16.
-The tests hold what was measured.
+not even those from the image itself: the inputs of the stand-ins' GELU go up to 55 there, in steps of 2^-9 since the
+format is stretched. The tests hold what was measured.
 """
 
 from collections.abc import Sequence
@@ -169,8 +169,8 @@ def test_stand_in_experts(standing: Imported, image: np.ndarray) -> None:
         print("worst up to each block:", [round(min(up_to(found, last)), 1) for last in range(12)])
         assert min(up_to(found, 4)) >= TARGET_DB
         assert min(up_to(found, 8)) >= 22.0
-        assert min(found.ratios.values()) >= 12.0
-        assert found.same.mean() >= 0.86
+        assert min(found.ratios.values()) >= 16.0
+        assert found.same.mean() >= 0.9
         check_gaps(found)
     notes = stretch_notes(standing.config.network, calibrate(standing.arrays, standing.config, [image]).samples)
     assert len(notes) == 1
