@@ -1,7 +1,7 @@
 """Float weights under the key names that other programs load: timm's, M3ViT's, and those of `hwgen.frontend.m3vit`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -130,13 +130,24 @@ def _own_options(config: Model, pixels: Pixels) -> ImportOptions:
     return ImportOptions(name=config.name)
 
 
+def _other_function(config: ModelConfig) -> str | None:
+    """What an import of bare arrays would take for something else: it assumes a plain network."""
+    for name in ("class_token", "registers", "activation", "epsilon"):
+        value = getattr(config, name)
+        if value != _PLAIN[name]:
+            return f"{name} is {value}, and arrays under these names are read as {_PLAIN[name]}"
+    return None
+
+
 def _refuse_for_timm(config: Model, arrays: Arrays) -> str | None:
     if not isinstance(config, ModelConfig):
         return _NO_BLOCKS
     if config.moe_blocks:
         return f"blocks {list(config.moe_blocks)} have experts"
-    if config.class_token == "none" or config.pool == "mean":
+    if config.class_token == "none" or config.pool in ("mean", "mean_norm"):
         return "it has no class token, or its head reads the mean of the patches"
+    if other := _other_function(config):
+        return other
     if [task.kind for task in config.tasks] != ["classification"]:
         return f"it has the tasks {', '.join(f'{t.name} ({t.kind})' for t in config.tasks)}, not one classification"
     return None
@@ -149,11 +160,16 @@ def _refuse_for_m3vit(config: Model, arrays: Arrays) -> str | None:
         return "no block has experts"
     if config.class_token == "none":
         return "it has no class token"
+    if other := _other_function(config):
+        return other
     for task in config.tasks:
         head = arrays[f"heads.{task.name}.weight"]
         if task.kind == "classification" or head.shape != (config.dim,) * 2 or np.any(head != np.diag(np.diag(head))):
             return f"its task {task.name} ends in a linear head; there the output is normalised features"
     return None
+
+
+_PLAIN = {field.name: field.default for field in fields(ModelConfig)}
 
 
 @dataclass(frozen=True)

@@ -173,3 +173,27 @@ def test_a_mean_of_patches_is_named_by_our_names_alone(changes: dict[str, Any]) 
     picture = image(config.image_height, config.image_width, 2)
     old, new = (FloatModel(arrays, config).run(picture, "class")["heads.class"] for arrays in (weights, again.arrays))
     assert np.array_equal(old, new)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "plain"),
+    [
+        ("activation", "relu", "gelu"),
+        ("epsilon", 1e-5, 1e-6),
+        ("registers", 2, 0),
+        ("class_token", "distilled", "learned"),
+    ],
+)
+def test_what_bare_arrays_would_be_taken_for_is_not_written(name: str, value: Any, plain: Any) -> None:
+    """An import of arrays under timm's names assumes a plain network: another one would come back changed."""
+    package = _timm_package(timm_state())
+    weights = float_weights(package)
+    config = replace(package.config, **{name: value})  # pyright: ignore[reportArgumentType]
+    with pytest.raises(PackageError, match=f"{name} is {value}, and arrays under these names are read as {plain}"):
+        format_of(config, weights, "timm")
+    assert format_of(config, weights, None) == "hwgen"
+    package = _m3vit_package(m3vit_state())
+    weights = float_weights(package)
+    config = replace(package.config, **{name: value})  # pyright: ignore[reportArgumentType]
+    assert format_of(package.config, weights, None) == "m3vit"
+    assert format_of(config, weights, None) == "hwgen"
