@@ -36,6 +36,7 @@ REASONS = {  # why a command is not run, word by word; a new one is a decision
     "needs Vivado",
     "needs a board",
     "needs your framework; tests/frontend/importers/test_expect.py does the same",
+    "needs torch's exporter; tests/frontend/zoo/test_onnx.py does the same",
     "synthesis of a whole machine takes long",
     "writes a waveform of some gigabytes",
 }
