@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hwgen.spec.activations import Activation
-from hwgen.spec.constructors import ClassToken, Pooling
+from hwgen.spec.constructors import CLASS_TOKENS, ClassToken, Pooling
 from hwgen.spec.layers import EPSILON
-
-CLASS_TOKENS: dict[str, int] = {"none": 0, "learned": 1, "distilled": 2}  # rows of each kind
 
 
 @dataclass(frozen=True, kw_only=True)

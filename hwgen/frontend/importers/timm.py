@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
-from hwgen.frontend.importers.form import CLASS_TOKENS, Form
+from hwgen.frontend.importers.form import Form
 from hwgen.frontend.importers.function import READ, function_of
 from hwgen.frontend.importers.imported import (
     Imported,
@@ -24,7 +24,7 @@ from hwgen.frontend.importers.timm_config import timm_config
 from hwgen.frontend.importers.timm_described import TimmNetwork
 from hwgen.frontend.importers.vit import REFUSED, VitReader
 from hwgen.frontend.scaling import FloatArray
-from hwgen.spec.constructors import POOL_NORM, ClassToken
+from hwgen.spec.constructors import CLASS_TOKENS, POOL_NORM, ClassToken
 from hwgen.spec.model import TaskConfig
 
 DEFAULT_MEAN, DEFAULT_STD = (0.5,), (0.5,)
