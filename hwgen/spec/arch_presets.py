@@ -86,7 +86,7 @@ _PRESETS = (
         score_words=4096,
     ),
     # ViT-B as well: one copy of its residual stream, and scores of a block of queries
-    sized_arch("zcu102-6x16x32", (6, 16, 32), _BASE, **_LARGE, max_tokens=577, score_words=2048, residual_copies=1),
+    sized_arch("zcu102-6x16x32", (6, 16, 32), _BASE, **_LARGE, max_tokens=512, score_words=2048, residual_copies=1),
     sized_arch(
         "zcu102-8x16x32-base", (8, 16, 32), _BASE, **_LARGE, max_tokens=512, score_words=2048, residual_copies=1
     ),

@@ -75,6 +75,38 @@ class RingReader(wiring.Component):
         return m
 
 
+class WaitingRows(wiring.Component):
+    """How many rows wait a cycle later, whether rows begin in this cycle or not.
+
+    A module of its own: synthesis must not mix these sums with the decision to go, which comes late and chooses.
+
+    Parameters
+    ----------
+    lanes: token lanes.
+
+    Members
+    -------
+    waiting: In, rows now. load: In(1), one more. one: In(1), one row begins, else ``lanes``.
+    stayed, begun: Out, ``rows``, and whether they are ``some`` and ``all``: a row, as many as there are lanes.
+
+    Timing: combinational.
+    """
+
+    def __init__(self, lanes: int) -> None:
+        self._lanes = lanes
+        rows = range(2 * lanes + 1)
+        then = data.StructLayout({"rows": rows, "some": 1, "all": 1})
+        super().__init__({"waiting": In(rows), "load": In(1), "one": In(1), "stayed": Out(then), "begun": Out(then)})
+
+    def elaborate(self, platform: object) -> Module:
+        """Two sums, each compared."""
+        m = Module()
+        stayed = self.waiting + self.load
+        for out, rows in ((self.stayed, stayed), (self.begun, stayed - Mux(self.one, 1, self._lanes))):
+            m.d.comb += [out.rows.eq(rows), out.some.eq(rows >= 1), out.all.eq(rows >= self._lanes)]
+        return m
+
+
 class TileIssuer(wiring.Component):
     """Issues one chunk a cycle to the array, and the tag of every tile.
 
@@ -185,7 +217,8 @@ class TileIssuer(wiring.Component):
     def _conditions(self, m: Module) -> None:
         """What must hold for a chunk to go out."""
         lanes, step, gate = self._arch.token_lanes, self._step, self._gate
-        drained, since = Signal(init=1), Signal(range(lanes + 1), init=lanes)
+        drained, nearly = Signal(init=1), Signal()  # nearly: in the next cycle, unless another tile ends
+        since = Signal(range(lanes + 1), init=lanes)
         m.d.comb += [
             gate.busy.eq(self._busy),
             *(getattr(gate, name).eq(getattr(step, name)) for name in STEP),
@@ -195,9 +228,9 @@ class TileIssuer(wiring.Component):
             self._go.eq(gate.go),
         ]
         with m.If(self.last):
-            m.d.sync += [since.eq(1), drained.eq(lanes == 1)]
+            m.d.sync += [since.eq(1), drained.eq(lanes == 1), nearly.eq(lanes == 2)]
         with m.Elif(~drained):
-            m.d.sync += [since.eq(since + 1), drained.eq(since == lanes - 1)]
+            m.d.sync += [since.eq(since + 1), drained.eq(nearly), nearly.eq(since == lanes - 2)]
 
     def _rows(self, m: Module) -> None:
         """Row slots begun and given back; those loaded and not begun, and whether they are enough, a cycle ahead."""
@@ -206,14 +239,15 @@ class TileIssuer(wiring.Component):
             m.d.sync += self.released.eq(self.released + step.releases)
             with m.If(step.enters):
                 m.d.sync += self.entered.eq(self.entered + step.rows)
-        waiting = Signal(range(2 * lanes + 1))
-        begun = self._go & step.enters
-        stayed, begins = waiting + self.load, waiting + self.load - Mux(step.is_scores, 1, lanes)
-        m.d.sync += [
-            waiting.eq(Mux(begun, begins, stayed)),
-            self._gate.one_row.eq(Mux(begun, begins >= 1, stayed >= 1)),
-            self._gate.all_rows.eq(Mux(begun, begins >= lanes, stayed >= lanes)),
+        m.submodules.waiting_rows = rows = WaitingRows(lanes)
+        waiting, then = Signal(range(2 * lanes + 1)), Signal.like(rows.begun)
+        m.d.comb += [
+            rows.waiting.eq(waiting),
+            rows.load.eq(self.load),
+            rows.one.eq(step.is_scores),
+            then.eq(Mux(self._go & step.enters, rows.begun, rows.stayed)),
         ]
+        m.d.sync += [waiting.eq(then.rows), self._gate.one_row.eq(then.some), self._gate.all_rows.eq(then.all)]
 
     def _operands(self, m: Module) -> None:
         """A and B operands of this cycle."""

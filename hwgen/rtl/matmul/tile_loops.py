@@ -120,6 +120,7 @@ class TileLoops(wiring.Component):
         self._one_inner = Signal()
         self._first_inner = Signal()  # inner = 0
         self._filling = Signal()  # inner < lanes
+        self._older = Signal(lanes, init=2**lanes - 2)  # inner < lane, of every lane: a comparison would be deep
         self._head = Signal()
         self._at_last_inner = Signal()
         self._no_key = Signal()  # a step of the schedule without a key tile
@@ -224,6 +225,7 @@ class TileLoops(wiring.Component):
                     self._next_inner(m)
                 with m.Else():
                     m.d.sync += [self._inner.eq(0), self._first_inner.eq(1), self._filling.eq(1)]
+                    m.d.sync += self._older.eq(self._older.init)
                     m.d.sync += self._first_rows.eq(step.outer_end)
                     with m.If(~step.is_skip & ((self._count != 0) | ~step.is_scores)):
                         m.d.sync += self._slot.eq(~self._slot)
@@ -237,6 +239,7 @@ class TileLoops(wiring.Component):
             self._inner_left.eq(self._inner_left - 1),
             self._at_last_inner.eq(self._inner_left == 1),
             self._first_inner.eq(0),
+            self._older.eq(self._older << 1),
             self._filling.eq(self._filling & (self._inner[: len(self._idle_steps)] != self._arch.token_lanes - 1)),
             self._no_key.eq(self._no_key & (self._inner[: len(self._idle_steps)] + 1 != self._idle_steps)),
         ]
@@ -324,9 +327,9 @@ class TileLoops(wiring.Component):
         with m.If(self._go & (~self._is_scores | (self._at_last_chunk & ~self._no_key))):
             m.d.sync += self._row.eq(Mux(first, op.b_offset, self._row + op.b_stride))
 
-    def _older(self, lane: int) -> Value:
+    def _before(self, lane: int) -> Value:
         """Whether this lane is still at the query of the block before."""
-        return self._made.is_scores & (self._inner < lane) if lane else Const(0)
+        return self._made.is_scores & self._older[lane]
 
     def _lanes(self, m: Module) -> None:
         """What every lane holds."""
@@ -337,8 +340,8 @@ class TileLoops(wiring.Component):
             last_of_lane: Value = Mux(late, self._inner == max(lane - 1, 0), step.inner_end)
             out = step.lanes[lane]
             m.d.comb += [
-                step.slots[lane].eq(self._slot ^ self._older(lane)),
-                out.valid.eq(Mux(self._older(lane), lane < self._previous, lane < self._count)),
+                step.slots[lane].eq(self._slot ^ self._before(lane)),
+                out.valid.eq(Mux(self._before(lane), lane < self._previous, lane < self._count)),
                 out.key_tile.eq(self._inner - self._idle_steps),
                 out.first_key.eq(first),
                 out.last_key.eq(last_of_lane),

@@ -10,7 +10,7 @@ from amaranth.sim import Simulator
 
 from golden.attention import reordered_schedule, schedule_steps
 from hwgen.rtl.matmul.ops import OpKind, op_layout
-from hwgen.rtl.matmul.tile_issuer import RingReader, TileIssuer
+from hwgen.rtl.matmul.tile_issuer import RingReader, TileIssuer, WaitingRows
 from hwgen.spec.isa import Destination
 from tests.rtl.arches import small_arch
 
@@ -299,3 +299,26 @@ def test_ring_reader_wraps() -> None:
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3, 6, 8])
+def test_rows_that_wait_a_cycle_later(lanes: int) -> None:
+    """Every number of rows, as many as can begin."""
+    dut, checked = WaitingRows(lanes), 0
+
+    async def bench(ctx: Any) -> None:
+        nonlocal checked
+        for waiting, load, one in itertools.product(range(2 * lanes + 1), (0, 1), (0, 1)):
+            for name, value in (("waiting", waiting), ("load", load), ("one", one)):
+                ctx.set(getattr(dut, name), value)
+            await ctx.delay(1e-9)
+            for out, rows in ((dut.stayed, waiting + load), (dut.begun, waiting + load - (1 if one else lanes))):
+                if 0 <= rows <= 2 * lanes:
+                    found = ctx.get(out)
+                    assert (found.rows, found.some, found.all) == (rows, rows >= 1, rows >= lanes)
+                    checked += 1
+
+    simulator = Simulator(dut)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert checked > 4 * (2 * lanes + 1)
