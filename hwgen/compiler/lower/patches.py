@@ -6,11 +6,14 @@ from hwgen.compiler.lower.face import Face, nothing
 from hwgen.compiler.lower.writer import Writer
 from hwgen.compiler.places import Held, Place
 from hwgen.compiler.walk import Walk
+from hwgen.spec.arch import BEAT_BYTES
 from hwgen.spec.buffers import ACTIVATION
 from hwgen.spec.isa import Counter, Opcode
 from hwgen.spec.layers import Patches
+from hwgen.spec.ops import OPS
 
-MOST_SIDE = 48  # the largest multiple of a beat that an instruction can say
+_, _SIDE = OPS[Opcode.LOAD_PATCHES].offsets()["patch"]
+MOST_SIDE = (2**_SIDE.width - 1) // BEAT_BYTES * BEAT_BYTES  # the largest multiple of a beat that the instruction says
 
 
 def lower(writer: Writer, layer: Patches) -> None:
