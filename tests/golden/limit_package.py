@@ -1,9 +1,11 @@
 """Random packages whose arrays hold the limits of their ranges, function tables included."""
 
+from itertools import cycle
+
 import numpy as np
 from numpy.typing import NDArray
 
-from hwgen.spec.array_kinds import ArrayKind
+from hwgen.spec.array_kinds import ZERO, ArrayKind
 from hwgen.spec.arrays import optional_arrays, package_arrays
 from hwgen.spec.model import ModelConfig
 from hwgen.spec.package import QuantisedModel
@@ -59,4 +61,6 @@ def limit_package(config: ModelConfig, seed: int) -> QuantisedModel:
         else limit_table(spec.holds, rng)
         for name, spec in (package_arrays(config) | optional_arrays(config)).items()
     }
-    return changed(package, **arrays)
+    extremes = cycle((ZERO.low, ZERO.high) if rng.random() < 0.5 else (ZERO.high, ZERO.low))
+    zeros = {name: np.full_like(arrays[name], next(extremes)) for name in optional_arrays(config)}
+    return changed(package, **arrays | zeros)

@@ -7,7 +7,7 @@ import pytest
 
 from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.array_kinds import CONTEXT_SHIFT, KINDS, NORM_SHIFT, WEIGHTS, ArrayKind
-from hwgen.spec.arrays import package_arrays
+from hwgen.spec.arrays import optional_arrays, package_arrays
 from hwgen.spec.weight_bits import with_weight_bits
 from hwgen.spec.weight_formats import PACKED4
 from tests.golden.limit_package import limit_package
@@ -29,7 +29,7 @@ def test_on_sim(seed: int):
     config = RENORMALISED if seed % 2 else NARROW
     package = limit_package(config, seed)
     seen: dict[ArrayKind, set[int]] = {}
-    for name, spec in package_arrays(config).items():
+    for name, spec in (package_arrays(config) | optional_arrays(config)).items():
         if isinstance(spec.holds, ArrayKind):
             seen.setdefault(spec.holds, set()).update(np.unique(package.arrays[name]).tolist())
     for kind in set(KINDS) - RARE:
