@@ -14,7 +14,7 @@ from golden.analysis.markdown import table
 from golden.network import run_network
 from golden.reference.m3vit_float import FloatModel
 from golden.reference.scenes import HELD_OUT_FIRST_SEED, draw_scenes
-from hwgen.frontend.calibration import calibrate, equalise
+from hwgen.frontend.calibration import IMPORTED_STRENGTH, calibrate, equalise
 from hwgen.frontend.importers.pooled import mean_norm_arrays
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.ranges import Ranges
@@ -75,7 +75,9 @@ def cost(config: ModelConfig) -> tuple[dict[str, float], float]:
     plain = seeded_float(config)
     if config.pool == "mean_norm":
         plain |= mean_norm_arrays(config.dim)
-    arrays, seen = equalise(plain, config, calibrate(plain, config, calibration_images(config, CALIBRATION)))
+    arrays, seen = equalise(
+        plain, config, calibrate(plain, config, calibration_images(config, CALIBRATION)), IMPORTED_STRENGTH
+    )
     package = quantise(arrays, config, seen, ranges=Ranges())
     model, sums, rows = FloatModel(arrays, config), _Sums({}, {}), 0
     seeds = range(HELD_OUT_FIRST_SEED, HELD_OUT_FIRST_SEED + HELD_OUT)

@@ -15,6 +15,7 @@ from hwgen.spec.graph_model import Model
 from hwgen.spec.layers import Linear, Position
 from hwgen.spec.numerics import DARKEST_PIXEL
 
+IMPORTED_STRENGTH = 0.7  # of the equalisation of networks trained elsewhere: docs/numerics.md, "What the formats cost"
 _FACTOR_FLOOR = 1e-3  # smallest equalisation factor relative to the largest of the same LayerNorm
 
 
@@ -60,11 +61,16 @@ def calibrate(arrays: Arrays, config: Model, images: Sequence[NDArray[np.uint8]]
     )
 
 
-def equalise(arrays: Arrays, config: Model, calibration: Calibration) -> tuple[dict[str, FloatArray], Calibration]:
-    """The same function with every LayerNorm output channel spanning the same range in the calibration.
+def equalise(
+    arrays: Arrays, config: Model, calibration: Calibration, strength: float = 1.0
+) -> tuple[dict[str, FloatArray], Calibration]:
+    """The same function with the output channels of every LayerNorm spanning ranges that are closer together.
 
-    A channel's range divides the LayerNorm's weight and bias and multiplies the columns of every weight that reads it
-    (all experts and all tasks' gates or heads). Factors are relative to the geometric mean of the LayerNorm's channels.
+    A factor divides the LayerNorm's weight and bias of a channel and multiplies the columns of every weight that reads
+    it (all experts and all tasks' gates or heads): the channel's range in the calibration, relative to the geometric
+    mean of the LayerNorm's channels, to the power of ``strength``. With 1 all channels span the same range; with less,
+    they do not, and the columns of the weights differ less, which have one step a row. Where plain codes go to a mean,
+    no weight pays for it: there it is 1.
     Returns float32 arrays, and what the calibration would have found with them.
     """
     equal = {name: np.array(array, dtype=np.float64) for name, array in arrays.items()}
@@ -72,7 +78,7 @@ def equalise(arrays: Arrays, config: Model, calibration: Calibration) -> tuple[d
     for norm, reach in norms_of(config).items():
         spans = np.abs(samples[norm.writes]).max(axis=0).astype(np.float64)
         spans = np.maximum(spans, max(float(spans.max()) * _FACTOR_FLOOR, 1e-30))
-        factors = spans / np.exp(np.log(spans).mean())
+        factors = (spans / np.exp(np.log(spans).mean())) ** (1.0 if norm.plain else strength)
         for tensor in (norm.writes, *reach.tensors):
             samples[tensor] = (samples[tensor] / factors).astype(np.float32)
         equal[f"{norm.name}.weight"] /= factors

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from golden.network import run_network
 from golden.reference.m3vit_float import Arrays, FloatModel, Tensors
-from hwgen.frontend.calibration import Calibration, equalise
+from hwgen.frontend.calibration import IMPORTED_STRENGTH, Calibration, equalise
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.ranges import RULES, RangeRule, Ranges
 from hwgen.frontend.sensitivity import decibels
@@ -109,7 +109,7 @@ def choose_rule(
     if count == 0:
         return None
     kept = len(images) - count
-    equal, seen = equalise(arrays, config, _first(calibration, kept))
+    equal, seen = equalise(arrays, config, _first(calibration, kept), IMPORTED_STRENGTH)
     model = FloatModel(equal, config)
     runs = [(image, config.tasks[number % len(config.tasks)].name) for number, image in enumerate(images[kept:])]
     real = [model.run(image, task) for image, task in runs]

@@ -20,7 +20,7 @@ import pytest
 from golden.network import run_network
 from golden.reference.m3vit_float import FloatModel
 from hwgen.frontend.activation_input import stretch_notes
-from hwgen.frontend.calibration import calibrate, equalise
+from hwgen.frontend.calibration import IMPORTED_STRENGTH, calibrate, equalise
 from hwgen.frontend.importers.checkpoint import read_checkpoint
 from hwgen.frontend.importers.edge_moe import import_edge_moe
 from hwgen.frontend.importers.imported import Imported, ImportOptions
@@ -92,7 +92,7 @@ def fidelity(
 ) -> Fidelity:
     """Quantise with scales from ``images`` and compare every block under both tasks."""
     config = network.config
-    arrays, seen = equalise(network.arrays, config, calibrate(network.arrays, config, images))
+    arrays, seen = equalise(network.arrays, config, calibrate(network.arrays, config, images), IMPORTED_STRENGTH)
     package = quantise(arrays, config, seen, ranges=ranges or Ranges())
     ratios: dict[str, float] = {}
     same, gaps = [], []

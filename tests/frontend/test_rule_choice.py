@@ -7,7 +7,7 @@ import pytest
 
 from golden.network import run_network
 from golden.reference.m3vit_float import FloatModel
-from hwgen.frontend.calibration import calibrate, equalise
+from hwgen.frontend.calibration import IMPORTED_STRENGTH, calibrate, equalise
 from hwgen.frontend.quantise import quantise
 from hwgen.frontend.ranges import RULES, RangeRule, Ranges
 from hwgen.frontend.rule_choice import MARGIN_DB, best_rule, choose_rule, judges
@@ -39,7 +39,7 @@ def test_ratios_are_those_of_the_held_out_pictures_with_scales_from_the_others()
         residual_max=calibration.residual_max, head_max=calibration.head_max,
         score_min=calibration.score_min, score_max=calibration.score_max,
     )  # fmt: skip
-    equal, seen = equalise(arrays, SMALL, part)
+    equal, seen = equalise(arrays, SMALL, part, IMPORTED_STRENGTH)
     model = FloatModel(equal, SMALL)
     for rule in RULES:
         package = quantise(equal, SMALL, seen, ranges=Ranges(rule=RangeRule(rule=rule)))

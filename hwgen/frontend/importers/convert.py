@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from golden.reference.m3vit_float import Arrays
 from golden.reference.scenes import CALIBRATION_FIRST_SEED
 from hwgen.frontend.activation_input import stretch_notes
-from hwgen.frontend.calibration import Calibration, calibrate, equalise
+from hwgen.frontend.calibration import IMPORTED_STRENGTH, Calibration, calibrate, equalise
 from hwgen.frontend.equalisation import EQUALISATION, combined, equalisation_factors
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
 from hwgen.frontend.importers.edge_moe import import_edge_moe
@@ -123,7 +123,7 @@ def convert(
     notes = stretch_notes(config.network, found.samples)
     ranges, chosen = _ranges(imported, images, found, ranges or Ranges(), choose=choose)
     notes += chosen
-    arrays, calibration = equalise(imported.arrays, config, found)
+    arrays, calibration = equalise(imported.arrays, config, found, IMPORTED_STRENGTH)
     factors = equalisation_factors(imported.arrays, arrays, config)
     source = {
         **provenance,
