@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hwgen.frontend.importers.resize import TIMM, Resizing
 from hwgen.spec.activations import Activation
 from hwgen.spec.constructors import CLASS_TOKENS, ClassToken, Pooling
 from hwgen.spec.layers import EPSILON
@@ -32,6 +33,7 @@ class Form:
     pool: Pooling = "token"
     position: bool = True  # whether anything is added to the tokens
     prefix_position: bool = True  # whether that has rows for class tokens and registers
+    resizing: Resizing = TIMM  # of the position embedding, for images of another size
     sources: Mapping[str, str] = field(default_factory=dict[str, str])  # part of the function -> who says so
 
     @property

@@ -1,5 +1,7 @@
 """Position embeddings for images of another size: bicubic interpolation of their grid, as torch computes it."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from hwgen.frontend.scaling import FloatArray
@@ -7,6 +9,21 @@ from hwgen.frontend.scaling import FloatArray
 Grid = tuple[int, int]  # rows, columns of patches
 _PLAIN, _ANTIALIASED = -0.75, -0.5  # torch's parameter of the cubic, without and with antialiasing
 _SUPPORT = 2.0  # the cubic is zero beyond
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resizing:
+    """How a framework makes the position embedding of a grid that of another: always bicubic."""
+
+    antialias: bool
+    by: str  # who computes it so
+
+    def __str__(self) -> str:
+        """For the user."""
+        return f"bicubic, {'' if self.antialias else 'not '}antialiased, as {self.by} does it"
+
+
+TIMM = Resizing(antialias=True, by="timm")  # resample_abs_pos_embed
 
 
 def _cubic(x: FloatArray, a: float) -> FloatArray:
@@ -44,8 +61,7 @@ def _weights(old: int, new: int, *, antialias: bool) -> FloatArray:
 def resized(table: FloatArray, old: Grid, new: Grid, *, antialias: bool) -> FloatArray:
     """Position embedding [rows * columns, dim] of a grid as that of another grid, float32.
 
-    ``antialias`` as timm resizes (``resample_abs_pos_embed``); without, as Hugging Face does
-    (``interpolate_pos_encoding``). The same grid gives the same numbers.
+    ``antialias`` is of the framework that the network comes from (`Resizing`). The same grid gives the same numbers.
     """
     if old == new:
         return table

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
+from hwgen.frontend.importers.described import Described
 from hwgen.frontend.importers.form import Form
 from hwgen.frontend.importers.function import READ, function_of
 from hwgen.frontend.importers.imported import (
@@ -21,7 +22,6 @@ from hwgen.frontend.importers.pooled import mean_norm_arrays
 from hwgen.frontend.importers.resize import resized
 from hwgen.frontend.importers.sizes import Size, sizes_of
 from hwgen.frontend.importers.timm_config import timm_config
-from hwgen.frontend.importers.timm_described import TimmNetwork
 from hwgen.frontend.importers.vit import REFUSED, VitReader
 from hwgen.frontend.scaling import FloatArray
 from hwgen.spec.constructors import CLASS_TOKENS, POOL_NORM, ClassToken
@@ -152,11 +152,10 @@ def _position(reader: VitReader, form: Form, sizes: tuple[Size, Size], notes: li
     full = np.zeros((form.prefix + new[0] * new[1], reader.dim), dtype=np.float32)
     if table is not None:
         full[form.prefix - own : form.prefix] = table[:own]
-        full[form.prefix :] = resized(table[own:], old, new, antialias=True)
+        full[form.prefix :] = resized(table[own:], old, new, antialias=form.resizing.antialias)
         if old != new:
             notes.append(
-                f"position embedding resized from {old[0]}x{old[1]} to {new[0]}x{new[1]} patches (bicubic, antialiased,"
-                " as timm does it)"
+                f"position embedding resized from {old[0]}x{old[1]} to {new[0]}x{new[1]} patches ({form.resizing})"
             )
     first = CLASS_TOKENS[form.class_token]
     if form.registers:
@@ -175,7 +174,7 @@ def import_timm(checkpoint: Checkpoint, options: ImportOptions) -> Imported:
 
 
 def import_described(
-    checkpoint: Checkpoint, options: ImportOptions, described: TimmNetwork | None, notes: list[str]
+    checkpoint: Checkpoint, options: ImportOptions, described: Described | None, notes: list[str]
 ) -> Imported:
     """The float model of arrays, with what is known besides them."""
     if described is not None:

@@ -6,15 +6,14 @@ timm writes it with ``save_for_hf`` and reads it back from a hub or a folder: ``
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, cast
 
+from hwgen.frontend.importers.beside import CONFIG, read_object
 from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
 from hwgen.frontend.importers.form import Said
 from hwgen.frontend.importers.timm_described import TimmNetwork
 from hwgen.frontend.importers.timm_names import architecture
 
-FILE = "config.json"
 _ADVICE = "; if the file belongs to another network, move it away and compare the outputs (--expect)"
 
 
@@ -36,22 +35,12 @@ def _numbers(source: Mapping[str, Any], name: str, label: str) -> tuple[float, .
     return tuple(float(x) for x in values)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: no readable JSON ({error}); mend it or move it away") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path}: holds a {type(found).__name__}, expected an object; mend it or move it away")
-    return cast("dict[str, Any]", found)
-
-
 def timm_config(checkpoint: Checkpoint, notes: list[str]) -> TimmNetwork | None:
     """The config.json beside a checkpoint; None where there is none, or, with a note, one of another program."""
-    if checkpoint.folder is None or not (checkpoint.folder / FILE).exists():
+    if checkpoint.folder is None or not (checkpoint.folder / CONFIG).exists():
         return None
-    path = checkpoint.folder / FILE
-    label, data = str(path), _read(path)
+    path = checkpoint.folder / CONFIG
+    label, data = str(path), read_object(path)
     name: Any = data.get("architecture")
     if not isinstance(name, str):
         notes.append(f"{label} names no architecture of timm's: not read")
@@ -73,7 +62,7 @@ def timm_config(checkpoint: Checkpoint, notes: list[str]) -> TimmNetwork | None:
     size = _numbers(prepared, "input_size", label)
     return TimmNetwork(
         label=label,
-        source=FILE,
+        source=CONFIG,
         architecture=name,
         known=stands_for.known,
         args=args,

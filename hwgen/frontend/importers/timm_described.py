@@ -4,12 +4,12 @@ The arguments come from a ``config.json`` (`timm_config`) or from a live module 
 is refused, stands here for both.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 from hwgen.frontend.importers.checkpoint import CheckpointError
+from hwgen.frontend.importers.described import completed, listed_pair, shown, sides
 from hwgen.frontend.importers.form import Form, Said
 from hwgen.frontend.importers.imported import ImportOptions
 from hwgen.frontend.importers.vit import VitReader
@@ -83,7 +83,7 @@ class TimmNetwork:
                     raise self._other(name, said, machine, values[0])
             elif name not in _READ and not self._without_effect(name) and said.value not in (None, False):
                 raise self.fault(
-                    f"{said.where}: {name} = {_shown(said.value)}: this import does not know what that changes; if"
+                    f"{said.where}: {name} = {shown(said.value)}: this import does not know what that changes; if"
                     f" it changes nothing, {self.advice_of_unknown}"
                 )
 
@@ -135,7 +135,7 @@ class TimmNetwork:
     def _registers(self, base: Form) -> int:
         count = self._value("reg_tokens", base.registers)
         if type(count) is not int or count < 0:
-            raise self.fault(f"{self.args['reg_tokens'].where}: reg_tokens = {_shown(count)}, expected a number")
+            raise self.fault(f"{self.args['reg_tokens'].where}: reg_tokens = {shown(count)}, expected a number")
         return count
 
     def _pool(self, base: Form, class_token: ClassToken, registers: int) -> Pooling:
@@ -159,7 +159,7 @@ class TimmNetwork:
     def _flag(self, name: str, *, default: bool) -> bool:
         value = self._value(name, default)
         if not isinstance(value, bool):
-            raise self.fault(f"{self.args[name].where}: {name} = {_shown(value)}, expected true or false")
+            raise self.fault(f"{self.args[name].where}: {name} = {shown(value)}, expected true or false")
         return value
 
     def refuse_other_sizes(self, reader: VitReader, classes: int) -> None:
@@ -167,8 +167,8 @@ class TimmNetwork:
         found = {"embed_dim": reader.dim, "depth": reader.depth, "patch_size": reader.patch, "num_classes": classes}
         for name, size in found.items():
             said = self.args.get(name)
-            if said is not None and _listed(said.value) not in (size, [size, size]):
-                raise self.fault(f"{said.where}: {name} = {_shown(said.value)}, but the arrays have {size}")
+            if said is not None and listed_pair(said.value) not in (size, [size, size]):
+                raise self.fault(f"{said.where}: {name} = {shown(said.value)}, but the arrays have {size}")
         ratio = self.args.get("mlp_ratio")
         if ratio is not None and int(reader.dim * self._number("mlp_ratio", float)) != reader.mlp_hidden:
             raise self.fault(
@@ -178,7 +178,6 @@ class TimmNetwork:
 
     def complete(self, options: ImportOptions, patches: int | None, patch: int) -> ImportOptions:
         """Options that the user left out, from here; CheckpointError if those that were given contradict it."""
-        given = dict(options.sources)
         found: dict[str, Any] = {}
         if "num_heads" in self.args:
             found["heads"] = self._number("num_heads", int)
@@ -189,15 +188,7 @@ class TimmNetwork:
         if size is not None:
             found["trained_size"] = size
         found |= self.pixels
-        for name, value in found.items():
-            option, own = f"--{name.replace('_', '-')}", getattr(options, name)
-            if own is not None and not _same(own, value):
-                raise self.fault(
-                    f"{option} {_text(name, own)}: the {self.kind} says {_text(name, value)}; leave the option out"
-                )
-            if own is None:
-                given[name] = self.source
-        return replace(options, **found, sources=given)
+        return completed(options, found, source=self.source, who=f"the {self.kind}", fault=self.fault)
 
     def _without_effect(self, name: str) -> bool:
         return name in _WITHOUT_EFFECT or name in _SIZES or ("drop" in name and name.endswith("_rate"))
@@ -205,7 +196,7 @@ class TimmNetwork:
     def _number(self, name: str, kind: type[int] | type[float]) -> Any:
         said = self.args[name]
         if isinstance(said.value, bool) or not isinstance(said.value, int if kind is int else int | float):
-            raise self.fault(f"{said.where}: {name} = {_shown(said.value)}, expected a number")
+            raise self.fault(f"{said.where}: {name} = {shown(said.value)}, expected a number")
         return said.value
 
     def _image_size(self) -> tuple[int, int] | None:
@@ -213,17 +204,16 @@ class TimmNetwork:
         said = self.args.get("img_size")
         if said is None or said.value is None:
             return None
-        given = _listed(said.value)
-        pair = cast("list[Any]", given if isinstance(given, list) else [given, given])
-        if [type(side) for side in pair] != [int, int]:
-            raise self.fault(f"{said.where}: img_size = {_shown(said.value)}, expected one side or [height, width]")
-        return pair[0], pair[1]
+        size = sides(said.value)
+        if size is None:
+            raise self.fault(f"{said.where}: img_size = {shown(said.value)}, expected one side or [height, width]")
+        return size
 
     def _other(self, name: str, said: Said, machine: str, use: Any) -> CheckpointError:
         """For a value with which timm computes another function."""
         return self.fault(
-            f"{said.where}: {name} = {_shown(said.value)}, another function: the machine computes"
-            f" {machine}; train the network with {name} = {_shown(use)}"
+            f"{said.where}: {name} = {shown(said.value)}, another function: the machine computes"
+            f" {machine}; train the network with {name} = {shown(use)}"
         )
 
     def fault(self, text: str) -> CheckpointError:
@@ -231,32 +221,6 @@ class TimmNetwork:
         return CheckpointError(f"{self.label}: {text}{self.advice}")
 
 
-def _shown(value: Any) -> str:
-    return json.dumps(value, default=str)
-
-
-def _listed(value: Any) -> Any:
-    """Pairs as lists, which is what JSON has."""
-    return list(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else value
-
-
 def _plain(value: Any) -> Any:
     """timm looks names of layers up without regard to their case."""
     return value.lower() if isinstance(value, str) else value
-
-
-def _same(left: Any, right: Any) -> bool:
-    """Whether an option and an entry are equal; one number stands for all colours."""
-    if not isinstance(left, tuple) or not isinstance(right, tuple):
-        return left == right
-    a, b = cast("tuple[float, ...]", left), cast("tuple[float, ...]", right)
-    width = max(len(a), len(b))
-    wide = [list(values) * (width if len(values) == 1 else 1) for values in (a, b)]
-    return len(wide[0]) == len(wide[1]) and all(abs(x - y) < 1e-6 for x, y in zip(*wide, strict=True))
-
-
-def _text(name: str, value: Any) -> str:
-    """An option as the command line takes it."""
-    if not isinstance(value, tuple):
-        return str(value)
-    return ("x" if name.endswith("_size") else ",").join(f"{x:g}" for x in cast("tuple[float, ...]", value))
