@@ -23,6 +23,7 @@ from hwgen.compiler.fit import check_fit
 from hwgen.frontend.importers.checkpoint import read_checkpoint, source_sha256
 from hwgen.frontend.importers.convert import IMPORTERS, places
 from hwgen.frontend.importers.expect import Agreement, agreement
+from hwgen.frontend.importers.hf import HF, weights_in
 from hwgen.frontend.importers.imported import IMAGENET_MEAN, IMAGENET_STD, Imported, ImportOptions
 from hwgen.frontend.importers.onnx import import_onnx
 from hwgen.frontend.rule_choice import HELD_OUT
@@ -35,15 +36,15 @@ ONNX = "onnx"
 KINDS = (*IMPORTERS, ONNX)
 # Option -> the kinds that know it; all others belong to every kind.
 _OWN_OPTIONS = {
-    "--mean": ("timm", "m3vit", ONNX),
-    "--std": ("timm", "m3vit", ONNX),
+    "--mean": ("timm", HF, "m3vit", ONNX),
+    "--std": ("timm", HF, "m3vit", ONNX),
     "--tasks": ("m3vit", "edge-moe"),
     "--top-k": ("m3vit", "edge-moe"),
     "--drop-distillation": ("timm",),
     "--features": ("m3vit",),
     "--stand-in-experts": ("edge-moe",),
-    "--heads": ("timm", "m3vit", "edge-moe", "hwgen"),
-    "--allow-dead-channels": ("timm", "m3vit", "edge-moe", "hwgen"),
+    "--heads": ("timm", HF, "m3vit", "edge-moe", "hwgen"),
+    "--allow-dead-channels": ("timm", HF, "m3vit", "edge-moe", "hwgen"),
 }
 _NAMED = {"--mean": {"imagenet": IMAGENET_MEAN}, "--std": {"imagenet": IMAGENET_STD}}
 
@@ -87,7 +88,9 @@ def import_command(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=f"Whose key names: {', '.join(KINDS)}.")],
     path: Annotated[
         Path,
-        typer.Argument(metavar="PATH", help=".safetensors, .pth (weights only), .npz, .onnx, or raw folder."),
+        typer.Argument(
+            metavar="PATH", help=".safetensors, .pth (weights only), .npz, .onnx, or a folder: raw, or of hf."
+        ),
     ],
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the network and of its files.")],
     output: PackageFolder = HERE,
@@ -111,7 +114,7 @@ def import_command(
     ] = None,
     mean: Annotated[
         str | None,
-        typer.Option("--mean", metavar="M|R,G,B|imagenet", help="Of pixels / 255. timm: 0.5, m3vit: imagenet."),
+        typer.Option("--mean", metavar="M|R,G,B|imagenet", help="Of pixels / 255. timm, hf: 0.5, m3vit: imagenet."),
     ] = None,
     std: Annotated[
         str | None, typer.Option("--std", metavar="S|R,G,B|imagenet", help="The same for deviations.")
@@ -145,6 +148,7 @@ def import_command(
     """Import a trained network: NAME.safetensors, quantised, and NAME.float.safetensors to compare it with."""
     if kind not in KINDS:
         raise InputError(f"unknown kind {kind!r}; there are {', '.join(KINDS)}")
+    path = weights_in(path) if kind == HF else path
     check_place(name, output, path)
     not_both(json_file, (path, *places(output, name), *([expect] if expect else [])))
     flags = (mean, std, tasks, top_k, drop_distillation, features, stand_in_experts, heads, allow_dead_channels)

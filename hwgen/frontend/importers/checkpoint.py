@@ -50,6 +50,7 @@ class Checkpoint:
     allow_dead: let channels pass whose weights have no variance.
     metadata: what a safetensors file says besides its arrays.
     folder: where files that describe the checkpoint may lie; None when it came from no file.
+    originals: name -> what the file calls the array, where that is something else; messages have it.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class Checkpoint:
         allow_dead: bool = False,
         metadata: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        originals: Mapping[str, str] | None = None,
     ) -> None:
         self.label = label
         self.folder = folder
         self.metadata = dict(metadata or {})
         self.flat = flat
         self.allow_dead = allow_dead
+        self._originals = dict(originals or {})
         self._arrays = dict(arrays)
         self._used: set[str] = set()
 
@@ -91,6 +94,10 @@ class Checkpoint:
     def __contains__(self, name: str) -> bool:
         return name in self._arrays
 
+    def original(self, name: str) -> str:
+        """What the file calls an array."""
+        return self._originals.get(name, name)
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of an array, [size] in a flat checkpoint."""
         return self._found(name).shape
@@ -106,7 +113,7 @@ class Checkpoint:
             found = found.reshape(shape)
         if found.shape != shape:
             held = f"{found.size} values" if self.flat else f"shape {list(found.shape)}"
-            raise CheckpointError(f"{self.label}: {name} has {held}, expected {list(shape)}")
+            raise CheckpointError(f"{self.label}: {self.original(name)} has {held}, expected {list(shape)}")
         if found.dtype.kind != "f":
             raise CheckpointError(f"{self.label}: {name} holds {found.dtype}, expected floating-point values")
         with np.errstate(over="ignore"):
@@ -136,8 +143,8 @@ class Checkpoint:
         if dead.any() and not self.allow_dead:
             where = [int(i) for i in np.argwhere(dead)[0]]
             raise CheckpointError(
-                f"{self.label}: {name}: the weights of {dead.sum()} of {dead.size} channels {what}, the first is"
-                f" {where}; if that is how the network was trained, give --allow-dead-channels"
+                f"{self.label}: {self.original(name)}: the weights of {dead.sum()} of {dead.size} channels {what}, the"
+                f" first is {where}; if that is how the network was trained, give --allow-dead-channels"
             )
 
     def _found(self, name: str) -> Array:

@@ -18,6 +18,7 @@ from hwgen.frontend.importers.checkpoint import Checkpoint, CheckpointError
 from hwgen.frontend.importers.edge_moe import import_edge_moe
 from hwgen.frontend.importers.expect import AGREEMENT
 from hwgen.frontend.importers.function import FUNCTION
+from hwgen.frontend.importers.hf import HF, import_hf
 from hwgen.frontend.importers.imported import Imported, ImportOptions
 from hwgen.frontend.importers.m3vit import import_m3vit
 from hwgen.frontend.importers.own import import_own
@@ -35,6 +36,7 @@ from hwgen.store.packages import save_package
 
 IMPORTERS: dict[str, Callable[[Checkpoint, ImportOptions], Imported]] = {
     "timm": import_timm,
+    HF: import_hf,
     "m3vit": import_m3vit,
     "edge-moe": import_edge_moe,
     "hwgen": import_own,
