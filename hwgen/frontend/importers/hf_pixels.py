@@ -49,7 +49,7 @@ def read_pixels(folder: Path) -> Pixels:
     data, nothing = read_object(path), Pixels(label=str(path), values={})
     for name, values in _RULE.items():
         if data.get(name) not in values:
-            raise nothing.fault(f"{name} = {shown(data[name])}: the machine takes pixels with {shown(values[0])}")
+            raise nothing.fault(f"{name} = {shown(data[name])}: pixels are taken with {name} = {shown(values[0])}")
     factor = _numbers(data.get("rescale_factor", 1 / _FULL))
     if factor is None or len(factor) != 1 or abs(factor[0] * _FULL - 1.0) > 1e-6:
         raise nothing.fault(f"rescale_factor = {shown(data['rescale_factor'])}: the machine divides pixels by 255")

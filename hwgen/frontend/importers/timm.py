@@ -76,7 +76,9 @@ def _rows(checkpoint: Checkpoint, name: str) -> int:
         return 0
     shape = checkpoint.shape(name)
     if len(shape) != 3:
-        raise CheckpointError(f"{checkpoint.label}: {name} has shape {list(shape)}, expected [1, rows, channels]")
+        raise CheckpointError(
+            f"{checkpoint.label}: {checkpoint.original(name)} has shape {list(shape)}, expected [1, rows, channels]"
+        )
     return shape[1]
 
 

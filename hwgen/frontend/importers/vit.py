@@ -28,10 +28,11 @@ class VitReader:
     def __init__(self, checkpoint: Checkpoint, prefix: str = "") -> None:
         self.checkpoint = checkpoint
         self.prefix = prefix
-        shape = checkpoint.shape(f"{prefix}patch_embed.proj.weight")
+        name = f"{prefix}patch_embed.proj.weight"
+        shape = checkpoint.shape(name)
         if len(shape) != 4 or shape[2] != shape[3] or shape[1] != 3:
             raise CheckpointError(
-                f"{checkpoint.label}: {prefix}patch_embed.proj.weight has shape {list(shape)}, expected"
+                f"{checkpoint.label}: {checkpoint.original(name)} has shape {list(shape)}, expected"
                 " [dim, 3, patch, patch]: a convolution over square patches of colour images"
             )
         self.dim, self.channels, self.patch, _ = shape

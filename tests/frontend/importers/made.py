@@ -57,6 +57,41 @@ def timm_state(seed: int = 0, *, distilled: bool = False, classes: int = 10) -> 
     return arrays
 
 
+_HF_LAYERS = {  # timm's layers of a block -> those of transformers' ViT, and of its DINOv2
+    "norm1": ("layernorm_before", "norm1"), "norm2": ("layernorm_after", "norm2"),
+    "attn.proj": ("attention.output.dense",) * 2, "mlp.fc1": ("intermediate.dense", "mlp.fc1"),
+    "mlp.fc2": ("output.dense", "mlp.fc2"),
+}  # fmt: skip
+_HF_FRONT = {
+    "cls_token": "embeddings.cls_token", "pos_embed": "embeddings.position_embeddings",
+    "dist_token": "embeddings.distillation_token", "patch_embed.proj": "embeddings.patch_embeddings.projection",
+    "norm": "layernorm",
+}  # fmt: skip
+_HF_HEADS = {"head": ("classifier", "cls_classifier"), "head_dist": ("", "distillation_classifier")}
+
+
+def hf_state(timm: Arrays, prefix: str = "", *, dino: bool = False) -> Arrays:
+    """The network of `timm_state` in the names that transformers saves, its backbone below ``prefix``."""
+    arrays: Arrays = {}
+    for name, array in timm.items():
+        layer, _, part = name.rpartition(".")
+        if name in _HF_FRONT:
+            arrays[f"{prefix}{_HF_FRONT[name]}"] = array
+        elif layer in _HF_FRONT:
+            arrays[f"{prefix}{_HF_FRONT[layer]}.{part}"] = array
+        elif layer in _HF_HEADS:
+            arrays[f"{_HF_HEADS[layer]['head_dist.weight' in timm]}.{part}"] = array
+        else:
+            _, block, within = layer.split(".", 2)
+            at = f"{prefix}encoder.layer.{block}."
+            if within == "attn.qkv":
+                for kind, rows in zip(("query", "key", "value"), np.split(array, 3), strict=True):
+                    arrays[f"{at}attention.attention.{kind}.{part}"] = rows
+            else:
+                arrays[f"{at}{_HF_LAYERS[within][dino]}.{part}"] = array
+    return arrays
+
+
 def m3vit_state(seed: int = 0, *, decoders: bool = True) -> Arrays:
     """A backbone of 16 x 32 pixels (8 patches), experts in the odd blocks, and two decoders."""
     draw = _Draw(seed)

@@ -63,14 +63,21 @@ def imported(folder: Path, **options: Any) -> Imported:
     return import_hf(read_checkpoint(weights_in(folder)), ImportOptions(name="net", **options))
 
 
-def agreement(model: Any, ours: Imported, seed: int = 0, **arguments: Any) -> float:
-    """Decibels between a network of transformers and our float one on an image of noise."""
-    config, task, rule = ours.config, ours.config.tasks[0], ours.pixels
-    image = noise((config.image_height, config.image_width), seed)
+def answer(model: Any, ours: Imported, **arguments: Any) -> np.ndarray:
+    """What transformers computes of an image of noise: logits, or the last hidden state."""
+    rule = ours.pixels
     with torch.no_grad():
-        there = model.eval()(normalised(image, np.array(rule.mean), np.array(rule.std)), **arguments)
-    answer = there.logits if hasattr(there, "logits") else there.last_hidden_state
-    expected = answer[0].double().numpy()
-    found = FloatModel(ours.arrays, config).run(image, task.name)[f"heads.{task.name}"]
+        there = model.eval()(normalised(_image(ours), np.array(rule.mean), np.array(rule.std)), **arguments)
+    return (there.logits if hasattr(there, "logits") else there.last_hidden_state)[0].double().numpy()
+
+
+def _image(ours: Imported) -> np.ndarray:
+    return noise((ours.config.image_height, ours.config.image_width))
+
+
+def agreement(expected: np.ndarray, ours: Imported) -> float:
+    """Decibels between an answer of transformers and that of our float network."""
+    task = ours.config.tasks[0]
+    found = FloatModel(ours.arrays, ours.config).run(_image(ours), task.name)[f"heads.{task.name}"]
     assert found.size == expected.size
     return decibels(expected.ravel(), found.ravel())
