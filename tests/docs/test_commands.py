@@ -20,7 +20,7 @@ from hwgen.store.sidecar_schema import SideCar
 from tests.docs.blocks import ROOT, Command, commands, fenced, pages, yaml_files
 from tests.docs.fake_machine import DocumentsMachine, install
 from tests.frontend.importers import made
-from tests.frontend.importers.made import save_pth, timm_state
+from tests.frontend.importers.made import save_hf, save_pth, timm_state
 
 REASONS = {  # why a command is not run, word by word; a new one is a decision
     "sets up .venv and runs this suite",
@@ -62,6 +62,7 @@ def _readers_files(monkeypatch: pytest.MonkeyPatch) -> None:
         Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(folder / "1.png")
     monkeypatch.setattr(made, "DIM", 64)  # one head of the usual size
     save_pth(timm_state(2, classes=CLASSES), "checkpoint.pth")
+    save_hf(timm_state(3, classes=CLASSES), Path("hf-vit"))
 
 
 def _hwgen(words: list[str]) -> int:

@@ -1,11 +1,13 @@
 """Small random checkpoints in the key names of other projects, and where real weights may lie."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
 Arrays = dict[str, NDArray[Any]]
 REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "edge_moe" / "m3vit_tiny_float32.npz"
@@ -90,6 +92,23 @@ def hf_state(timm: Arrays, prefix: str = "", *, dino: bool = False) -> Arrays:
             else:
                 arrays[f"{at}{_HF_LAYERS[within][dino]}.{part}"] = array
     return arrays
+
+
+def hf_entries(**changes: Any) -> dict[str, Any]:
+    """Entries of transformers' config.json for the classifier of `hf_state`."""
+    return {
+        "model_type": "vit", "architectures": ["ViTForImageClassification"], "hidden_size": DIM, "patch_size": PATCH,
+        "num_hidden_layers": DEPTH, "num_attention_heads": 2, "intermediate_size": HIDDEN, "image_size": 32,
+        "layer_norm_eps": 1e-6, **changes,
+    }  # fmt: skip
+
+
+def save_hf(timm: Arrays, folder: Path) -> None:
+    """A folder as transformers saves the network of `timm_state`."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(hf_entries()))
+    arrays = {name: np.ascontiguousarray(array) for name, array in hf_state(timm, "vit.").items()}
+    save_file(arrays, folder / "model.safetensors")
 
 
 def m3vit_state(seed: int = 0, *, decoders: bool = True) -> Arrays:

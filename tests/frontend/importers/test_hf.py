@@ -13,14 +13,10 @@ from hwgen.frontend.importers.imported import Imported, ImportOptions
 from hwgen.frontend.importers.resize import resized
 from hwgen.frontend.importers.timm import import_timm
 from tests.frontend.importers.command import run
-from tests.frontend.importers.made import DEPTH, DIM, HIDDEN, PATCH, Arrays, hf_state, timm_state
+from tests.frontend.importers.made import DEPTH, DIM, HIDDEN, Arrays, hf_entries, hf_state, timm_state
 
-ENTRIES: dict[str, Any] = {
-    "hidden_size": DIM, "num_hidden_layers": DEPTH, "num_attention_heads": 2, "image_size": 32, "patch_size": PATCH,
-    "layer_norm_eps": 1e-6,
-}  # fmt: skip
-VIT = {**ENTRIES, "model_type": "vit", "architectures": ["ViTForImageClassification"], "intermediate_size": HIDDEN}
-DINO = {**ENTRIES, "model_type": "dinov2", "architectures": ["Dinov2Model"], "mlp_ratio": 2}
+VIT = hf_entries()
+DINO = hf_entries(model_type="dinov2", architectures=["Dinov2Model"], mlp_ratio=2)
 REGISTERS = {**DINO, "model_type": "dinov2_with_registers", "architectures": ["Dinov2WithRegistersModel"]}
 OPTIONS = ImportOptions(name="net", heads=2)
 
