@@ -10,6 +10,7 @@ from hwgen.frontend.importers.form import Form
 from hwgen.frontend.importers.imported import ImportOptions
 from hwgen.frontend.importers.vit import VitReader
 
+LARGEST = 1e9  # numbers in files are smaller
 Fault = Callable[[str], CheckpointError]
 
 

@@ -1,13 +1,12 @@
 """A network of transformers as entries of its ``config.json``: which function it is, and whether the machine has it."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from hwgen.frontend.importers.beside import CONFIG
 from hwgen.frontend.importers.checkpoint import CheckpointError
-from hwgen.frontend.importers.described import completed, shown, sides
+from hwgen.frontend.importers.described import LARGEST, completed, shown, sides
 from hwgen.frontend.importers.form import Form
 from hwgen.frontend.importers.hf_kinds import ACTIVATIONS, FUNCTION, KINDS, READ, WITHOUT_EFFECT, Kind
 from hwgen.frontend.importers.hf_pixels import PREPROCESSOR, Pixels
@@ -153,7 +152,7 @@ class HfNetwork:
 
     def _number(self, name: str) -> float:
         value = self._value(name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
             raise self.fault(f"{self._said(name)}, expected a number")
         return value
 

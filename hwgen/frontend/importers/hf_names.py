@@ -114,13 +114,15 @@ class _Translation:
             if any(f"{name}.weight" in self.checkpoint for name in names):
                 self.layer(to, *names)
 
-    def more_tokens(self) -> None:
+    def more_tokens(self, notes: list[str]) -> None:
         """Registers, or the distillation token: a second class token if a head reads it, else one more register."""
         for name in (f"{self.prefix}{_REGISTERS}", f"{self.prefix}{_DISTILLATION}"):
             if name in self.checkpoint and self.checkpoint.shape(name)[1:2] != (0,):
                 self.move("dist_token" if "head_dist.weight" in self.arrays else "reg_token", name)
             elif name in self.checkpoint:  # as many registers as none
                 self.checkpoint.drop(name)
+        if self.originals.get("reg_token", "").endswith(_DISTILLATION):
+            notes.append("the distillation token, which no head reads, is a register")
 
     def class_position(self) -> None:
         """The position of the class token becomes part of it: registers, which have none, stand behind it."""
@@ -155,7 +157,7 @@ def in_timms_names(
     for index in range(moved.depth):
         moved.block(index, biased=moved.biased, scaled=scaled)
     moved.heads()
-    moved.more_tokens()
+    moved.more_tokens(notes)
     if class_apart:
         moved.class_position()
     moved.leave_out(notes)

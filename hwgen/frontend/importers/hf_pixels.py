@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from hwgen.frontend.importers.beside import read_object
 from hwgen.frontend.importers.checkpoint import CheckpointError
-from hwgen.frontend.importers.described import shown
+from hwgen.frontend.importers.described import LARGEST, shown
 
 PREPROCESSOR = "preprocessor_config.json"
 _OPTIONS = {"mean": "image_mean", "std": "image_std"}
@@ -36,7 +36,8 @@ class Pixels:
 def _numbers(value: Any) -> tuple[float, ...] | None:
     """One number, or one a colour; None of anything else."""
     values = cast("list[Any]", value if isinstance(value, list) else [value])
-    if len(values) not in (1, 3) or not all(isinstance(x, int | float) and not isinstance(x, bool) for x in values):
+    numbers = [x for x in values if isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < LARGEST]
+    if len(values) not in (1, 3) or len(numbers) != len(values):
         return None
     return tuple(float(x) for x in values)
 
