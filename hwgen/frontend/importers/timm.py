@@ -107,7 +107,8 @@ def _head(reader: VitReader, form: Form, notes: list[str]) -> tuple[TaskConfig, 
             weight: np.concatenate([head[weight], other[weight]], axis=1) / 2,
             bias: (head[bias] + other[bias]) / 2,
         }
-    read = {"token": "the class token", "mean": "the mean of patches", "mean_norm": "the mean of patches"}[form.pool]
+    token = "both class tokens" if form.class_token == "distilled" else "the class token"
+    read = token if form.pool == "token" else "the mean of patches"
     notes.append(f"task: {TASK!r}, {classes} classes from {read}")
     return TaskConfig(name=TASK, kind="classification", classes=classes), norm | head
 

@@ -9,6 +9,7 @@ from hwgen.frontend.importers.imported import Refusals, split_qkv
 from hwgen.frontend.scaling import FloatArray
 
 REFUSED: Refusals = (
+    (r"(\w+\.)?embeddings\.position_embeddings", "this is a name of transformers: hwgen import hf reads such files"),
     (r"layers\..*|stages\..*", "windowed and staged transformers (Swin and the like) are not supported"),
     (r".*patch_embed\.backbone\..*", "hybrid patch embeddings (a CNN before the transformer) are not supported"),
     (r".*patch_embed\.norm\..*|.*norm_pre\..*", "a LayerNorm before the first block is not supported"),

@@ -294,7 +294,7 @@ def test_a_failed_write_leaves_the_files_that_were_there(monkeypatch: pytest.Mon
 
 def test_an_unknown_kind_is_told_the_others(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run("import swin net.pth --name net") == 2
-    assert "unknown kind 'swin'; there are timm, m3vit, edge-moe" in capsys.readouterr().err
+    assert "unknown kind 'swin'; there are timm, hf, m3vit, edge-moe" in capsys.readouterr().err
 
 
 def _blocks(language: str) -> list[str]:

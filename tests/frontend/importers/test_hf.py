@@ -51,7 +51,9 @@ def test_arrays_are_those_of_timm() -> None:
 def test_a_second_token_is_a_head_or_a_register() -> None:
     arrays = timm_state(distilled=True)
     deit = {**VIT, "model_type": "deit", "architectures": ["DeiTForImageClassificationWithTeacher"]}
-    _same(imported(hf_state(arrays, "deit."), deit), _timm(arrays))
+    both = imported(hf_state(arrays, "deit."), deit)
+    _same(both, _timm(arrays))
+    assert both.notes == ("task: 'class', 10 classes from both class tokens",)
     single = {name: array for name, array in arrays.items() if not name.startswith("head_dist")}
     found = imported(hf_state(single, "deit."), {**deit, "architectures": ["DeiTForImageClassification"]})
     assert (found.config.class_token, found.config.registers) == ("learned", 1)
@@ -140,6 +142,10 @@ def test_files_that_are_not_there(capsys: pytest.CaptureFixture[str]) -> None:
         assert run(f"import hf net/model.npz --name mine {words}") == 2
         assert says in capsys.readouterr().err
     assert [path.name for path in Path().iterdir()] == ["net"]
+    assert run("import timm net/model.npz --name mine") == 2
+    assert (
+        "vit.embeddings.position_embeddings: this is a name of transformers: hwgen import hf" in capsys.readouterr().err
+    )
     save_hf(timm_state(), Path("two"))
     Path("two/pytorch_model.bin").write_text("not read")
     assert run("import hf two --name model -o two") == 2
