@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,8 @@ from golden.network import run_network
 from hwgen.frontend.importers.checkpoint import CheckpointError
 from hwgen.frontend.importers.expect import USUAL_DB
 from hwgen.frontend.importers.hf_kinds import ACTIVATIONS, KINDS
+from hwgen.frontend.importers.hf_pixels import read_pixels
+from hwgen.frontend.importers.imported import PixelRule
 from hwgen.frontend.store import load_model
 from tests.frontend.importers.command import run
 from tests.frontend.zoo.hugging import agreement, answer, imported, made, saved
@@ -164,6 +167,19 @@ def test_names_of_a_live_module_are_those_of_its_file(tmp_path: Path):
     (folder / "model.safetensors").unlink()
     again = imported(folder)
     assert all((array == again.arrays[name]).all() for name, array in ours.arrays.items())
+
+
+@pytest.mark.parametrize("name", ["ViTImageProcessor", "DeiTImageProcessor", "BitImageProcessor"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"do_normalize": False}, {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4] * 3}]
+)
+def test_pixels_are_normalised_as_transformers_does_it(name: str, changes: dict[str, Any], tmp_path: Path):
+    processor = getattr(transformers, f"{name}Pil")(do_resize=False, do_center_crop=False, **changes)
+    processor.save_pretrained(tmp_path)
+    rule = PixelRule(**read_pixels(tmp_path).values)
+    theirs = processor(images=noise(), return_tensors="np")["pixel_values"][0]
+    ours = (noise() / rule.full - np.array(rule.mean)) / np.array(rule.std)
+    assert np.abs(theirs - ours.transpose(2, 0, 1)).max() < 1e-6
 
 
 def test_from_the_command_to_golden(
