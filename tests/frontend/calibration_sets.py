@@ -4,18 +4,12 @@ The real weights of Edge-MoE with silent experts on the photograph that comes wi
 every attention and MLP, both tasks: nine sets of generated leaves, and cuts of the two photographs of scikit-learn.
 """
 
-# pyright: basic
-# (scikit-learn is only partly typed)
-
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from PIL import Image
-from sklearn.datasets import load_sample_images
 
 from hwgen.frontend.ranges import RangeRule, Ranges
-from tests.frontend.natural_images import leaves_image
+from tests.frontend.natural_images import leaves_image, photographs
 from tests.frontend.test_real_weights import TARGET_DB, fidelity, real_image, silenced, with_stand_ins
 
 HEIGHT, WIDTH = 128, 256
@@ -28,29 +22,12 @@ def leaves(first: int, count: int) -> list[np.ndarray]:
     return [leaves_image(seed, HEIGHT, WIDTH) for seed in range(first, first + count)]
 
 
-def photographs() -> list[np.ndarray]:
-    """Two pictures of 640 x 427 pixels, cut into whole images."""
-    found: Any = load_sample_images()
-    return [cut for picture in found.images for cut in cuts(picture)]
-
-
-def cuts(picture: np.ndarray) -> list[np.ndarray]:
-    """Whole images side by side, from the upper left corner on; once more of the picture at half its size."""
-    half = np.asarray(Image.fromarray(picture).reduce(2))
-    return [
-        np.ascontiguousarray(source[top : top + HEIGHT, left : left + WIDTH])
-        for source in (picture, half)
-        for top in range(0, source.shape[0] - HEIGHT + 1, HEIGHT)
-        for left in range(0, source.shape[1] - WIDTH + 1, WIDTH)
-    ]
-
-
 def runs() -> Iterator[tuple[str, str, list[np.ndarray]]]:
     """Name of a set, rule, images."""
     for first, count in LEAVES:
         yield f"{count} leaves from seed {first}", "mse", leaves(first, count)
     for rule in RULES:
-        yield "photographs", rule, photographs()
+        yield "photographs", rule, photographs(HEIGHT, WIDTH)
     for rule in RULES[1:]:
         yield "16 leaves from seed 0", rule, leaves(0, 16)
     yield "the photograph itself", "mse", [real_image()]

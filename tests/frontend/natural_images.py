@@ -1,7 +1,16 @@
-"""Images with the statistics of photographs: overlapping leaves of every size (Lee, Mumford, Huang 2001), and grain."""
+"""Images with the statistics of photographs: overlapping leaves of every size (Lee, Mumford, Huang 2001), and grain.
+
+And photographs: cuts of the two sample pictures of scikit-learn.
+"""
+
+# pyright: basic
+# (scikit-learn is only partly typed)
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 LEAVES = 400
 
@@ -35,3 +44,22 @@ def leaves_image(seed: int, height: int, width: int) -> NDArray[np.uint8]:
     pixels += _grain(rng, height, width)[..., None] * contrast * rng.uniform(0.1, 0.5)
     pixels += rng.normal(0, rng.uniform(1, 8), pixels.shape)
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
+
+def photographs(height: int, width: int) -> list[np.ndarray]:
+    """Two pictures of 640 x 427 pixels, cut into whole images of this size."""
+    from sklearn.datasets import load_sample_images  # here: leaves need none of it
+
+    found: Any = load_sample_images()
+    return [cut for picture in found.images for cut in cuts(picture, height, width)]
+
+
+def cuts(picture: np.ndarray, height: int, width: int) -> list[np.ndarray]:
+    """Whole images side by side, from the upper left corner on; once more of the picture at half its size."""
+    half = np.asarray(Image.fromarray(picture).reduce(2))
+    return [
+        np.ascontiguousarray(source[top : top + height, left : left + width])
+        for source in (picture, half)
+        for top in range(0, source.shape[0] - height + 1, height)
+        for left in range(0, source.shape[1] - width + 1, width)
+    ]
