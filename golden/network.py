@@ -1,15 +1,23 @@
 """The whole network on integers, independent of any machine: every named tensor of one image and task."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from golden.layers import FACES
 from golden.layers.forward import Forward
-from hwgen.spec.layers import Patches, Position
+from hwgen.spec.graph import Network
+from hwgen.spec.layers import Patches, Position, Select
 from hwgen.spec.package import QuantisedModel
 from hwgen.spec.tables import Int64Array
 
 INPUTS = (Position, Patches)  # layers whose tensors are read from memory as they are: nothing compares them
+
+
+def chosen_rows(tensors: Mapping[str, Int64Array], network: Network, task: str) -> dict[str, Int64Array]:
+    """Which rows selections have let go on, for a float model that is to look at the same ones: `FloatModel.run`."""
+    return {layer.kept: tensors[layer.kept] for layer in network.walk(task) if isinstance(layer, Select)}
 
 
 def run_network(package: QuantisedModel, image: NDArray[np.uint8], task: str) -> dict[str, Int64Array]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.network import run_network
+from golden.network import chosen_rows, run_network
 from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.emit.cocotb_tests import write_cocotb_tests
 from hwgen.emit.driver import write_driver
@@ -203,7 +203,9 @@ def _expected(built: Build, wanted: Wanted, result: SimResult) -> list[tuple[Ten
     design = built.design
     pairs = [(wanted.images[run.image], run.task) for run in result.runs]
     real = FloatTensors(design.weights or design.model.name, design.model, keep=len(pairs) <= MOST_KEPT)
-    return [(run_network(built.package, image, task), real.of(image, task)) for image, task in pairs]
+    found = [(image, task, run_network(built.package, image, task)) for image, task in pairs]
+    network = design.model.network
+    return [(golden, real.of(image, task, chosen_rows(golden, network, task))) for image, task, golden in found]
 
 
 def _compared(built: Build, result: SimResult, models: list[tuple[Tensors, Tensors]]) -> tuple[Pass, ...]:

@@ -17,6 +17,7 @@ from hwgen.spec.ops import OPS
 from sim.trace import Records, Trace, of_instruction
 
 Array = NDArray[Any]
+FOLLOWING = ("gate", "select")  # channels whose tensors follow from records and have no words
 CHOSEN = ("experts", "expert_scores", "queue_lengths")  # what follows from logits, in the order of a gate's tensors
 RESULT = "result"  # the tensor of a task's result as the host reads it from memory
 FAR = 2**62  # later than any cycle
@@ -127,8 +128,10 @@ def _by_group(item: Produced, words: Array, lanes: int) -> Array:
     return grouped[:, :, : item.group_values]
 
 
-def _compare_words(result: Comparison, entry: ListingEntry, item: Produced, trace: Trace, golden: Array) -> None:
-    """A tensor that comes as words on channel post or norm."""
+def _compare_words(
+    result: Comparison, entry: ListingEntry, item: Produced, trace: Trace, tensors: Mapping[str, Array]
+) -> None:
+    """A tensor that comes as words on channel post, norm or move."""
     records = of_instruction(trace[item.channel], entry.index)
     if item.destination is not None:
         records = records[records["destination"] == item.destination]
@@ -136,7 +139,11 @@ def _compare_words(result: Comparison, entry: ListingEntry, item: Produced, trac
     words, cycles, strays = _gather(item, records, lanes)
     got = _by_group(item, words, lanes)
     late = _by_group(item, np.repeat(cycles[:, :, None], lanes, axis=2), lanes)
-    want = _by_group(item, item.as_words(np.asarray(golden, dtype=np.int64), lanes), lanes)
+    want = _by_group(item, item.as_words(np.asarray(tensors[item.tensor], dtype=np.int64), lanes), lanes)
+    if item.only is not None:  # what the other rows hold has been compared where they were written
+        others = np.setdiff1d(np.arange(item.rows), tensors[item.only])
+        strays += int(np.count_nonzero(cycles[others] != FAR))
+        got[others], late[others] = want[others], 0
     wrong = int(np.count_nonzero((got != want) | (late == FAR)))
     first = _first_wrong(entry, item, got, want, late) if wrong else None
     if strays and first is None:
@@ -190,44 +197,74 @@ def _compare_gate(result: Comparison, entry: ListingEntry, trace: Trace, golden:
         blank = {kind: np.full(item.shape, -1, dtype=np.int64) for kind, item in kinds.items()}
         found = {kind: (values, np.full(values.shape, FAR)) for kind, values in blank.items()}
     for kind, item in kinds.items():
-        got, cycles = found[kind]
-        want = np.asarray(golden[item.tensor], dtype=np.int64)
-        same = got.shape == want.shape
-        wrong = got != want if same else np.ones(want.shape, dtype=bool)
-        first = None
-        if wrong.any():
-            at = tuple(int(i) for i in np.argwhere(wrong)[0])
-            written = same and cycles[at] != FAR
-            first = Mismatch(
-                instruction=entry.index,
-                name=entry.name,
-                tensor=item.tensor,
-                index=at,
-                cycle=int(cycles[at]) if written else None,
-                got=int(got[at]) if written else None,
-                want=int(want[at]),
-            )
-        result.add(item.tensor, want.size, int(np.count_nonzero(wrong)), first)
-        result.keep(item.tensor, item.shape)
-        result.got[item.tensor] = got if same else np.full(item.shape, NEVER)
-        result.written[item.tensor][...] = True
+        _compare_following(result, entry, item, found[kind], golden)
+
+
+def _compare_following(
+    result: Comparison,
+    entry: ListingEntry,
+    item: Produced,
+    found: tuple[Array, Array],
+    golden: Mapping[str, Array],
+) -> None:
+    """A tensor that follows from records: its values and their cycles, which may be too many or too few."""
+    got, cycles = found
+    want = np.asarray(golden[item.tensor], dtype=np.int64)
+    same = got.shape == want.shape
+    wrong = got != want if same else np.ones(want.shape, dtype=bool)
+    first = None
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        written = same and cycles[at] != FAR
+        first = Mismatch(
+            instruction=entry.index,
+            name=entry.name,
+            tensor=item.tensor,
+            index=at,
+            cycle=int(cycles[at]) if written else None,
+            got=int(got[at]) if written else None,
+            want=int(want[at]),
+        )
+    result.add(item.tensor, want.size, int(np.count_nonzero(wrong)), first)
+    result.keep(item.tensor, item.shape)
+    result.got[item.tensor] = got if same else np.full(item.shape, NEVER)
+    result.written[item.tensor][...] = True
+
+
+def _compare_select(result: Comparison, entry: ListingEntry, trace: Trace, golden: Mapping[str, Array]) -> None:
+    """Importances, and the positions that are kept: a record a position, in order."""
+    importance, kept = (item for item in entry.produced if item.channel == "select")
+    records = of_instruction(trace["select"], entry.index)
+    rows = importance.shape[0]
+    values = np.full(rows, NEVER)
+    cycles = np.full(rows, FAR, dtype=np.int64)
+    inside = records[records["position"] < rows]
+    values[inside["position"]] = inside["low"].astype(np.int64) | inside["high"].astype(np.int64) << 16
+    cycles[inside["position"]] = inside["cycle"]
+    stay = inside[inside["kept"] == 1]
+    _compare_following(result, entry, importance, (values, cycles), golden)
+    _compare_following(result, entry, kept, (stay["position"].astype(np.int64), stay["cycle"]), golden)
+    if len(records) != rows:
+        result.add(importance.tensor, 0, abs(len(records) - rows), None)
 
 
 def _compare_entry(result: Comparison, entry: ListingEntry, trace: Trace, golden: Mapping[str, Array]) -> None:
     for item in entry.produced:
         if item.tensor not in golden:
             raise ValueError(f"instruction {entry.index} makes {item.tensor}, which golden does not have")
-        if item.channel != "gate":
-            _compare_words(result, entry, item, trace, golden[item.tensor])
+        if item.channel not in FOLLOWING:
+            _compare_words(result, entry, item, trace, golden)
     if any(item.channel == "gate" for item in entry.produced):
         _compare_gate(result, entry, trace, golden)
+    if any(item.channel == "select" for item in entry.produced):
+        _compare_select(result, entry, trace, golden)
     _unexpected(result, entry, trace)
 
 
 def _unexpected(result: Comparison, entry: ListingEntry, trace: Trace) -> None:
     """Words of an instruction that belong to none of its tensors: a wrong destination, a wrong channel."""
     passing = OPS[entry.opcode].destinations(entry.fields) if entry.opcode is Opcode.EXPERTS else ()
-    for channel in ("post", "norm"):
+    for channel in ("post", "norm", "move"):
         records = of_instruction(trace[channel], entry.index)
         items = [item for item in entry.produced if item.channel == channel]
         if channel == "post":
@@ -250,7 +287,7 @@ def _not_made(result: Comparison, listing: Sequence[ListingEntry], golden: Mappi
         items = parts.get(name, [])
         if not items:
             result.add(name, 0, int(tensor.size), None)
-        elif items[0].channel != "gate":
+        elif items[0].channel not in FOLLOWING:
             rows = {row for item in items for row in range(item.row_offset, item.row_offset + item.rows)}
             whole = tensor.size // tensor.shape[-2] * len(rows)
             result.add(name, 0, max(whole - sum(item.values for item in items), 0), None)
@@ -275,7 +312,7 @@ def compare(
 
 def _beyond(result: Comparison, listing: Sequence[ListingEntry], trace: Trace) -> None:
     """Words of instructions that are not in the program."""
-    for channel in ("post", "norm", "gate"):
+    for channel in ("post", "norm", "gate", "select", "move"):
         strays = int(np.count_nonzero(trace[channel]["pc"] >= len(listing)))
         if strays:
             result.add("outside the program", 0, strays, None)

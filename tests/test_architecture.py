@@ -26,7 +26,18 @@ PACKAGES = ("hwgen", "golden", "sim", "benchmarks", "website", "tests")
 LONGEST_FILE = 450  # lines
 LONGEST_ELABORATE = 50
 RTL = "hwgen.rtl"
-ROOMS = ("attention", "control", "experts", "io", "layernorm", "load", "matmul", "memory", "post")  # folders of the RTL
+ROOMS = (
+    "attention",
+    "control",
+    "experts",
+    "io",
+    "layernorm",
+    "load",
+    "matmul",
+    "memory",
+    "post",
+    "select",
+)  # of the RTL
 BELOW = ("lib", "axi")  # ... which every room may use; lib may use axi
 
 TOP = "hwgen.*"  # the files right below hwgen: they use every part but the command line, and only that uses them

@@ -10,8 +10,14 @@ from typing import NamedTuple
 from golden.softmax import OCTAVE_BIAS
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.limits import limits_of
-from hwgen.spec.numerics import MAX_BIAS, NUMERICS
-from hwgen.spec.tables import default_tables
+from hwgen.spec.numerics import (
+    FUSED_WEIGHT_BITS,
+    IMPORTANCE_BITS,
+    MAX_BIAS,
+    MAX_OBSERVED_HEADS,
+    NUMERICS,
+)
+from hwgen.spec.tables import TABLES, default_tables
 
 CODE = NUMERICS.activation_max  # 127
 MULT = 2**NUMERICS.multiplier_bits - 1  # 65535
@@ -48,6 +54,7 @@ def bounds() -> Iterator[Bound]:
     yield from _gelu()
     yield from _layernorm()
     yield from _softmax()
+    yield from _select()
     yield from _gate()
 
 
@@ -101,6 +108,21 @@ def _softmax() -> Iterator[Bound]:
     yield _both("SUM(u * v)", f"{tokens} * {u} * 127", tokens * u * CODE, NUMERICS.accumulator_bits)
     yield _both("SUM(u * v) * M_row", "the same times 65535", tokens * u * CODE * MULT, 48)
     yield Bound("R * Mc", "2^15 * 65535", 0, RECIPROCAL_ONE * MULT, 32)
+
+
+def _select() -> Iterator[Bound]:
+    """Of the tables a package may hold, since a threshold compares whatever they give."""
+    tokens, heads = limit("max_tokens"), MAX_OBSERVED_HEADS
+    exponential = next(info.base[1] for info in TABLES if info.name == "exp2")
+    product = exponential * RECIPROCAL_ONE
+    importance = (product + 4) >> 3
+    weight, weight_bits = 2**FUSED_WEIGHT_BITS - 1, 17
+    yield Bound("E * R", f"{exponential} * 2^15", 0, product, 28)
+    yield Bound("a of a head", "half_up(the same, 3)", 0, importance, 25)
+    yield Bound("a", f"{heads} times that", 0, heads * importance, IMPORTANCE_BITS)
+    yield Bound("a * weight", "the same times 2^17 - 1", 0, heads * importance * (2**weight_bits - 1), 46)
+    dropped = (tokens - 1) * weight
+    yield Bound("SUM w * x", f"{tokens - 1} * 32767 * 32768", dropped * LOWEST, dropped * HIGHEST, 41)
 
 
 def _gate() -> Iterator[Bound]:

@@ -1,7 +1,6 @@
 """The unified compute unit of the golden machine: LINEAR, SCORES, CONTEXT and EXPERTS on the machine's buffers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -10,103 +9,17 @@ from numpy.typing import NDArray
 from golden.gate import gate
 from golden.gelu import hidden
 from golden.linear import accumulate, add_residual, add_scored
-from golden.machine.buffers import Buffer, Region
-from golden.machine.progress import Guard, IllegalProgramError, Progress
-from golden.machine.rings import Loader, Ring, Words
+from golden.machine.buffers import Region
+from golden.machine.progress import Guard, IllegalProgramError
+from golden.machine.state import Fields, MachineState
+from golden.machine.tokens import observe
 from golden.queues import ExpertQueue, expert_queues
 from golden.rounding import Integers, requant, sat8, sat10, sat16
 from golden.softmax import SoftmaxStatistics, probabilities, row_factor, softmax_statistics
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.buffers import BUFFERS, NORM_RING, PARAM_RING, ROW_FACTOR, WEIGHT_RING, MemoryInfo
 from hwgen.spec.destinations import DESTINATIONS
 from hwgen.spec.isa import Counter, Destination, Opcode, Source, Unit
 from hwgen.spec.tables import Int64Array
-
-Fields = dict[str, int]
-
-
-class TraceEntry(NamedTuple):
-    """What one instruction produced: a tensor [rows, values] of the named stream, and which rows they are."""
-
-    pc: int
-    name: str
-    rows: Int64Array
-    tensor: Int64Array
-
-
-def _buffer(info: MemoryInfo, arch: ArchConfig) -> Buffer:
-    """An empty buffer; a row factor is held as octave, multiplier and shift."""
-    values = 3 if info is ROW_FACTOR else arch.output_lanes
-    return Buffer(info.name, info.words(arch), values, banks=info.bank_count(arch))
-
-
-@dataclass
-class MachineState:
-    """Everything on the chip."""
-
-    arch: ArchConfig
-    dispatch_load: Callable[[], bool]  # starts the next load of the program, if the sequencer would
-    progress: Progress = field(default_factory=Progress)
-    tables: dict[str, Int64Array] = field(default_factory=dict[str, Int64Array])
-    queues: list[ExpertQueue] = field(default_factory=list[ExpertQueue])
-    results: list[bytes] = field(default_factory=list[bytes])
-    trace: list[TraceEntry] = field(default_factory=list[TraceEntry])
-
-    def __post_init__(self) -> None:
-        """Empty buffers and rings of the sizes that the arch names."""
-        arch = self.arch
-        self.buffers = {info.name: _buffer(info, arch) for info in BUFFERS}
-        self.residual, self.norm, self.activation, self.key, self.value, self.score, self.row_factor = (
-            self.buffers.values()
-        )
-        self.weights = Ring("weight", WEIGHT_RING.words(arch))
-        self.params = Ring("parameter", PARAM_RING.words(arch))
-        self.norms = Ring("norm-parameter", NORM_RING.words(arch))
-        self.rings = {WEIGHT_RING.name: self.weights, PARAM_RING.name: self.params, NORM_RING.name: self.norms}
-        self.loader = Loader(self.dispatch_load)
-
-    def table(self, guard: Guard, name: str) -> Int64Array:
-        """A loaded table."""
-        if name not in self.tables:
-            raise IllegalProgramError(guard.pc, f"{guard.opcode.name} uses table {name}, which is not loaded")
-        return self.tables[name]
-
-    def take(self, guard: Guard, needs: list[tuple[Ring, int]], *, together: bool) -> list[Words]:
-        """The oldest words of some rings. ``together``: all of them must be there at once, because they are used again
-        and again; otherwise each is freed as soon as it has been used.
-        """
-        taken: list[Words] = []
-        for ring, count in needs:
-            parts = [] if together else self._stream(ring, count)
-            got = sum(len(part) for part in parts)
-            self.loader.bring(ring, count - got)
-            if ring.words < count - got:
-                state = "with loads waiting for space" if self.loader.waiting else "after all loads before it"
-                raise IllegalProgramError(
-                    guard.pc,
-                    f"{guard.opcode.name} needs {count} words of the {ring.name} ring,"
-                    f" which holds {ring.words + got} of {ring.depth} {state}",
-                )
-            taken.append(np.concatenate(parts) if parts else np.zeros((0, 1), dtype=np.uint8))
-        if together:
-            taken = [ring.take(count) for ring, count in needs]
-        return taken
-
-    def _stream(self, ring: Ring, count: int) -> list[Words]:
-        """Up to ``count`` words, taken as they arrive."""
-        parts: list[Words] = []
-        while count:
-            self.loader.bring(ring, 1)
-            step = min(ring.words, count)
-            if not step:
-                break
-            parts.append(ring.take(step))
-            count -= step
-        return parts
-
-    def keep(self, guard: Guard, name: str, rows: Int64Array, tensor: Int64Array) -> None:
-        """Note what an instruction produced."""
-        self.trace.append(TraceEntry(guard.pc, name, rows.copy(), tensor.copy()))
 
 
 class Params(NamedTuple):
@@ -272,6 +185,7 @@ def attention_scores(state: MachineState, guard: Guard, f: Fields) -> None:
     state.score.write(region, padded, Unit.COMPUTE, Counter.SCORE, counts)
     factor_region = _factor_region(state, guard, f, rows)
     state.row_factor.write(factor_region, factors, Unit.COMPUTE, Counter.SCORE, counts)
+    observe(state, guard, f, score)
     state.keep(guard, "score", rows, score)
     state.keep(guard, "row_factor", rows, factors)
 

@@ -111,10 +111,10 @@ class Drain:
         return True
 
     def _run_norm(self) -> bool:
-        """The oldest LAYERNORM, if its parameters have come."""
+        """The oldest instruction of the NORM queue, if its parameters have come."""
         if not self._norm or not self._ready(self._norm[0]):
             return False
-        words = OPS[Opcode.LAYERNORM].takes(self._norm[0].fields)[NORM_RING.name]
+        words = OPS[self._norm[0].opcode].takes(self._norm[0].fields).get(NORM_RING.name, 0)
         if self._norm_words < words:
             return False
         self._norm_words -= words

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from golden.layernorm import affine, layernorm
 from golden.machine.buffers import BoundsError, Region
-from golden.machine.compute import COMPUTE, Fields, MachineState, TraceEntry, parse_params
+from golden.machine.compute import COMPUTE, parse_params
 from golden.machine.liveness import Drain, word_bytes
 from golden.machine.order import Order
 from golden.machine.progress import Guard, IllegalProgramError, MachineError
 from golden.machine.rings import Ring, Words
+from golden.machine.state import Fields, MachineState, TraceEntry
+from golden.machine.tokens import TOKENS
 from golden.patches import patch_rows
 from hwgen.spec.arch import BEAT_BYTES, ArchConfig
 from hwgen.spec.buffers import PARAM_BYTES
@@ -105,8 +107,8 @@ class GoldenMachine:
         if opcode == Opcode.LINEAR and fields["destination"] == Destination.RESULT:
             self._check_results(pc, fields)
         try:
-            if opcode in COMPUTE:
-                COMPUTE[opcode](self.state, guard, fields)
+            if opcode in COMPUTE or opcode in TOKENS:
+                (COMPUTE | TOKENS)[opcode](self.state, guard, fields)
             else:
                 self._handlers[opcode](guard, fields)
         except BoundsError as error:

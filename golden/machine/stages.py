@@ -12,7 +12,7 @@ from enum import IntEnum
 import numpy as np
 
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.buffers import RESIDUAL, ROW_FACTOR, MemoryInfo
+from hwgen.spec.buffers import IMPORTANCE, RESIDUAL, ROW_FACTOR, MemoryInfo
 from hwgen.spec.destinations import DESTINATIONS
 from hwgen.spec.isa import Destination, Opcode, Unit
 from hwgen.spec.ops import OPS
@@ -55,7 +55,7 @@ def writer(unit: Unit, memory: MemoryInfo) -> Stage:
     """Which stage of a unit writes a buffer."""
     if unit != Unit.COMPUTE:
         return FIRST[unit]
-    return Stage.SOFTMAX if memory is ROW_FACTOR else Stage.POST
+    return Stage.SOFTMAX if memory in (ROW_FACTOR, IMPORTANCE) else Stage.POST
 
 
 def counting(opcode: Opcode, f: Fields) -> Stage:

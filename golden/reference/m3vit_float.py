@@ -53,8 +53,12 @@ class FloatModel:
         self.details = details
         self._arrays = {name: np.asarray(arrays[name], dtype=np.float64) for name in float_arrays(config)}
 
-    def run(self, image: NDArray[np.uint8], task: str) -> Tensors:
-        """Every named tensor of one image (uint8 [height, width, channels]) under one task."""
+    def run(self, image: NDArray[np.uint8], task: str, chosen: Mapping[str, NDArray[Any]] | None = None) -> Tensors:
+        """Every named tensor of one image (uint8 [height, width, channels]) under one task.
+
+        ``chosen``: which rows go on, by the tensor of their positions (``Select.kept``), where that is not this model's
+        to say: a comparison with integers looks at the same tokens.
+        """
         config = self.config
         config.task(task)
         expected = (config.image_height, config.image_width, config.channels)
@@ -62,7 +66,7 @@ class FloatModel:
             raise ValueError(
                 f"{config.name} takes uint8 images of {list(expected)}, got {image.dtype}{list(image.shape)}"
             )
-        forward = Forward(self._arrays, config.network, task, image, self.details)
+        forward = Forward(self._arrays, config.network, task, image, self.details, chosen=chosen or {})
         inputs = set[str]()
         for layer in config.network.walk(task):
             FACES[type(layer)](forward, layer)

@@ -18,11 +18,15 @@ class Span:
     first_row: int = 0
 
     def row_by_row(self, reads_from: int = 0) -> dict[str, int]:
-        """``wait_a`` of an instruction whose row 0 is row ``reads_from``."""
+        """``wait_a`` of an instruction whose row 0 is row ``reads_from``; nobody waits for what is not counted."""
+        if self.counter is Counter.NONE:
+            return {}
         return {"wait_a": self.counter, "wait_a_base": (self.base + reads_from - self.first_row) % MODULUS}
 
     def complete(self) -> dict[str, int]:
         """``wait_b`` of an instruction that needs every row."""
+        if self.counter is Counter.NONE:
+            return {}
         return {"wait_b": self.counter, "wait_b_base": (self.base + self.rows) % MODULUS}
 
 

@@ -123,7 +123,7 @@ class Order:
         op = OPS[opcode]
         counter, counted = op.counts(f)
         line = self._lines[op.unit]
-        rows = max(1, counted) if op.unit is Unit.IO else f["rows"]
+        rows = max(1, counted) if op.unit is Unit.IO or counter is Counter.NONE else f["rows"]
         start = self._waited(line.chain, f, rows)
         finish = self._finished(opcode, start, line.end)
         return Known(

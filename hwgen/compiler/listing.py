@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hwgen.spec.isa import Destination, Opcode, Unit
 
-Channel = Literal["post", "norm", "gate"]
+Channel = Literal["post", "norm", "gate", "select", "move"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Produced:
     ``group_words`` words that hold ``group_values`` values, the rest being padding; there are ``groups`` of them.
     Value ``v`` of group ``g`` is column ``column_offset + g * group_values + v``. ``index`` leads (the head of scores).
     A row may be written several times (experts); the last write counts. On channel ``gate`` the tensors follow from
-    the chosen experts and have no words.
+    the chosen experts and have no words, and so do those on channel ``select``.
     """
 
     tensor: str  # name as in golden/network.py
@@ -33,6 +33,7 @@ class Produced:
     groups: int = 1
     group_values: int = 0
     group_words: int = 0
+    only: str | None = None  # tensor of the rows that it writes; None, which JSON leaves out: all
 
     @property
     def words(self) -> int:
@@ -89,7 +90,8 @@ class ListingEntry:
             "opcode": self.opcode.name,
             "unit": self.unit.name,
             "produced": [
-                asdict(item) | {"destination": None if item.destination is None else item.destination.name}
+                {name: value for name, value in asdict(item).items() if name != "only" or value is not None}
+                | {"destination": None if item.destination is None else item.destination.name}
                 for item in self.produced
             ],
         }

@@ -7,7 +7,7 @@ from functools import cached_property
 from hwgen.compiler.parts import WHOLE, Parts
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.graph import Network
-from hwgen.spec.layers import Layer, Linear, Rows, Tensor
+from hwgen.spec.layers import Layer, Linear, Rows, Select, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,17 @@ class Walk:
         before = self.writer(layer.source.tensor)
         held = self.held_rows(before) if isinstance(before, Linear) and before.name in self.blocks else layer.rows
         return min(layer.rows, held, self.held_rows(layer))
+
+    def begins(self, stream: str) -> str:
+        """The tensor with which a residual stream of so many rows begins: it is then only added to."""
+        layer = self.writer(stream)
+        into = layer.updates()
+        return stream if into is None else self.begins(into.tensor)
+
+    def spare_rows(self, stream: str) -> int:
+        """Rows behind those of a residual stream: one, if what a selection drops is summed there."""
+        fusing = [layer.source.tensor for layer in self.layers if isinstance(layer, Select) and layer.fuse]
+        return int(any(self.begins(source) == self.begins(stream) for source in fusing))
 
     def is_part(self, rows: Rows) -> bool:
         """Whether these are not all rows of their tensor."""

@@ -1,11 +1,12 @@
-"""The LayerNorm unit row by row."""
+"""What the NORM queue holds: LAYERNORM row by row, selections and moves of rows as a whole."""
 
 from dataclasses import dataclass
 
 from hwgen.estimator.clock import Process, Wait, after
 from hwgen.estimator.machine import Instruction, Machine
 from hwgen.spec import timing
-from hwgen.spec.isa import Counter, Unit
+from hwgen.spec.isa import Counter, Opcode, Unit
+from hwgen.spec.ops import OPS
 
 
 @dataclass
@@ -22,8 +23,12 @@ class LayerNorm:
             time = yield from after(time, queue.entered, number + 1)
             time = yield from self.machine.passed(item, time)
             self.machine.starts[item.index] = time
-            time = yield from self._rows(item, time + 1)
-            self.machine.norms.free(time, item.step.fields["words"])
+            if item.step.opcode is Opcode.LAYERNORM:
+                time = yield from self._rows(item, time + 1)
+                self.machine.norms.free(time, item.step.fields["words"])
+            else:
+                time += OPS[item.step.opcode].cycles(item.step.every, self.machine.arch, ())
+                self.machine.ends[item.index] = time
             queue.left.reach(time)
             self.machine.done(time)
             time += 1

@@ -5,6 +5,7 @@ or on another, takes its tensors from the cache.
 """
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -44,12 +45,17 @@ class FloatTensors:
     def _weights(self) -> str:
         return float_digest(self._name)
 
-    def of(self, image: NDArray[np.uint8], task: str) -> Tensors:
-        """Every named tensor of one image (uint8 [height, width, channels]) under one task, logical shapes."""
+    def of(self, image: NDArray[np.uint8], task: str, chosen: Mapping[str, NDArray[Any]] | None = None) -> Tensors:
+        """Every named tensor of one image (uint8 [height, width, channels]) under one task, logical shapes.
+
+        ``chosen``: as of `FloatModel.run`.
+        """
+        chosen = chosen or {}
         if not self._keep:
-            return self._model.run(image, task)
-        name = f"{digest(self._weights, image.shape, image.tobytes().hex(), task)}{SUFFIX}"
-        return kept("float", name, lambda part: _save(self._model.run(image, task), part), _load)
+            return self._model.run(image, task, chosen)
+        rows = [f"{name} {positions.tolist()}" for name, positions in chosen.items()]
+        name = f"{digest(self._weights, image.shape, image.tobytes().hex(), task, *rows)}{SUFFIX}"
+        return kept("float", name, lambda part: _save(self._model.run(image, task, chosen), part), _load)
 
 
 def _save(tensors: Tensors, path: Path) -> None:

@@ -38,7 +38,9 @@ from hwgen.spec.layers import (
     Pool,
     Position,
     Residual,
+    Restore,
     Result,
+    Select,
 )
 from hwgen.spec.numerics import MAX_BIAS, MAX_CONTEXT_SHIFT, MAX_NORM_SHIFT, NUMERICS
 from hwgen.spec.package import QuantisedModel
@@ -222,6 +224,11 @@ def _experts(q: _Quantiser, layer: Experts) -> None:
     q.scales[layer.writes] = q.residual
 
 
+def _stream(q: _Quantiser, layer: Select | Restore) -> None:
+    """Rows of the residual stream."""
+    q.scales[layer.writes] = q.residual
+
+
 FACES: dict[type[Layer], Callable[[_Quantiser, Any], None]] = {
     Position: _position,
     Patches: _patches,
@@ -230,6 +237,8 @@ FACES: dict[type[Layer], Callable[[_Quantiser, Any], None]] = {
     Attention: _attention,
     Pool: _pool,
     Experts: _experts,
+    Select: _stream,
+    Restore: _stream,
 }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden.network import run_network
+from golden.network import chosen_rows, run_network
 from golden.reference.m3vit_float import Arrays, FloatModel, Tensors
 from hwgen.frontend.layers.formats import code_names, tensor_formats
 from hwgen.frontend.scaling import Array, FloatArray
@@ -107,7 +107,8 @@ def _activations(
     for image in images:
         for task in package.config.tasks:
             found = run_network(package, image, task.name) if golden else {}
-            for name, real in float_tensors(model.run(image, task.name), network).items():
+            chosen = chosen_rows(found, network, task.name) if golden else {}
+            for name, real in float_tensors(model.run(image, task.name, chosen), network).items():
                 scale = package.scales.get(name)
                 if scale is None or name not in formats:
                     continue

@@ -34,6 +34,7 @@ from hwgen.frontend.seeded import calibration_images
 from hwgen.frontend.store import CALIBRATION_IMAGES, float_path, package_path, save_float
 from hwgen.spec.graph_model import Model, TaskConfig
 from hwgen.spec.presets import model_config
+from hwgen.store.models import shape_data
 from hwgen.store.output_file import placed
 from hwgen.store.packages import save_package
 
@@ -194,7 +195,7 @@ def main() -> None:
         "training_seconds": round(time.monotonic() - started),
         "training_processor_seconds": round(time.process_time() - processor_started),
     }
-    publish(float_model(model), config, {"config": asdict(config), **info}, options.output)
+    publish(float_model(model), config, {"config": shape_data(config), **info}, options.output)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ class Accelerator(wiring.Component):
             m.domains += domain
             m.d.comb += [domain.clk.eq(self.ap_clk), domain.rst.eq(~self.ap_rst_n)]
         core = Core(self._arch)
-        sequencer = Sequencer(self._arch, faults=core.fault_count, idles=core.idle_count, engines=core.engine_count)
+        counts = {"faults": core.fault_count(self._arch), "idles": core.idle_count, "engines": core.engine_count}
+        sequencer = Sequencer(self._arch, **counts)
         core_reset = Signal()
         m.d.comb += core_reset.eq(sequencer.core_reset)
         m.submodules.core = ResetInserter(core_reset)(core)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,6 +13,7 @@ from hwgen.rtl.experts.expert_queues import ExpertQueues
 from hwgen.rtl.experts.gate import GateUnit
 from hwgen.rtl.io.io_engine import IoEngine
 from hwgen.rtl.layernorm.layernorm import LayerNorm
+from hwgen.rtl.lib.decode import opcode_among
 from hwgen.rtl.lib.interfaces import ATTENTION_READS_BITS, fault, issued
 from hwgen.rtl.lib.trace import Trace
 from hwgen.rtl.load.weight_loader import RING_NAMES, WeightLoader
@@ -20,10 +21,13 @@ from hwgen.rtl.matmul.compute_unit import EVENTS, ComputeUnit
 from hwgen.rtl.memory.activation_buffers import BankedBuffer, RowBuffer
 from hwgen.rtl.memory.ring import Ring
 from hwgen.rtl.post.post_processor import PostProcessor
+from hwgen.rtl.select.attention_observer import AttentionObserver
+from hwgen.rtl.select.token_unit import TokenUnit
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import (
     ACTIVATION,
     KEY,
+    LIST,
     NORM,
     RESIDUAL,
     RINGS,
@@ -33,6 +37,7 @@ from hwgen.spec.buffers import (
     MemoryInfo,
 )
 from hwgen.spec.choices import RESULT_ROWS
+from hwgen.spec.isa import Opcode, Unit
 from hwgen.spec.trace import SHARED
 
 UNITS = ("load", "io", "compute", "norm")
@@ -57,10 +62,14 @@ class Core(wiring.Component):
     Timing: that of the units; wires only.
     """
 
-    fault_count = 6
     idle_count = 6
     engine_count = 2
     events = (*EVENTS, "write_beats", "attention_query_reads", "attention_key_reads")
+
+    @staticmethod
+    def fault_count(arch: ArchConfig) -> int:
+        """Units that find faults."""
+        return 7 if arch.list_entries else 6
 
     def __init__(self, arch: ArchConfig) -> None:
         self._arch = arch
@@ -71,7 +80,7 @@ class Core(wiring.Component):
                 **{pointer: In(64) for pointer in ("model", "image", "result")},
                 "result_bytes": In(32),
                 "halt": In(1),
-                "faults": Out(fault()).array(self.fault_count),
+                "faults": Out(fault()).array(self.fault_count(arch)),
                 "idles": Out(self.idle_count),
                 "busy": Out(self.engine_count),
                 "weight_bus": Out(axi4_read()).array(arch.weight_ports),
@@ -116,6 +125,9 @@ class Core(wiring.Component):
         m.submodules.softmax = self._softmax = SoftmaxStatistics(arch)
         m.submodules.gate_unit = self._gate = GateUnit(arch)
         m.submodules.expert_queues = self._queues = ExpertQueues(arch)
+        self._tokens = TokenUnit(arch) if arch.list_entries else None
+        if self._tokens is not None:
+            m.submodules.token_unit = self._tokens
 
     def _memories(self, m: Module) -> None:
         """Activation buffers (docs/architecture.md, "Buffers") and rings."""
@@ -145,9 +157,10 @@ class Core(wiring.Component):
 
     def _instructions(self, m: Module) -> None:
         for unit, port in zip(
-            UNITS, (self._loader.instructions, self._io.instructions, self._compute.i, self._norm.i), strict=True
+            UNITS[:-1], (self._loader.instructions, self._io.instructions, self._compute.i), strict=True
         ):
             wiring.connect(m, wiring.flipped(getattr(self, unit)), port)
+        self._norm_instructions(m)
         m.d.comb += [
             self._loader.model.eq(self.model),
             self._io.model.eq(self.model),
@@ -156,13 +169,25 @@ class Core(wiring.Component):
             self._io.result_bytes.eq(self.result_bytes),
         ]
 
+    def _norm_instructions(self, m: Module) -> None:
+        """The NORM queue: LAYERNORM, and where the machine selects tokens, what is to be done with these."""
+        if self._tokens is None:
+            wiring.connect(m, wiring.flipped(self.norm), self._norm.i)
+            return
+        normalises = opcode_among(self.norm.payload.word, Opcode.LAYERNORM, Unit.NORM)
+        for unit, chosen in ((self._norm, normalises), (self._tokens, ~normalises)):
+            m.d.comb += [unit.i.payload.eq(self.norm.payload), unit.i.valid.eq(self.norm.valid & chosen)]
+        m.d.comb += self.norm.ready.eq(Mux(normalises, self._norm.i.ready, self._tokens.i.ready))
+
     def _tables(self, m: Module) -> None:
         """Function tables are broadcast, a cycle late."""
-        for name in _TABLE:
-            entry = Signal.like(getattr(self._io.table, name), name=f"table_{name}")
-            m.d.sync += entry.eq(getattr(self._io.table, name))
-            for unit in (self._compute, self._post, self._norm, self._softmax, self._gate):
-                m.d.comb += getattr(unit.table, name).eq(entry)
+        self._table = {name: Signal.like(getattr(self._io.table, name), name=f"table_{name}") for name in _TABLE}
+        m.d.sync += [entry.eq(getattr(self._io.table, name)) for name, entry in self._table.items()]
+        for unit in (self._compute, self._post, self._norm, self._softmax, self._gate):
+            self._fill_tables(m, unit)
+
+    def _fill_tables(self, m: Module, unit: Any) -> None:
+        m.d.comb += [getattr(unit.table, name).eq(entry) for name, entry in self._table.items()]
 
     def _operands(self, m: Module) -> None:
         """Compute unit reads its operands."""
@@ -190,6 +215,9 @@ class Core(wiring.Component):
         _write(m, self._residual.write, post.residual_write)
         with m.If(io.residual.enable):
             _write(m, self._residual.write, io.residual)
+        if self._tokens is not None:
+            with m.If(self._tokens.residual_write.enable):
+                _write(m, self._residual.write, self._tokens.residual_write)
         groups = len(self._activation.write.enable)
         m.d.comb += [
             self._activation.write.enable.eq(post.activation.enable.replicate(groups)),
@@ -207,18 +235,26 @@ class Core(wiring.Component):
         m.d.comb += [norm.arrived.eq(self._norm_ring.arrived), self._norm_ring.release.eq(norm.release)]
 
     def _read_residual(self, m: Module) -> None:
-        """A copy for each reader; LayerNorm reads the only one in cycles in which the post-processor does not."""
-        post, norm, reads = self._post, self._norm, self._residual.read
+        """A copy for each reader; LayerNorm reads the only one in cycles in which the post-processor does not.
+
+        The token unit reads when LayerNorm has no instruction.
+        """
+        post, reads = self._post, self._residual.read
+        beside: list[Any] = [self._norm]
+        address = self._norm.residual.address
+        if self._tokens is not None:
+            beside.append(self._tokens)
+            address = Mux(self._norm.idle, self._tokens.residual.address, address)
+        m.d.comb += [unit.residual.data.eq(reads[-1].data) for unit in beside]
         if len(reads) == RESIDUAL.readers:
             _read(m, post.residual_read, reads[0])
-            _read(m, norm.residual, reads[1])
+            m.d.comb += reads[1].address.eq(address)
             return
         m.d.comb += [
-            reads[0].address.eq(Mux(post.residual_wanted, post.residual_read.address, norm.residual.address)),
+            reads[0].address.eq(Mux(post.residual_wanted, post.residual_read.address, address)),
             post.residual_read.data.eq(reads[0].data),
-            norm.residual.data.eq(reads[0].data),
-            norm.residual_taken.eq(post.residual_wanted),
         ]
+        m.d.comb += [unit.residual_taken.eq(post.residual_wanted) for unit in beside]
 
     def _rings(self, m: Module) -> None:
         compute, post = self._compute, self._post
@@ -238,6 +274,21 @@ class Core(wiring.Component):
         for name in self._softmax.i.signature.members:
             m.d.comb += getattr(self._softmax.i, name).eq(getattr(self._post.scores, name))
         _write(m, self._factors.write, self._softmax.write)
+        if self._tokens is not None:
+            self._observe(m, self._tokens)
+
+    def _observe(self, m: Module, tokens: TokenUnit) -> None:
+        """Scores of the first query to the observer, its importances to the selections, and their lists."""
+        m.submodules.attention_observer = observer = AttentionObserver(self._arch)
+        for name in observer.i.signature.members:
+            m.d.comb += getattr(observer.i, name).eq(getattr(self._post.scores, name))
+        self._fill_tables(m, observer)
+        wiring.connect(m, self._softmax.reciprocal, observer.row)
+        wiring.connect(m, tokens.importance, observer.importance)
+        m.d.comb += [self._softmax.observed.eq(observer.observed), tokens.counters.eq(self._norm.counters)]
+        made = self._buffer(m, "list_memory", LIST)
+        _write(m, made.write, tokens.list_write)
+        _read(m, tokens.list_read, made.read[0])
 
     def _experts(self, m: Module) -> None:
         """Logits to the gate, its choice to the queues, the queues to the compute unit."""
@@ -301,21 +352,29 @@ class Core(wiring.Component):
         compute = self._compute
         for name in (*EVENTS, "attention_query_reads", "attention_key_reads"):
             m.d.comb += getattr(self, name).eq(getattr(compute, name))
-        sources = (*compute.fault, self._post.fault, self._norm.fault, self._loader.fault, self._io.fault)
+        tokens = () if self._tokens is None else (self._tokens.fault,)
+        sources = (*compute.fault, self._post.fault, self._norm.fault, self._loader.fault, self._io.fault, *tokens)
         for outer, inner in zip(self.faults, sources, strict=True):
             wiring.connect(m, wiring.flipped(outer), inner)
-        units = (self._loader.idle, self._io.idle, compute.idle, self._norm.idle, self._gate.idle, ~self._post.busy)
+        norm = self._norm.idle if self._tokens is None else self._norm.idle & self._tokens.idle
+        units = (self._loader.idle, self._io.idle, compute.idle, norm, self._gate.idle, ~self._post.busy)
         m.d.comb += self.idles.eq(Cat(*units))
 
     def _trace(self, m: Module) -> None:
         m.submodules.trace = trace = Trace(self._arch)
-        sources = {"post": self._post.trace, "norm": self._norm.trace, "gate": self._gate.trace}
+        sources: dict[str, Any] = {"post": self._post.trace, "norm": self._norm.trace, "gate": self._gate.trace}
+        norm_starts: list[Any] = [self._norm]
+        moved = Value.cast(0)
+        if self._tokens is not None:
+            sources |= {"select": self._tokens.select, "move": self._tokens.move}
+            norm_starts.append(self._tokens)
+            moved = self._tokens.residual_write.enable
         for name, source in sources.items():
             channel = getattr(trace, name)
             m.d.comb += [getattr(channel, member).eq(getattr(source, member)) for member in channel.signature.members]
         starts = {
             "compute": (self._compute.started, self._compute.started_pc),
-            "norm": (self._norm.started, self._norm.pc),
+            "norm": (Cat(unit.started for unit in norm_starts).any(), self._norm.pc),
             "load": (self._loader.started, self._loader.started_pc),
             "io": (self._io.started, self._io.pc),
         }
@@ -323,7 +382,7 @@ class Core(wiring.Component):
             channel = getattr(trace, f"start_{name}")
             m.d.comb += [channel.valid.eq(valid), channel.pc.eq(pc)]
         writers = {
-            RESIDUAL: (self._post.residual_write.enable, self._io.residual.enable),
+            RESIDUAL: (self._post.residual_write.enable, self._io.residual.enable | moved),
             ACTIVATION: (self._post.activation.enable, self._io.activation.enable.any()),
         }
         m.d.comb += [trace.writers[index].eq(Cat(*writers[memory])) for index, memory in enumerate(SHARED)]

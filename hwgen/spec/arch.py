@@ -5,7 +5,18 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
-from hwgen.spec.buffers import ACTIVATION, KEY, NORM, PARAM_BYTES, RESIDUAL, RING_WORDS, SIZED, VALUE, WEIGHT_RING
+from hwgen.spec.buffers import (
+    ACTIVATION,
+    ADDRESS_WORDS,
+    KEY,
+    NORM,
+    PARAM_BYTES,
+    RESIDUAL,
+    RING_WORDS,
+    SIZED,
+    VALUE,
+    WEIGHT_RING,
+)
 from hwgen.spec.limits import Limits, limits_of, refuse
 from hwgen.spec.shown import shown
 
@@ -40,6 +51,8 @@ class ArchConfig:
     result_beats: Annotated[int, Limits(16, 65_536)] = 256  # result FIFO
     # 2: LayerNorm and post-processor read the residual stream side by side; 1: half the memory, LayerNorm gives way
     residual_copies: Annotated[int, Limits(1, 2)] = 2
+    list_entries: Annotated[int, Limits(0, ADDRESS_WORDS)] = 0  # rows that selections list; 0: none can be made
+    fuse_tokens: bool = True  # rows that a selection drops can be summed; nothing where there are no selections
 
     def __post_init__(self) -> None:
         """Refuse machines that cannot be; the message says what was given."""
@@ -91,11 +104,13 @@ class ArchConfig:
     def arch_id(self) -> int:
         """What register ARCH_ID reads: the first 32 bits of the sha256 of all fields, as JSON with sorted keys.
 
-        ``residual_copies`` counts when it is not 2, as machines were made before there was a choice.
+        What a machine has had from the beginning does not count: two copies of the residual stream, no selections.
         """
         fields = asdict(self)
         if self.residual_copies == 2:
             del fields["residual_copies"]
+        if not self.list_entries:
+            del fields["list_entries"], fields["fuse_tokens"]
         text = json.dumps(fields, sort_keys=True)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
@@ -148,6 +163,11 @@ class ArchConfig:
     def value_words(self) -> int:
         """Words of each of the input_lanes value banks (one key per bank, output_lanes dims per word)."""
         return VALUE.words(self)
+
+    @property
+    def importance_words(self) -> int:
+        """Words that hold the importances of as many tokens as a row of scores has."""
+        return self.words(self.max_tokens) if self.list_entries else 0
 
     @property
     def tile_beats(self) -> int:

@@ -15,6 +15,8 @@ SCORE_SLOTS = 2  # heads, or blocks of their queries, whose scores are held at a
 ADDRESS_WORDS = 2**16  # words of a buffer that an instruction can address
 RING_WORDS = (2, 2**15 - 1)  # of a ring: its 16-bit counters tell full from empty by their sign
 ROW_FACTOR_BITS = 5 + 16 + 6  # octave, multiplier, shift
+LIST_ROW_BITS = 12  # of an entry of the list memory
+IMPORTANCE_BITS = 32  # 29 are used with 16 heads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,19 @@ ROW_FACTOR = MemoryInfo(
     elements="one",
     readers=2,
 )
+IMPORTANCE = MemoryInfo(
+    name="importance",
+    holds="importances of the keys of the first query, summed over heads",
+    size_field="importance_words",
+    element_bits=IMPORTANCE_BITS,
+)
+LIST = MemoryInfo(
+    name="list",
+    holds="rows that selections keep, and the fused ones",
+    size_field="list_entries",
+    element_bits=LIST_ROW_BITS,
+    elements="one",
+)
 WEIGHT_RING = MemoryInfo(
     name="weight_ring",
     holds="tiles of weights",
@@ -127,7 +142,9 @@ NORM_RING = MemoryInfo(
     element_bits=8 * PARAM_BYTES,
     depth=RING_WORDS,
 )
-BUFFERS = (RESIDUAL, NORM, ACTIVATION, KEY, VALUE, SCORE, ROW_FACTOR)
+BUFFERS = (RESIDUAL, NORM, ACTIVATION, KEY, VALUE, SCORE, ROW_FACTOR, IMPORTANCE, LIST)
 RINGS = (NORM_RING, PARAM_RING, WEIGHT_RING)  # in the order in which a load fills them
-MEMORIES: dict[str, MemoryInfo] = {memory.name: memory for memory in (*BUFFERS, WEIGHT_RING, PARAM_RING, NORM_RING)}
+MEMORIES: dict[str, MemoryInfo] = {  # that stand between units; importances are inside the one that adds them up
+    memory.name: memory for memory in (*BUFFERS, WEIGHT_RING, PARAM_RING, NORM_RING) if memory is not IMPORTANCE
+}
 SIZED = (RESIDUAL, NORM, ACTIVATION, KEY, VALUE, SCORE, WEIGHT_RING)  # of a size that the lanes bound

@@ -3,7 +3,13 @@
 What follows from these (latencies) is in hwgen/spec/timing.py.
 """
 
+from typing import TYPE_CHECKING
+
 from hwgen.spec.isa import Unit
+from hwgen.spec.numerics import IMPORTANCE_BITS
+
+if TYPE_CHECKING:
+    from hwgen.spec.arch import ArchConfig
 
 READ_LATENCY = 2  # cycles from address to data of buffers and rings (block RAM with output register)
 
@@ -26,3 +32,18 @@ REFILL_CYCLES = 7  # a slot that is given back is not written for more than so m
 # Pipelines
 ADDER_LEVELS = 2  # adder levels per register of a tree; trees of maxima have one
 SHIFT_MOVES = 2  # moves per register of a normalising shift
+
+# Tokens that leave
+SEARCH_DIGIT_BITS = 2  # of the threshold that a pass over the importances finds: half the passes of single bits
+SEARCH_PASSES = -(-IMPORTANCE_BITS // SEARCH_DIGIT_BITS)
+ROW_SUM_LANES = 8  # multiply-accumulators of the fused row, at most; each is about 60 LUTs
+
+
+def importance_lanes(arch: "ArchConfig") -> int:
+    """Importances in a word of their memory: of 32 bits each they fill a word of results."""
+    return arch.output_lanes // 2
+
+
+def row_sum_passes(arch: "ArchConfig") -> int:
+    """Times that the rows which leave are read for a word of the fused row."""
+    return max(1, arch.output_lanes // ROW_SUM_LANES)

@@ -1,14 +1,13 @@
 """Constructors of layer lists: parts of a vision transformer, each a record that says what the part looks like."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from hwgen.spec.activations import Activation
+from hwgen.spec.builder import Builder
 from hwgen.spec.layers import (
     EPSILON,
-    Attention,
-    Codes,
     Epsilon,
     Experts,
     Gate,
@@ -24,119 +23,17 @@ from hwgen.spec.layers import (
     Rows,
 )
 from hwgen.spec.layers.layer import Count, CountOrNone
-from hwgen.spec.layers.linear import Finish, Part
+from hwgen.spec.limits import Limits
 
 if TYPE_CHECKING:
     from hwgen.spec.model import TaskConfig
 
 ClassToken = Literal["learned", "none", "distilled"]
 CLASS_TOKENS: dict[str, int] = {"learned": 1, "none": 0, "distilled": 2}  # kind -> how many
+Share = Annotated[float, Limits(0.0, 1.0)]
 Pooling = Literal["token", "mean", "mean_norm"]
 _NORM = "norm"  # the last LayerNorm, of which heads read
 POOL_NORM = "fc_norm"  # LayerNorm of the mean of the patches
-
-
-@dataclass
-class Builder:
-    """A list of layers on its way: what the parts so far have left for the next one."""
-
-    tasks: "Sequence[TaskConfig]"
-    layers: list[Layer] = field(default_factory=list[Layer])
-    residual: str = ""  # tensor of the residual stream as it is now
-    rows: int = 0  # of it: tokens
-    columns: int = 0  # of it: channels
-    class_tokens: int = 0  # the first rows
-    first_patch: int = 0  # row of the first patch token: behind class tokens and registers
-    blocks: int = 0  # so far
-    epsilon: float = EPSILON  # of the LayerNorms of the part that is being added
-
-    def add(self, layer: Layer) -> None:
-        """One more layer; one that changes the residual stream in place leaves it for the next part."""
-        self.layers.append(layer)
-        if isinstance(layer, Position) or layer.updates() is not None:
-            self.residual = layer.writes
-            self.rows, self.columns = layer.tensors()[0].shape
-
-    def norm(self, name: str, task: str | None = None) -> None:
-        """LayerNorm of the residual stream."""
-        self.add(
-            Norm(
-                name=name,
-                writes=name,
-                task=task,
-                source=Rows(tensor=self.residual),
-                rows=self.rows,
-                columns=self.columns,
-                epsilon=self.epsilon,
-            )
-        )
-
-    def linear(
-        self,
-        name: str,
-        source: "str | Rows",
-        widths: tuple[int, int],
-        finish: Finish,
-        part: Part,
-        *,
-        writes: str | None = None,
-        rows: int | None = None,
-        task: str | None = None,
-        bias: Literal["used", "unread", "none"] = "used",
-        beside: int = 1,
-    ) -> None:
-        """A linear layer; ``writes``: its tensor, when it is not called as the layer is."""
-        self.add(
-            Linear(
-                name=name,
-                writes=writes or name,
-                task=task,
-                source=Rows(tensor=source) if isinstance(source, str) else source,
-                rows=self.rows if rows is None else rows,
-                inputs=widths[0],
-                outputs=widths[1],
-                finish=finish,
-                part=part,
-                bias=bias,
-                beside=beside,
-            )
-        )
-
-    def added(self) -> Residual:
-        """To the residual stream, every row."""
-        return Residual(into=Rows(tensor=self.residual), rows=self.rows)
-
-    def attention(self, at: str, heads: int) -> None:
-        """LayerNorm, query, key and value, attention, and the projection that joins the residual stream."""
-        square = (self.columns, self.columns)
-        self.norm(f"{at}.norm1")
-        for name in ("query", "key", "value"):
-            codes = Codes(heads=heads)
-            bias = "unread" if name == "key" else "used"  # a key's bias moves all scores of a query alike
-            self.linear(f"{at}.{name}", f"{at}.norm1", square, codes, "attention", bias=bias)
-        self.add(
-            Attention(
-                name=at,
-                writes=f"{at}.context",
-                query=Rows(tensor=f"{at}.query"),
-                key=Rows(tensor=f"{at}.key"),
-                value=Rows(tensor=f"{at}.value"),
-                scores=f"{at}.scores",
-                queries=self.rows,
-                keys=self.rows,
-                heads=heads,
-                columns=self.columns,
-            )
-        )
-        writes = f"{at}.attention"
-        self.linear(f"{at}.proj", f"{at}.context", square, self.added(), "attention", writes=writes)
-
-    def next_block(self) -> str:
-        """The name of the next block; ValueError before there is anything to work on."""
-        if not self.rows:
-            raise ValueError(f"blocks.{self.blocks}: nothing is there yet; put embed before it")
-        self.blocks += 1
-        return f"blocks.{self.blocks - 1}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,11 +75,14 @@ class Block:
     hidden: Count  # units of the MLP
     activation: Activation = "gelu"  # between its two layers
     epsilon: Epsilon = EPSILON  # of its LayerNorms
+    keep: Share = 0.0  # of the patch tokens that go on to the MLP and further, by class attention; 0: nothing is chosen
+    fuse: bool = False  # what does not go on becomes one token more, by its importance
 
     def add_to(self, to: Builder) -> None:
-        """Seven layers of attention, and LayerNorm and two linear layers."""
+        """Seven layers of attention, a selection, and LayerNorm and two linear layers."""
         at, to.epsilon = to.next_block(), self.epsilon
         to.attention(at, self.heads)
+        to.select(at, self.heads, self.keep, fuse=self.fuse)
         to.norm(f"{at}.norm2")
         into, back = (to.columns, self.hidden), (self.hidden, to.columns)
         to.linear(f"{at}.fc1", f"{at}.norm2", into, Gelu(function=self.activation), "mlp", writes=f"{at}.hidden")
@@ -200,11 +100,14 @@ class MoeBlock:
     renormalise: bool = False  # scores of the chosen experts rescaled to sum to one
     activation: Activation = "gelu"  # between the two layers of an expert
     epsilon: Epsilon = EPSILON  # of its LayerNorms
+    keep: Share = 0.0  # of the patch tokens that go on to the experts and further; 0: nothing is chosen
+    fuse: bool = False  # what does not go on becomes one token more, by its importance
 
     def add_to(self, to: Builder) -> None:
-        """Seven layers of attention, and LayerNorm, gates and experts."""
+        """Seven layers of attention, a selection, and LayerNorm, gates and experts."""
         at, to.epsilon = to.next_block(), self.epsilon
         to.attention(at, self.heads)
+        to.select(at, self.heads, self.keep, fuse=self.fuse)
         to.norm(f"{at}.norm2")
         gate, widths = Gate(block=at, top_k=self.top_k, renormalise=self.renormalise), (to.columns, self.experts)
         for task in to.tasks:
@@ -237,11 +140,19 @@ class Heads:
     epsilon: Epsilon = EPSILON  # of the LayerNorm
 
     def add_to(self, to: Builder) -> None:
-        """LayerNorm and heads."""
+        """LayerNorm and heads; those of every token get back those that were let go."""
         if not to.rows:
             raise ValueError("heads: nothing is there yet; put embed before them")
         to.epsilon = self.epsilon
-        apart = self.pool == "mean_norm" and any(task.kind == "classification" for task in to.tasks)
+        classifies = any(task.kind == "classification" for task in to.tasks)
+        if to.selections and any(task.kind != "classification" for task in to.tasks):
+            if classifies and self.pool != "token":
+                raise ValueError(
+                    f"heads: pool is {self.pool}, tokens are let go, and a task beside it predicts every token: give"
+                    " pool: token, or each task a network of its own"
+                )
+            to.restore()
+        apart = self.pool == "mean_norm" and classifies
         if not apart:
             to.norm(_NORM)
         for task in to.tasks:

@@ -39,6 +39,9 @@ class Opcode(IntEnum):
     SCORES = 9
     CONTEXT = 10
     EXPERTS = 11
+    SELECT = 12
+    GATHER = 13
+    SCATTER = 14
 
 
 class Counter(IntEnum):

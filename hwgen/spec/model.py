@@ -128,6 +128,8 @@ class ModelConfig(Described):
     )
     activation: Activation = "gelu"  # between the two layers of an MLP or an expert
     epsilon: Epsilon = EPSILON  # of every LayerNorm of the float model; the machine needs none
+    keep: tuple[tuple[int, float], ...] = ()  # block -> share of its patch tokens that go on behind its attention
+    fuse: bool = False  # what does not go on becomes one token more, by its importance
 
     def __post_init__(self) -> None:
         """Refuse shapes that no machine could run; the message says what was given."""
@@ -143,6 +145,7 @@ class ModelConfig(Described):
             raise ValueError(f"{self.name}: dim {self.dim} is not a multiple of heads {self.heads}")
         self._check_moe_blocks()
         self._check_tokens()
+        self._check_keep()
         check_activation(self.name, self.activation)
         if len({task.name for task in self.tasks}) != len(self.tasks):
             raise ValueError(f"{self.name}: task names must differ, got {[task.name for task in self.tasks]}")
@@ -174,6 +177,20 @@ class ModelConfig(Described):
                 f"{self.name}: task {heads[0]} reads the class token, and class_token is none; give pool: mean"
             )
 
+    def _check_keep(self) -> None:
+        """Refuse shares of blocks that do not exist, and shares that are none."""
+        blocks = [block for block, _ in self.keep]
+        if any(type(block) is not int or not 0 <= block < self.depth for block in blocks):
+            raise ValueError(f"{self.name}: keep {shown(dict(self.keep))}: blocks must lie in 0..{self.depth - 1}")
+        if blocks != sorted(set(blocks)):
+            raise ValueError(f"{self.name}: keep names blocks {blocks}; give each once, in ascending order")
+        for block, share in self.keep:
+            number = type(share) in (int, float)
+            if not number or not 0 < share <= 1:
+                raise ValueError(f"{self.name}: keep of block {block} = {shown(share)}: must be above 0 and at most 1")
+        if self.fuse and not blocks:
+            raise ValueError(f"{self.name}: fuse is given, and no block lets tokens go; give keep, such as {{3: 0.7}}")
+
     def wide_layers(self) -> Iterable[Layer]:
         """Embedding, blocks, heads."""
         embed = Embed(
@@ -185,13 +202,21 @@ class ModelConfig(Described):
             class_token=self.class_token,
             registers=self.registers,
         )
-        blocks = [self._moe_block if self.is_moe(block) else self._dense_block for block in range(self.depth)]
-        return built(self.tasks, (embed, *(block() for block in blocks), Heads(pool=self.pool, epsilon=self.epsilon)))
+        blocks = [self._block(block) for block in range(self.depth)]
+        return built(self.tasks, (embed, *blocks, Heads(pool=self.pool, epsilon=self.epsilon)))
 
-    def _dense_block(self) -> Block:
-        return Block(heads=self.heads, hidden=self.mlp_hidden, activation=self.activation, epsilon=self.epsilon)
-
-    def _moe_block(self) -> MoeBlock:
+    def _block(self, block: int) -> Block | MoeBlock:
+        keep = float(dict(self.keep).get(block, 0.0))
+        fuse = self.fuse and keep > 0.0
+        if not self.is_moe(block):
+            return Block(
+                heads=self.heads,
+                hidden=self.mlp_hidden,
+                activation=self.activation,
+                epsilon=self.epsilon,
+                keep=keep,
+                fuse=fuse,
+            )
         return MoeBlock(
             heads=self.heads,
             hidden=self.expert_hidden,
@@ -200,6 +225,8 @@ class ModelConfig(Described):
             renormalise=self.gate_renormalise,
             activation=self.activation,
             epsilon=self.epsilon,
+            keep=keep,
+            fuse=fuse,
         )
 
     @property

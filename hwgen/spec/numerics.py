@@ -62,3 +62,12 @@ MAX_SHIFT = 47  # largest requantisation shift that the hardware takes
 MAX_BIAS = 2**30  # |bias| bound that keeps accumulator plus bias inside 32 bits
 MAX_CONTEXT_SHIFT = 30  # largest Sc: a row's shift is at most 16 more, and stays within MAX_SHIFT
 MAX_NORM_SHIFT = 24  # largest shift of a LayerNorm's result
+MAX_OBSERVED_HEADS = 16  # whose importances are summed
+IMPORTANCE_FRACTION_BITS = 24  # importance of a token, UQ0.24 of one head
+IMPORTANCE_BITS = 29  # of the sum over MAX_OBSERVED_HEADS heads
+FUSED_WEIGHT_BITS = 15  # weight of a row in a fused row, UQ0.15
+
+
+def importance_weight(heads: int) -> int:
+    """Factor of SELECT that turns a sum over heads into their mean, UQ0.16."""
+    return round(2**16 / heads)

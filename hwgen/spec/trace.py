@@ -74,6 +74,23 @@ CHANNELS: tuple[TraceChannel, ...] = (
         "one expert chosen for one token",
         (_PC, TraceField("token", 12, "row"), TraceField("expert", 6, "expert"), TraceField("score", 16, "UQ1.15")),
     ),
+    TraceChannel(
+        "select",
+        "SELECT judged one position",
+        (
+            _PC,
+            TraceField("position", 12, "position in the sequence"),
+            TraceField("low", 16, "importance, its low 16 bits"),
+            TraceField("high", 13, "importance, the bits above"),
+            TraceField("kept", 1, "it stays"),
+        ),
+    ),
+    TraceChannel(
+        "move",
+        "a word of a row that GATHER or SCATTER copied",
+        (_PC, TraceField("row", 12, "row of the target"), _WORD),
+        lane_bits=16,
+    ),
     TraceChannel(f"{START_PREFIX}compute", "the compute unit took an instruction", (_PC,)),
     TraceChannel(f"{START_PREFIX}norm", "LayerNorm took an instruction", (_PC,)),
     TraceChannel(f"{START_PREFIX}load", "the weight loader took an instruction", (_PC,)),

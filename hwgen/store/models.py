@@ -21,6 +21,7 @@ Record = TypeVar("Record")
 YAML = (".yaml", ".yml")
 _LAYERS = "layers"
 _LISTS = ("moe_blocks", "int4")  # of a ModelConfig: tuples, which JSON has not
+_KEEP = "keep"  # of a ModelConfig: pairs, in files a mapping
 _LIST_FIELDS = ("name", "tasks", _LAYERS, "int4")
 
 
@@ -32,7 +33,7 @@ def model_data(model: Model) -> dict[str, Any]:
 def shape_data(model: Model) -> dict[str, Any]:
     """The same without layers that are listed."""
     if isinstance(model, ModelConfig):
-        return asdict(model)
+        return asdict(model) | {_KEEP: {str(block): share for block, share in model.keep}}
     return {"name": model.name, "tasks": [asdict(task) for task in model.tasks], "int4": list(model.int4)}
 
 
@@ -55,7 +56,7 @@ def model_from(data: object, where: str) -> Model:
     if _LAYERS in plain:
         return _graph(plain, tasks, where)
     lists = {name: tuple(_list(plain, name, where)) for name in _LISTS}
-    model = _made(ModelConfig, {**plain, **lists, "tasks": tasks}, where)
+    model = _made(ModelConfig, {**plain, **lists, _KEEP: _shares(plain, where), "tasks": tasks}, where)
     try:
         _ = model.network  # sizes that only its layers show
     except ValueError as error:
@@ -104,6 +105,20 @@ def _list(plain: Mapping[str, Any], field: str, where: str) -> list[Any]:
     return list(cast("list[Any]", found))
 
 
+def _shares(plain: Mapping[str, Any], where: str) -> tuple[tuple[int, Any], ...]:
+    """Block -> share of its tokens; JSON has text for keys."""
+    found = plain.get(_KEEP, {})
+    if isinstance(found, tuple | list) and not found:  # of a ModelConfig
+        return ()
+    if not isinstance(found, Mapping):
+        raise ConfigError(f"{where}: {_KEEP} = {shown(found)}: give a block and the share that it keeps: {{3: 0.7}}")
+    blocks = {str(block): share for block, share in cast("Mapping[object, Any]", found).items()}
+    wrong = [block for block in blocks if not block.isdecimal()]
+    if wrong:
+        raise ConfigError(f"{where}: {_KEEP}: {shown(wrong[0])} is no number of a block")
+    return tuple(sorted((int(block), share) for block, share in blocks.items()))
+
+
 def _graph(plain: Mapping[str, Any], tasks: tuple[TaskConfig, ...], where: str) -> GraphModel:
     for name in plain:
         if name not in _LIST_FIELDS:
@@ -125,7 +140,7 @@ def load_model_file(path: Path) -> Model:
         if _LAYERS in data:
             raise ConfigError(f"{path}: base and layers: give one of them")
         try:
-            data = asdict(model_config(str(base))) | {"name": path.stem} | data
+            data = shape_data(model_config(str(base))) | {"name": path.stem} | data
         except ValueError as error:
             raise ConfigError(f"{path}: base: {error}") from error
     model = model_from({"name": path.stem, **data}, str(path))

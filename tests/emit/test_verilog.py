@@ -24,7 +24,7 @@ TIMED = {  # units whose cycle counts are fixed: all of them stand in the side-c
     "GateExponentials", "GeluLanes", "InstructionCheck", "Interpolation", "IoEngine", "LayerNorm",
     "LayerNormNormaliser", "MacArray", "MacColumn", "OperandRam", "PatchGather", "PerfCounters",
     "PositionLoader", "ProbabilityLanes", "ProgramFetch", "ReadEngine", "ReadMux", "Ring", "RowAddress",
-    "RowBuffer", "RowWalker", "Scoreboard", "Sequencer", "StreamBuffer", "TileLoops", "TopK", "WeightLoader",
+    "RowBuffer", "RowSum", "RowWalker", "Scoreboard", "Sequencer", "StreamBuffer", "TileLoops", "TopK", "WeightLoader",
     "WordQueue", "WordWalker", "WriteEngine",
 }
 # fmt: on

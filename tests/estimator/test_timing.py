@@ -13,6 +13,8 @@ from hwgen.rtl.attention.softmax import SoftmaxStatistics
 from hwgen.rtl.core import Core
 from hwgen.rtl.experts.gate import GateUnit
 from hwgen.rtl.layernorm.layernorm import LayerNorm
+from hwgen.rtl.select.move_unit import MoveUnit
+from hwgen.rtl.select.select_unit import SelectUnit
 from hwgen.spec import timing
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.arch_presets import ARCHS
@@ -49,6 +51,14 @@ def test_figures_of_a_machine(arch: ArchConfig):
         assert gate.interval(top_k) == top_k
     for rows, words in ((1, 1), (5, 1), (1, 4), (65, 6)):
         assert timing.norm_cycles(arch, rows, words) == norm.cycles(rows, words)
+    if not arch.list_entries:
+        return
+    select, move = SelectUnit(arch), MoveUnit(arch)
+    for rows, fuse in ((1, False), (65, True), (197, False)):
+        assert timing.select_cycles(arch, rows, int(fuse)) == select.cycles(rows, fuse=fuse)
+    for rows, dropped, words in ((1, 0, 1), (140, 0, 6), (140, 58, 6), (65, 1, 1)):
+        assert timing.gather_cycles(arch, rows, dropped, words) == move.cycles(rows, words, dropped)
+        assert timing.scatter_cycles(arch, rows, words) == move.cycles(rows, words)
 
 
 def test_memory_of_the_simulation():

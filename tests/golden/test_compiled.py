@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from golden.machine.compute import TraceEntry
 from golden.machine.machine import GoldenMachine
+from golden.machine.state import TraceEntry
 from golden.network import run_network
 from hwgen.compiler.compile import Compiled, compile_model
 from hwgen.compiler.listing import Produced

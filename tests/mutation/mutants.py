@@ -5,6 +5,7 @@ from tests.mutation.bus_mutants import BUS_MUTANTS
 from tests.mutation.code_mutants import CODE_MUTANTS
 from tests.mutation.mutant import Mutant
 from tests.mutation.order_mutants import ORDER_MUTANTS
+from tests.mutation.select_mutants import SELECT_MUTANTS
 
 _STORE = "port.data.eq(bus.data)"
 
@@ -418,4 +419,5 @@ MUTANTS = (
     *CODE_MUTANTS,
     *ADDRESS_MUTANTS,
     *ORDER_MUTANTS,
+    *SELECT_MUTANTS,
 )

@@ -13,4 +13,5 @@ def run(forward: Forward, layer: Attention) -> None:
     width = layer.columns // layer.heads
     q, k, v = (x.reshape(-1, layer.heads, width).swapaxes(0, 1) for x in rows)
     probabilities = softmax(q @ k.swapaxes(1, 2) / np.sqrt(width))
+    forward.looked[layer.scores] = probabilities[:, 0].mean(axis=0)
     forward.tensors[layer.writes] = (probabilities @ v).swapaxes(0, 1).reshape(-1, layer.columns)

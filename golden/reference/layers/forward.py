@@ -22,6 +22,10 @@ class Forward:
     image: NDArray[np.uint8]  # [height, width, channels]
     details: bool  # also keep what calibration needs inside a mixture of experts
     tensors: dict[str, NDArray[Any]] = field(default_factory=dict[str, NDArray[Any]])
+    # scores -> how much the first query looks at every key, the mean over heads
+    looked: dict[str, FloatArray] = field(default_factory=dict[str, FloatArray])
+    # `Select.kept` -> the rows that go on, where others have chosen them
+    chosen: Mapping[str, NDArray[Any]] = field(default_factory=dict[str, NDArray[Any]])
 
     def rows(self, rows: Rows) -> FloatArray:
         """Rows of a tensor that a layer before has left."""

@@ -47,6 +47,7 @@ def lower(writer: Writer, layer: Attention) -> None:
         else:
             _context(writer, layer, items[number], scored[number])
     writer.spans[layer.writes] = writer.progress.latest(Counter.CONTEXT, layer.queries)
+    writer.spans[layer.scores] = writer.progress.latest(Counter.SCORE, layer.queries)
 
 
 def _items(walk: Walk, layer: Attention) -> list[_Scored]:
@@ -97,11 +98,19 @@ def _scores(writer: Writer, layer: Attention, item: _Scored) -> Span:
         "bias": writer.scalar(f"{layer.name}.scores.bias", head),
         "context_mult": writer.scalar(f"{layer.name}.context.mult"),
         "context_shift": writer.scalar(f"{layer.name}.context.shift"),
+        **_observed(writer, layer, item),
     }
     produced = produced_scores(writer, layer.scores, layer.tensors()[0].shape, head, queries)
     name = f"{layer.scores}.{item.suffix}"
     writer.emit(Opcode.SCORES, name, fields, (), _macs(layer, item), (produced,))
     return writer.progress.finish(Counter.SCORE, len(queries))
+
+
+def _observed(writer: Writer, layer: Attention, item: _Scored) -> dict[str, int]:
+    """How much the first query looks at every key, where somebody asks; its other heads come behind the first."""
+    if item.queries.start or not writer.walk.readers(layer.scores):
+        return {}
+    return {"observe": 2 if item.head else 1}
 
 
 def produced_scores(writer: Writer, tensor: str, shape: tuple[int, ...], head: int, queries: range) -> Produced:

@@ -49,7 +49,7 @@ def holds(walk: Walk, layer: Experts) -> Iterator[Held]:
     yield Held(
         tensor=layer.writes,
         memory=RESIDUAL,
-        rows=layer.rows,
+        rows=layer.rows + walk.spare_rows(layer.writes),
         words=walk.row_words(tensor),
         into=layer.into.tensor,
     )

@@ -128,7 +128,7 @@ def holds(walk: Walk, layer: Linear) -> Iterator[Held]:
     tensor, memory = layer.tensors()[0], DESTINATIONS[destination_of(walk, layer)].buffer
     into = layer.finish.into.tensor if isinstance(layer.finish, Residual) else None
     if memory is not None:
-        rows = tensor.rows if into is not None else walk.held_rows(layer)
+        rows = walk.held_rows(layer) if into is None else tensor.rows + walk.spare_rows(tensor.name)
         yield Held(tensor=tensor.name, memory=memory, rows=rows, words=walk.row_words(tensor), into=into)
 
 

@@ -27,7 +27,8 @@ def lower(writer: Writer, layer: Position) -> None:
 def holds(walk: Walk, layer: Position) -> Iterator[Held]:
     """The residual stream begins."""
     (tensor,) = layer.tensors()
-    yield Held(tensor=layer.writes, memory=RESIDUAL, rows=layer.rows, words=walk.row_words(tensor))
+    rows = layer.rows + walk.spare_rows(layer.writes)
+    yield Held(tensor=layer.writes, memory=RESIDUAL, rows=rows, words=walk.row_words(tensor))
 
 
 def limits(walk: Walk, layer: Position) -> Iterator[Limit]:

@@ -16,7 +16,20 @@ from hwgen.frontend.activation_input import input_scale
 from hwgen.frontend.equalisation import EQUALISATION, Factors, without_equalisation
 from hwgen.frontend.scaling import FloatArray
 from hwgen.spec.graph import Network
-from hwgen.spec.layers import Attention, Experts, Gelu, Layer, Linear, Norm, Patches, Pool, Position, Residual
+from hwgen.spec.layers import (
+    Attention,
+    Experts,
+    Gelu,
+    Layer,
+    Linear,
+    Norm,
+    Patches,
+    Pool,
+    Position,
+    Residual,
+    Restore,
+    Select,
+)
 from hwgen.spec.numerics import NUMERICS
 from hwgen.spec.package import PackageError, QuantisedModel
 
@@ -99,6 +112,8 @@ FACES: dict[type[Layer], Callable[[QuantisedModel, Any], dict[str, FloatArray]]]
     Attention: _nothing,
     Pool: _nothing,
     Experts: _experts,
+    Select: _nothing,
+    Restore: _nothing,
 }
 
 

@@ -8,7 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from hwgen.spec.graph import Network
-from hwgen.spec.layers import Attention, Codes, Experts, Gelu, Layer, Linear, Norm, Patches, Pool, Position
+from hwgen.spec.layers import (
+    Attention,
+    Codes,
+    Experts,
+    Gelu,
+    Layer,
+    Linear,
+    Norm,
+    Patches,
+    Pool,
+    Position,
+    Restore,
+    Select,
+)
 from hwgen.spec.numerics import NUMERICS
 
 
@@ -64,6 +77,10 @@ def _experts(layer: Experts) -> Formats:
     return {layer.codes: HIDDEN, layer.writes: INT16}
 
 
+def _stream(layer: Select | Restore) -> Formats:
+    return {layer.writes: INT16}
+
+
 FACES: dict[type[Layer], Callable[[Any], Formats]] = {
     Position: _inputs,
     Patches: _inputs,
@@ -72,4 +89,6 @@ FACES: dict[type[Layer], Callable[[Any], Formats]] = {
     Attention: _int8,
     Pool: _pool,
     Experts: _experts,
+    Select: _stream,
+    Restore: _stream,
 }

@@ -21,8 +21,10 @@ from hwgen.spec.layers import (
     Pool,
     Position,
     Residual,
+    Restore,
     Result,
     Rows,
+    Select,
 )
 
 
@@ -75,7 +77,7 @@ def _rows(tensors: Tensors, rows: Rows) -> Array:
 
 
 def _nothing(collector: Collector, layer: Layer, tensors: Tensors) -> None:
-    """Inputs have no scale of their own."""
+    """It leaves nothing that has a scale of its own."""
 
 
 def _norm(collector: Collector, layer: Norm, tensors: Tensors) -> None:
@@ -123,6 +125,11 @@ def _experts(collector: Collector, layer: Experts, tensors: Tensors) -> None:
         collector.add_sums(name, picks @ inputs.reshape(-1, inputs.shape[-1]), picks.sum(axis=1))
 
 
+def _select(collector: Collector, layer: Select, tensors: Tensors) -> None:
+    """Rows that were there before, and what is fused."""
+    collector.add_to_residual(tensors[layer.writes])
+
+
 FACES: dict[type[Layer], Callable[[Collector, Any, Tensors], None]] = {
     Position: _nothing,
     Patches: _nothing,
@@ -131,4 +138,6 @@ FACES: dict[type[Layer], Callable[[Collector, Any, Tensors], None]] = {
     Attention: _attention,
     Pool: _pool,
     Experts: _experts,
+    Select: _select,
+    Restore: _nothing,
 }

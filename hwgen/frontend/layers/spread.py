@@ -5,7 +5,20 @@ from collections.abc import Callable
 from typing import Any
 
 from hwgen.spec.graph import Network
-from hwgen.spec.layers import Attention, Experts, Gate, Layer, Linear, Norm, Patches, Pool, Position, Residual
+from hwgen.spec.layers import (
+    Attention,
+    Experts,
+    Gate,
+    Layer,
+    Linear,
+    Norm,
+    Patches,
+    Pool,
+    Position,
+    Residual,
+    Restore,
+    Select,
+)
 
 _GATE_GAIN = 2.0  # standard deviation of gate logits when their input has unit variance
 _ATTENTION_GAIN = 1.4  # of query and key, so that scores have a standard deviation of about two
@@ -78,4 +91,6 @@ FACES: dict[type[Layer], Callable[[Edges, Any], Spreads]] = {
     Attention: _nothing,
     Pool: _nothing,
     Experts: _experts,
+    Select: _nothing,
+    Restore: _nothing,
 }

@@ -23,6 +23,8 @@ class Forward:
     training: bool
     gate_noise: float  # standard deviation of the noise on gate logits; in training only
     tensors: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    looked: dict[str, Tensor] = field(default_factory=dict[str, Tensor])  # scores -> how much the first query looks at
+    # every key, the mean over heads [batch, keys], where a selection asks for it
     balances: list[Tensor] = field(default_factory=list[Tensor])  # load-balancing loss of every gate; in training only
 
     def rows(self, rows: Rows) -> Tensor:

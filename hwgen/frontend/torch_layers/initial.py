@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hwgen.spec.layers import Attention, Experts, Layer, Linear, Norm, Patches, Pool, Position
+from hwgen.spec.layers import Attention, Experts, Layer, Linear, Norm, Patches, Pool, Position, Restore, Select
 
 _POSITION = 0.02  # standard deviation of the position table and the class token
 
@@ -53,4 +53,6 @@ FACES: dict[type[Layer], Callable[[Any], dict[str, Tensor]]] = {
     Attention: _nothing,
     Pool: _nothing,
     Experts: _experts,
+    Select: _nothing,
+    Restore: _nothing,
 }

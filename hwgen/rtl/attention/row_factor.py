@@ -5,7 +5,15 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtl.lib.gated_product import gated_sums
-from hwgen.rtl.lib.interfaces import ROW_BITS, WORD_ADDRESS_BITS, RowFactor, progress_pulse, table_bus, write_port
+from hwgen.rtl.lib.interfaces import (
+    ROW_BITS,
+    WORD_ADDRESS_BITS,
+    RowFactor,
+    progress_pulse,
+    row_reciprocal,
+    table_bus,
+    write_port,
+)
 from hwgen.rtl.lib.pipeline import delay, delay_valid
 from hwgen.rtl.lib.reciprocal import Reciprocal
 from hwgen.spec.arch import ArchConfig
@@ -34,6 +42,7 @@ def row_statistics(arch: ArchConfig) -> wiring.Signature:
             "shift": Out(6),  # Sc of the layer
             "top": Out(signed(5)),  # m, largest octave
             "total": Out(total_bits(arch)),  # exact sum of exponentials
+            "observed": Out(1),  # its scores become importances
         }
     )
 
@@ -52,9 +61,13 @@ class RowFactorUnit(wiring.Component):
     i: In(row_statistics(arch)), at most one row a cycle, no back-pressure.
     table: In(table_bus).
     write: Out(write_port(27)), address ``slot * max_tokens + row``.
-    progress: Out(progress_pulse), SCORE, one per row, in the cycle after its write.
+    reciprocal: Out(row_reciprocal), of observed rows.
+    observed: In(1), the importances of an observed row are there.
+    progress: Out(progress_pulse), SCORE, in the cycle after a row's write. From an observed row on none is counted
+    until no observed row is under way, then all of them at once, in the cycle after ``observed``: rows are counted in
+    their order, who waits for them finds the importances, and the compute unit is never two heads ahead of them.
 
-    Timing: ``latency`` cycles from ``i.valid`` to ``write.enable``.
+    Timing: ``latency`` cycles from ``i.valid`` to ``write.enable``, three less to ``reciprocal.valid``.
     """
 
     @staticmethod
@@ -70,6 +83,8 @@ class RowFactorUnit(wiring.Component):
                 "i": In(row_statistics(arch)),
                 "table": In(table_bus()),
                 "write": Out(write_port(ROW_FACTOR_BITS)),
+                "reciprocal": Out(row_reciprocal()),
+                "observed": In(1),
                 "progress": Out(progress_pulse()),
             }
         )
@@ -82,9 +97,28 @@ class RowFactorUnit(wiring.Component):
         m.d.comb += unit.x.eq(self.i.total)
         self._factor(m, unit)
         self._address(m)
-        m.d.sync += self.progress.valid.eq(self.write.enable)
-        m.d.comb += [self.progress.counter.eq(int(Counter.SCORE)), self.progress.count.eq(1)]
+        self._count(m, unit)
         return m
+
+    def _count(self, m: Module, unit: Reciprocal) -> None:
+        """Reciprocals of observed rows, and the count of rows."""
+        shown = delay_valid(m, self.i.valid & self.i.observed, unit.latency)
+        under_way, still = Signal(2), Signal(2)
+        held, rows = Signal(len(self.progress.count)), Signal(len(self.progress.count))
+        m.d.comb += [
+            self.reciprocal.valid.eq(shown),
+            self.reciprocal.value.eq(unit.value),
+            self.reciprocal.exponent.eq(unit.exponent),
+            still.eq(under_way + delay_valid(m, shown, self.latency - unit.latency) - self.observed),
+            rows.eq(held + self.write.enable),
+            self.progress.counter.eq(int(Counter.SCORE)),
+        ]
+        m.d.sync += [
+            under_way.eq(still),
+            held.eq(Mux(still == 0, 0, rows)),
+            self.progress.count.eq(rows),
+            self.progress.valid.eq((still == 0) & (self.write.enable | self.observed)),
+        ]
 
     def _factor(self, m: Module, unit: Reciprocal) -> None:
         """Product, rounded, with the shift's sum, saturation."""

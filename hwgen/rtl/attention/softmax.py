@@ -10,6 +10,7 @@ from hwgen.rtl.lib.interfaces import (
     SCORE_FRACTION_BITS,
     buffer_write,
     progress_pulse,
+    row_reciprocal,
     score_row,
     table_bus,
 )
@@ -37,6 +38,7 @@ class SoftmaxStatistics(wiring.Component):
     i: In(score_row(arch)), at most one word a cycle, any lanes, no back-pressure.
     table: In(table_bus).
     write: Out(write_port(27)), row factor at ``slot * max_tokens + row``.
+    reciprocal: Out(row_reciprocal), observed: In(1): of observed rows, as in RowFactorUnit.
     progress: Out(progress_pulse), SCORE, one per row, in the cycle after the write: the row factor is readable.
 
     Timing: ``latency`` cycles from the word with ``last_key`` to ``write.enable``, ``latency + 1`` to ``progress``.
@@ -52,6 +54,8 @@ class SoftmaxStatistics(wiring.Component):
                 "i": In(score_row(arch)),
                 "table": In(table_bus()),
                 "write": Out(buffer_write(ROW_FACTOR, arch)),
+                "reciprocal": Out(row_reciprocal()),
+                "observed": In(1),
                 "progress": Out(progress_pulse()),
             }
         )
@@ -64,6 +68,8 @@ class SoftmaxStatistics(wiring.Component):
         wiring.connect(m, wiring.flipped(self.table), factor.table, exp2.table)
         wiring.connect(m, factor.write, wiring.flipped(self.write))
         wiring.connect(m, factor.progress, wiring.flipped(self.progress))
+        wiring.connect(m, factor.reciprocal, wiring.flipped(self.reciprocal))
+        m.d.comb += factor.observed.eq(self.observed)
         total, octave = self._sum(m, exp2)
         self._accumulate(m, total, octave, factor.i)
         return m
@@ -96,7 +102,7 @@ class SoftmaxStatistics(wiring.Component):
         lanes = self._arch.token_lanes
         sums = [Signal(total_bits(self._arch), name=f"sum_{lane}") for lane in range(lanes)]
         tops = [Signal(5, name=f"top_{lane}") for lane in range(lanes)]
-        kept = Cat(self.i.row, self.i.slot, self.i.mult2, self.i.shift2)
+        kept = Cat(self.i.row, self.i.slot, self.i.mult2, self.i.shift2, self.i.observe != 0)
         lane = delay(m, self.i.lane, steps - 1, "lane")
         first = delay(m, self.i.first_key, steps - 1, "first")
         here, goes_on = (Signal(lanes, name=name, reset_less=True) for name in ("here", "goes_on"))  # one bit a lane
@@ -114,5 +120,5 @@ class SoftmaxStatistics(wiring.Component):
         m.d.sync += [row.valid.eq(valid & last), row.total.eq(new_sum), best.eq(new_top)]
         m.d.comb += [
             row.top.eq(best - _OCTAVE_BIAS),
-            Cat(row.row, row.slot, row.mult, row.shift).eq(delay(m, kept, steps + 1, "kept")),
+            Cat(row.row, row.slot, row.mult, row.shift, row.observed).eq(delay(m, kept, steps + 1, "kept")),
         ]

@@ -12,7 +12,8 @@ from hwgen.rtl.axi.bus import DATA_BITS
 from hwgen.rtl.lib.pipeline import width_for
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.buffers import MemoryInfo
-from hwgen.spec.numerics import NUMERICS
+from hwgen.spec.choices import importance_lanes
+from hwgen.spec.numerics import FUSED_WEIGHT_BITS, IMPORTANCE_BITS, NUMERICS
 
 WORD_ADDRESS_BITS = 16  # word addresses inside the machine
 ROW_BITS = 12  # row (token) indices
@@ -24,6 +25,8 @@ SCORE_FRACTION_BITS = NUMERICS.score_fraction_bits
 EXPONENTIAL_BITS = NUMERICS.exp_fraction_bits + 1  # an exponential of softmax, UQ1.12
 EXPERT_BITS = 6  # index of an expert
 EXPERT_SCORE_BITS = NUMERICS.expert_score_bits + 1  # UQ1.15
+OBSERVE_BITS = 2  # 0: not observed, OBSERVE_FIRST: first head, else a further one
+OBSERVE_FIRST = 1
 ATTENTION_READS_BITS = 8  # reads of one step of the attention schedule
 
 
@@ -147,6 +150,7 @@ def tile_tag(arch: ArchConfig) -> data.StructLayout:
             "zero": signed(8),  # HIDDEN: zero point
             "slot": 1,  # row-factor slot
             "keys": ROW_BITS,  # SCORE: keys of the sequence, for the mask
+            "observe": OBSERVE_BITS,  # SCORE: whether the scores of row 0 become importances
             "experts": EXPERT_BITS,
             "top_k": EXPERT_BITS,
             "renormalise": 1,
@@ -169,6 +173,29 @@ def score_row(arch: ArchConfig) -> wiring.Signature:
             "shift2": Out(6),  # Sc
             "scores": Out(data.ArrayLayout(signed(SCORE_BITS), arch.output_lanes)),
             "mask": Out(arch.output_lanes),  # bit i: score i belongs to a key that exists
+            "observe": Out(OBSERVE_BITS),  # of row 0; other rows: 0
+            "key_tile": Out(8),  # which tile of keys
+            "keys": Out(ROW_BITS),  # keys of the query
+        }
+    )
+
+
+def row_reciprocal() -> wiring.Signature:
+    """Reciprocal of the sum of one observed row; ``golden.reciprocal.reciprocal``."""
+    return wiring.Signature({"valid": Out(1), "value": Out(16), "exponent": Out(6)})
+
+
+def importance_read(arch: ArchConfig) -> wiring.Signature:
+    """Read side of the importances, from the reader; data comes READ_LATENCY cycles after its address."""
+    return wiring.Signature(
+        {
+            "searching": Out(1),  # ``words`` are of this reader in this cycle
+            "word": Out(WORD_ADDRESS_BITS),
+            "words": In(IMPORTANCE_BITS * importance_lanes(arch)),
+            "position": Out(ROW_BITS),
+            "importance": In(IMPORTANCE_BITS),
+            "keys": In(ROW_BITS),  # positions of the row that was observed last; 0: none was
+            "idle": In(1),  # no observed row is under way
         }
     )
 
@@ -195,6 +222,19 @@ def logit_row(arch: ArchConfig) -> wiring.Signature:
 def result_row(arch: ArchConfig) -> wiring.Signature:
     """One word of results; there is always space for it."""
     return wiring.Signature({"valid": Out(1), "data": Out(16 * arch.output_lanes)})
+
+
+def dropped_row() -> wiring.Signature:
+    """What a selection drops, for the row that becomes of it."""
+    return wiring.Signature(
+        {
+            "clear": Out(1),  # a selection begins
+            "put": Out(1),  # ``address`` is the first word of a row that is dropped, of this ``weight``
+            "fused": Out(1),  # ``address`` is the first word of the fused row
+            "address": Out(WORD_ADDRESS_BITS),
+            "weight": Out(FUSED_WEIGHT_BITS),
+        }
+    )
 
 
 def queue_push() -> wiring.Signature:

@@ -119,6 +119,7 @@ class OpExpander(wiring.Component):
             "dst_stride": (f["keys"] + self._arch.output_lanes - 1) >> lanes_log2,
             "mult2": f["context_mult"],
             "shift2": f["context_shift"],
+            "observe": f["observe"] if self._arch.list_entries else 0,
         }
 
     def _context(self, word: Value) -> dict[str, Value | int]:

@@ -5,7 +5,7 @@ from enum import IntEnum
 from amaranth.hdl import signed
 from amaranth.lib import data
 
-from hwgen.rtl.lib.interfaces import COUNTER_BITS, PC_BITS, ROW_BITS, WORD_ADDRESS_BITS
+from hwgen.rtl.lib.interfaces import COUNTER_BITS, OBSERVE_BITS, PC_BITS, ROW_BITS, WORD_ADDRESS_BITS
 
 
 class OpKind(IntEnum):
@@ -63,6 +63,7 @@ def op_layout() -> data.StructLayout:
             "experts": 6,
             "top_k": 6,
             "renormalise": 1,
+            "observe": OBSERVE_BITS,  # SCORES: whether the scores of row 0 become importances
             "int4": 1,  # weights of four bits: two chunks of an output tile share a ring word
         }
     )

@@ -273,7 +273,7 @@ class TileIssuer(wiring.Component):
         """What the post-processor is told about the tile that ends in this cycle."""
         step, tag = self._step, self.tag
         copied = ("pc", "destination", "counter", "finish_count", "dst_base", "dst_stride", "mult", "shift", "bias")
-        copied += ("mult2", "shift2", "zero", "slot", "keys", "experts", "top_k", "renormalise")
+        copied += ("mult2", "shift2", "zero", "slot", "keys", "observe", "experts", "top_k", "renormalise")
         m.d.comb += [getattr(tag, name).eq(getattr(step.op, name)) for name in copied]
         m.d.comb += [
             self.tag_valid.eq(self.last),

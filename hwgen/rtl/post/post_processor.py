@@ -314,19 +314,21 @@ class PostProcessor(wiring.Component):
         """Softmax statistics, gate and results."""
         tile, row = self._contexts[-1].tile, self._contexts[-1].row
         scores, gate = self.scores, self.gate
+        first_row = delay(m, self._contexts[-2].row.row == 0, 1, "first_row")
         m.d.comb += [
             scores.valid.eq(self.score_write.enable),
             gate.valid.eq(self._strobe(m, "gate", Destination.GATE)),
             self.result.valid.eq(self._strobe(m, "result", Destination.RESULT)),
             self.result.data.eq(self._data.as_value()),
             scores.mask.eq(delay(m, self._keep, 1, "mask")),
+            scores.observe.eq(Mux(first_row, tile.observe, 0)),
             gate.tile.eq(tile.out_tile),
         ]
         for stream in (scores, gate):
             m.d.comb += [stream.row.eq(row.row), stream.lane.eq(self._contexts[-1].lane)]
         copies = (
-            (scores, tile, ("slot", "mult2", "shift2")),
-            (scores, row, ("first_key", "last_key")),
+            (scores, tile, ("slot", "mult2", "shift2", "keys")),
+            (scores, row, ("first_key", "last_key", "key_tile")),
             (gate, tile, ("pc", "first_tile", "last_tile", "experts", "top_k", "renormalise")),
         )
         for stream, source, names in copies:

@@ -11,8 +11,10 @@ from hwgen.spec.layers.norm import Norm
 from hwgen.spec.layers.patches import Patches
 from hwgen.spec.layers.pool import Pool
 from hwgen.spec.layers.position import CLASS_TOKEN, Position
+from hwgen.spec.layers.restore import Restore
+from hwgen.spec.layers.select import Select
 
-KINDS: tuple[type[Layer], ...] = (Position, Patches, Linear, Norm, Attention, Pool, Experts)
+KINDS: tuple[type[Layer], ...] = (Position, Patches, Linear, Norm, Attention, Pool, Experts, Select, Restore)
 
 
 def faces(world: str, name: str) -> dict[type[Layer], Any]:
@@ -43,8 +45,10 @@ __all__ = [
     "Pool",
     "Position",
     "Residual",
+    "Restore",
     "Result",
     "Rows",
+    "Select",
     "Tensor",
     "faces",
 ]

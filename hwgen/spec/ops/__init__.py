@@ -5,13 +5,16 @@ from hwgen.spec.ops import (
     context,
     end,
     experts,
+    gather,
     layernorm,
     linear,
     load_patches,
     load_position,
     load_table,
     load_weights,
+    scatter,
     scores,
+    select,
     store,
 )
 from hwgen.spec.ops.op import Op
@@ -30,5 +33,8 @@ OPS: dict[Opcode, Op] = {
         scores,
         context,
         experts,
+        select,
+        gather,
+        scatter,
     )
 }

@@ -33,7 +33,7 @@ class Access:
     words: int  # of a row
     stage: Stage  # who reads or writes them
     by_row: bool = False  # row r is read once ``wait_a`` has counted r + 1 rows; else everything is there at the start
-    by_queue: bool = False  # the rows are those that the token queues name, not the first ``rows``
+    by_queue: bool = False  # the rows are some of the first ``rows``: those that token queues or a list name
     own: bool = False  # words that the same instruction writes: an order inside its unit guards them
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hwgen.spec.arch import ArchConfig
-from hwgen.spec.buffers import ACTIVATION, KEY, ROW_FACTOR, SCORE
+from hwgen.spec.buffers import ACTIVATION, IMPORTANCE, KEY, ROW_FACTOR, SCORE
 from hwgen.spec.isa import Counter, Destination, Opcode, Unit
 from hwgen.spec.ops.op import (
     ROWS,
@@ -25,9 +25,10 @@ from hwgen.spec.timing import score_cycles
 
 
 def _reads(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
-    """Queries one by one, and every key; nothing that matters when the multiplier makes every score zero."""
+    """Queries one by one, and every key, unless the multiplier makes every score zero; importances of other heads."""
+    added = _observed(f, arch, own=True) if f["observe"] > 1 else ()
     if f["mult"] == 0:
-        return ()
+        return added
     words = chunk_words(f["in_chunks"], arch)
     return (
         rows_at(ACTIVATION, f, "src", f["rows"], words, Stage.LOADER, by_row=True),
@@ -39,6 +40,7 @@ def _reads(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
             words=words,
             stage=Stage.ISSUER,
         ),
+        *added,
     )
 
 
@@ -55,7 +57,14 @@ def _writes(f: Fields, arch: ArchConfig) -> tuple[Access, ...]:
             words=1,
             stage=Stage.SOFTMAX,
         ),
+        *(_observed(f, arch, own=False) if f["observe"] else ()),
     )
+
+
+def _observed(f: Fields, arch: ArchConfig, *, own: bool) -> tuple[Access, ...]:
+    """Importances of every key, where the first row is looked at."""
+    words = arch.words(f["keys"])
+    return (Access(memory=IMPORTANCE, base=0, stride=words, rows=1, words=words, stage=Stage.SOFTMAX, own=own),)
 
 
 def _tables(f: Fields) -> tuple[str, ...]:
@@ -98,6 +107,7 @@ OP = Op(
         Field("bias", 32, "score bias", signed=True),
         Field("context_mult", 16, "Mc"),
         Field("context_shift", 6, "Sc"),
+        Field("observe", 2, "importances of the keys of row 0: 0 none, 1 of the first head, 2 added to those so far"),
     ),
     reads=_reads,
     writes=_writes,

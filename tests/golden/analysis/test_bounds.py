@@ -16,6 +16,8 @@ from hwgen.rtl.layernorm import layernorm_rows
 from hwgen.rtl.matmul import mac_column
 from hwgen.rtl.post import gelu as gelu_rtl
 from hwgen.rtl.post import requant
+from hwgen.rtl.select import attention_observer, row_sum, token_sweep
+from hwgen.spec.numerics import IMPORTANCE_BITS
 from hwgen.spec.tables import default_tables
 from hwgen.store.archs import arch_preset
 
@@ -71,6 +73,10 @@ def test_held_widths_are_those_of_the_hardware():
         "sum of a row": row_factor.total_bits(arch),
         "SUM(u * v)": requant.ACC_BITS,
         "SUM(u * v) * M_row": requant.ACC_BITS + requant.MULT_BITS,
+        "E * R": attention_observer._PRODUCT_BITS,
+        "a": IMPORTANCE_BITS,
+        "a * weight": IMPORTANCE_BITS + token_sweep.WEIGHT_BITS,
+        "SUM w * x": row_sum.sum_bits(arch),
         "D": LOGIT_BITS + 1,
         "total": gate_exponentials.total_bits(LIMITS["max_experts"]),
     }
@@ -81,6 +87,7 @@ def test_held_widths_are_those_of_the_hardware():
         "u",
         "R * Mc",
         "X * R",
+        "a of a head",
     }
 
 

@@ -9,20 +9,25 @@ from typing import Any
 import pytest
 
 from golden.machine.buffers import Buffer
-from golden.machine.compute import MachineState
 from golden.machine.machine import GoldenMachine
 from golden.machine.progress import Guard, Progress
 from golden.machine.rings import Ring
+from golden.machine.state import MachineState
+from hwgen.compiler.compile import Compiled, compile_model
+from hwgen.spec.arch_presets import ARCHS
 from hwgen.spec.buffers import ACTIVATION
 from hwgen.spec.isa import Counter, Opcode
+from hwgen.spec.model import ModelConfig
 from hwgen.spec.ops import OPS
 from hwgen.spec.ops.op import Access
 from tests.compiler.programs import compiled, package
-from tests.golden.random_package import random_image
+from tests.golden.pruned import PRUNED
+from tests.golden.random_package import random_image, random_package
 from tests.golden.test_compiled import run
 
 RINGS = {"weight": "weight_ring", "parameter": "param_ring", "norm-parameter": "norm_ring"}
 RUNS = [("odd", "sim"), ("one-head", "sim-3x8x16"), ("many-experts", "sim-1x8x64"), ("mixed-bits", "sim-2x16x16")]
+SELECTIONS = {Opcode.SELECT, Opcode.GATHER, Opcode.SCATTER}
 Place = tuple[str, int, int, int]  # memory, base, stride, words of a row
 
 
@@ -102,8 +107,18 @@ def rows_fit(access: Access, rows: set[int]) -> bool:
 
 @pytest.mark.parametrize(("model", "arch"), RUNS)
 def test_the_golden_machine_does_what_is_declared(model: str, arch: str, monkeypatch: pytest.MonkeyPatch):
-    program = compiled(model, arch)
-    machine_arch, image = program.arch, random_image(package(model).config)
+    check(compiled(model, arch), package(model).config, monkeypatch)
+
+
+@pytest.mark.parametrize("arch", ["sim", "sim-1x8x64"])
+def test_selections_do_what_is_declared(arch: str, monkeypatch: pytest.MonkeyPatch):
+    config = PRUNED["pruned-fused"]
+    check(compile_model(random_package(config, 5), ARCHS[arch]), config, monkeypatch)
+
+
+def check(program: Compiled, config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every instruction of every task, as its operation says."""
+    machine_arch, image = program.arch, random_image(config)
     seen: Bag[Opcode] = Bag()
     with watched(monkeypatch) as done:
         for task in program.programs:
@@ -123,5 +138,6 @@ def test_the_golden_machine_does_what_is_declared(model: str, arch: str, monkeyp
         assert did.takes == Bag(op.takes(fields))
         assert did.moved == op.moves(fields, machine_arch)
         assert did.tables == set(op.tables(fields))
-    assert set(seen) == set(Opcode) - {Opcode.END} - (set() if package(model).config.moe_blocks else {Opcode.EXPERTS})
+    absent = {Opcode.END} | (set() if config.moe_blocks else {Opcode.EXPERTS}) | (set() if config.keep else SELECTIONS)
+    assert set(seen) == set(Opcode) - absent
     assert sum(seen.values()) > 60

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from golden.machine.compute import MachineState
 from golden.machine.liveness import COMPUTE_BEHIND, Drain, ResultFifo, word_bytes
 from golden.machine.machine import GoldenMachine
 from golden.machine.progress import IllegalProgramError
+from golden.machine.state import MachineState
 from golden.network import run_network
 from hwgen.rtl.io.result_store import ResultStore
 from hwgen.spec.arch_presets import ARCHS

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from golden.machine.compute import TraceEntry
 from golden.machine.machine import GoldenMachine
 from golden.machine.progress import IllegalProgramError, MachineError
+from golden.machine.state import TraceEntry
 from golden.network import run_network
 from hwgen.spec.encoding import seal
 from hwgen.spec.isa import INSTRUCTION_BYTES, Counter, Destination, ErrorCode, Opcode
