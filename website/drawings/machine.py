@@ -4,7 +4,7 @@ from hwgen.emit.picture import Box, boxes_and_arrows, is_instructions
 from hwgen.emit.wires import DDR, MEMORY_ROOM
 from website.svg import Point, Sheet
 
-WIDTH, HEIGHT = 920.0, 572.0
+WIDTH, HEIGHT = 920.0, 646.0
 SIZE: Point = (112.0, 36.0)
 DDR_BOX: tuple[Point, Point] = ((30.0, 14.0), (840.0, 34.0))
 PLACES: dict[str, Point] = {  # middle of a box, by the names in it
@@ -28,6 +28,9 @@ PLACES: dict[str, Point] = {  # middle of a box, by the names in it
     "key, value": (660, 430),
     "GateUnit": (250, 520),
     "SoftmaxStatistics": (530, 520),
+    "TokenUnit": (90, 520),
+    "list": (90, 610),
+    "AttentionObserver": (530, 610),
 }
 ROUTES: dict[tuple[str, str], list[Point]] = {  # arrows that a straight line would draw across boxes
     ("DDR", "IoEngine"): [(90, 48), (90, 92)],
@@ -48,6 +51,13 @@ ROUTES: dict[tuple[str, str], list[Point]] = {  # arrows that a straight line wo
     ("PostProcessor", "SoftmaxStatistics"): [(826, 338), (826, 520), (600, 520)],
     ("PostProcessor", "GateUnit"): [(844, 338), (844, 560), (250, 560), (250, 538)],
     ("key, value", "MacArray"): [(645, 412), (645, 338)],
+    ("Sequencer", "TokenUnit"): [(358, 128), (358, 152), (164, 152), (164, 512), (146, 512)],
+    ("residual", "TokenUnit"): [(34, 215), (18, 215), (18, 512), (34, 512)],
+    ("TokenUnit", "residual"): [(34, 528), (8, 528), (8, 203), (34, 203)],
+    ("TokenUnit", "list"): [(80, 538), (80, 592)],
+    ("list", "TokenUnit"): [(100, 592), (100, 538)],
+    ("PostProcessor", "AttentionObserver"): [(862, 338), (862, 610), (600, 610)],
+    ("AttentionObserver", "TokenUnit"): [(460, 610), (178, 610), (178, 528), (146, 528)],
 }
 
 
