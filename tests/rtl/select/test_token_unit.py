@@ -80,7 +80,8 @@ def test_scatter_brings_rows_back() -> None:
 def test_selections_behind_each_other() -> None:
     """Nothing of the first is left: not its threshold, not the rows that it dropped."""
     jobs = [*selection(30, 1, 12, 2, 6, fuse=True, place=None), *selection(14, 1, 6, 2, 7, fuse=True, place=None)]
-    Bench(ARCH, jobs).run().check()
+    bench = Bench(ARCH, jobs).run().check()
+    assert bench.took == [cycles(job, ARCH) for job in jobs]
 
 
 def test_ties() -> None:
