@@ -131,7 +131,7 @@ def test_program(count: int) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 5, 8])
-@pytest.mark.parametrize("opcode", [0, 12, 255])
+@pytest.mark.parametrize("opcode", [0, max(Opcode) + 1, 255])
 def test_illegal_opcode(at: int, opcode: int) -> None:
     """Code and index are reported; instructions before it were dispatched; the next program runs."""
     good = _program(12)

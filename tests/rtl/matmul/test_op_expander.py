@@ -1,6 +1,7 @@
 """Op expander: fields of every instruction, the expert loop with empty queues, and back-pressure."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,20 +9,27 @@ from amaranth.sim import Simulator
 
 from hwgen.rtl.matmul.op_expander import OpExpander
 from hwgen.rtl.matmul.ops import OpKind, RowSource, op_layout
+from hwgen.spec.arch import ArchConfig
 from hwgen.spec.encoding import encode
 from hwgen.spec.isa import EXPERT_HIDDEN, Counter, Destination, Opcode
 from hwgen.spec.ops import OPS
 from tests.rtl.arches import small_arch
 
 ARCH = small_arch(2, 8, 16)
+LISTS = replace(ARCH, list_entries=64)
 FIELDS = [name for name, _ in op_layout()]
 
 
 def _expand(
-    words: list[int], lengths: list[int] | None = None, *, counters: dict[int, int] | None = None, seed: int = 0
+    words: list[int],
+    lengths: list[int] | None = None,
+    *,
+    counters: dict[int, int] | None = None,
+    seed: int = 0,
+    arch: ArchConfig = ARCH,
 ) -> list[dict[str, int]]:
     """Ops of ``words``, taken with random stalls; at most 2000 cycles."""
-    dut, ops, rng = OpExpander(ARCH), [], random.Random(seed)
+    dut, ops, rng = OpExpander(arch), [], random.Random(seed)
     lengths = lengths or []
 
     async def bench(ctx: Any) -> None:
@@ -69,7 +77,7 @@ def test_single_op(opcode: Opcode) -> None:
     compared = 0
     for seed in range(8):
         values = _random_fields(opcode, seed)
-        (op,) = _expand([encode(opcode, **values)])
+        (op,) = _expand([encode(opcode, **values)], arch=LISTS)
         for name, value in values.items():
             target = renamed.get(name, name)
             if name == "score_base":
@@ -81,6 +89,12 @@ def test_single_op(opcode: Opcode) -> None:
             tiles = -(-values["keys"] // ARCH.output_lanes)
             assert op["out_tiles" if opcode == Opcode.SCORES else "src_stride"] == tiles & 1023
     assert compared == 8 * len(OPS[opcode].fields)
+
+
+def test_a_machine_without_lists_observes_nothing() -> None:
+    for arch, observed in ((LISTS, 2), (ARCH, 0)):
+        (op,) = _expand([encode(Opcode.SCORES, rows=1, keys=4, in_chunks=1, observe=2)], arch=arch)
+        assert op["observe"] == observed
 
 
 @pytest.mark.parametrize("destination", list(Destination)[:10])
