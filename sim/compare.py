@@ -92,15 +92,15 @@ class Comparison:
         self.written.setdefault(tensor, np.zeros(shape, dtype=bool))
 
 
-def _gather(item: Produced, records: Records, lanes: int) -> tuple[Array, Array, int]:
-    """Words [rows, words, lanes], the cycle of each word [rows, words] (FAR: not written), and stray records."""
+def _gather(item: Produced, records: Records, lanes: int) -> tuple[Array, Array]:
+    """Words [rows, words, lanes], and the cycle of each word [rows, words]; FAR: not written."""
     words = np.zeros((item.rows, item.words, lanes), dtype=np.int64)
     cycles = np.full((item.rows, item.words), FAR, dtype=np.int64)
     inside = (records["row"] < item.rows) & (records["word"] < item.words)
     kept = records[inside]  # in the order of time: of several writes the last one stays
     words[kept["row"], kept["word"]] = kept["data"]
     cycles[kept["row"], kept["word"]] = kept["cycle"]
-    return words, cycles, int(np.count_nonzero(~inside))
+    return words, cycles
 
 
 def _first_wrong(entry: ListingEntry, item: Produced, got: Array, want: Array, late: Array) -> Mismatch:
@@ -136,22 +136,25 @@ def _compare_words(
     if item.destination is not None:
         records = records[records["destination"] == item.destination]
     lanes = trace[item.channel].dtype["data"].shape[0]
-    words, cycles, strays = _gather(item, records, lanes)
+    words, cycles = _gather(item, records, lanes)
     got = _by_group(item, words, lanes)
     late = _by_group(item, np.repeat(cycles[:, :, None], lanes, axis=2), lanes)
     want = _by_group(item, item.as_words(np.asarray(tensors[item.tensor], dtype=np.int64), lanes), lanes)
-    if item.only is not None:  # what the other rows hold has been compared where they were written
-        others = np.setdiff1d(np.arange(item.rows), tensors[item.only])
-        strays += int(np.count_nonzero(cycles[others] != FAR))
-        got[others], late[others] = want[others], 0
-    wrong = int(np.count_nonzero((got != want) | (late == FAR)))
-    first = _first_wrong(entry, item, got, want, late) if wrong else None
+    here = np.ones(item.rows, dtype=bool)  # rows that the instruction writes
+    if item.only is not None:  # what the others hold has been compared where they were written
+        here = np.isin(np.arange(item.rows), tensors[item.only])
+    known = np.append(here, False)[np.minimum(records["row"], item.rows)] & (records["word"] < item.words)
+    strays = int(np.count_nonzero(~known))
+    wrong = int(np.count_nonzero((got != want)[here] | (late == FAR)[here]))
+    seen = np.where(here[:, None, None], got, want)
+    first = _first_wrong(entry, item, seen, want, late) if wrong else None
     if strays and first is None:
-        first = _stray(entry, item.tensor, records[(records["row"] >= item.rows) | (records["word"] >= item.words)])
-    result.add(item.tensor, item.values, wrong + strays, first)
+        first = _stray(entry, item.tensor, records[~known])
+    result.add(item.tensor, item.values // item.rows * int(here.sum()), wrong + strays, first)
     result.keep(item.tensor, item.shape)
-    item.part(result.got[item.tensor])[...] = np.where(late == FAR, NEVER, got).reshape(item.rows, -1)
-    item.part(result.written[item.tensor])[...] = True
+    values = np.where(late == FAR, NEVER, got).reshape(item.rows, -1)
+    item.part(result.got[item.tensor])[here] = values[here]
+    item.part(result.written[item.tensor])[here] = True
 
 
 def _stray(entry: ListingEntry, tensor: str, records: Records) -> Mismatch:

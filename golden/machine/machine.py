@@ -28,6 +28,7 @@ from hwgen.spec.registers import REGISTERS
 from hwgen.spec.tables import TABLES, Int64Array
 
 MAX_INSTRUCTIONS = 2**16  # an instruction index has 16 bits
+_ON_STATE = COMPUTE | TOKENS  # what touches nothing beside the chip
 
 
 class GoldenMachine:
@@ -107,8 +108,8 @@ class GoldenMachine:
         if opcode == Opcode.LINEAR and fields["destination"] == Destination.RESULT:
             self._check_results(pc, fields)
         try:
-            if opcode in COMPUTE or opcode in TOKENS:
-                (COMPUTE | TOKENS)[opcode](self.state, guard, fields)
+            if opcode in _ON_STATE:
+                _ON_STATE[opcode](self.state, guard, fields)
             else:
                 self._handlers[opcode](guard, fields)
         except BoundsError as error:

@@ -27,7 +27,7 @@ class TraceEntry(NamedTuple):
 
 
 def _buffer(info: MemoryInfo, arch: ArchConfig) -> Buffer:
-    """An empty buffer; a row factor is held as octave, multiplier and shift."""
+    """An empty buffer; a row factor is held as octave, multiplier and shift, an entry of a list as a row."""
     values = {ROW_FACTOR.name: 3, LIST.name: 1}.get(info.name, arch.output_lanes)
     return Buffer(info.name, info.words(arch), values, banks=info.bank_count(arch))
 

@@ -12,7 +12,7 @@ from hwgen.compiler.listing import ListingEntry
 from hwgen.compiler.parts import WHOLE, Parts
 from hwgen.spec.arch import ArchConfig
 from hwgen.spec.graph_model import Model
-from hwgen.spec.layers import Attention, Linear, Norm, Pool, Residual
+from hwgen.spec.layers import Attention, Linear, Norm, Pool, Residual, Restore
 from hwgen.spec.package import QuantisedModel
 from hwgen.store.boards import board
 from sim.compare import Comparison, compare
@@ -60,7 +60,7 @@ def expected_counts(config: Model, golden: Tensors, task: str) -> dict[str, int]
     """Values of every named tensor that a run must compare, and of the result as the host reads it.
 
     The machine does not compute rows that nobody changes (a class token's behind the patch embedding), and makes those
-    rows of a LayerNorm that somebody reads.
+    rows of a LayerNorm that somebody reads; it brings back the rows that went on, and the others are where they were.
     """
     network = config.network
     counts = {name: int(tensor.size) for name, tensor in golden.items()}
@@ -68,6 +68,8 @@ def expected_counts(config: Model, golden: Tensors, task: str) -> dict[str, int]
         columns = layer.tensors()[0].columns
         if isinstance(layer, Linear) and isinstance(layer.finish, Residual):
             counts[layer.writes] = layer.rows * columns
+        if isinstance(layer, Restore):
+            counts[layer.writes] = golden[layer.kept.tensor].size * columns
         if isinstance(layer, Norm):
             read = [rows for reader in network.readers(layer.writes, task) for rows in reader.reads()]
             spans = [(r.first, r.first + (r.count or layer.rows - r.first)) for r in read if r.tensor == layer.writes]
